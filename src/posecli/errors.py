@@ -1,0 +1,84 @@
+"""What can go wrong, as a tree. No click here: `commands/` turns these into exit statuses.
+
+    PosecliError
+    ├── UsageError                 2  an option or an output path that cannot be meant
+    ├── FatalError                 4  nothing can run
+    │   ├── ModelError                model missing, damaged, foreign
+    │   │   └── DownloadError         not to be had from where it should be
+    │   ├── EngineError               an engine or a package is not there
+    │   └── OutputError               not writable, disk full
+    └── InputError                 1  one input failed; becomes its record
+        ├── NotFound, PermissionDenied, UnreadableImage, UnsupportedImage, ImageTooLarge
+"""
+
+
+class PosecliError(Exception):
+    """Base of every expected failure. `hint` says what to do about it."""
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message} ({self.hint})" if self.hint else self.message
+
+
+class UsageError(PosecliError):
+    """The request itself is wrong: found before anything is loaded."""
+
+
+class FatalError(PosecliError):
+    """Nothing can run."""
+
+
+class ModelError(FatalError):
+    """The model file is missing, damaged, or not a PoseNet."""
+
+
+class DownloadError(ModelError):
+    """The model could not be fetched."""
+
+
+class EngineError(FatalError):
+    """An engine, or the package that it needs, is not there or will not start."""
+
+
+class OutputError(FatalError):
+    """An output cannot be written."""
+
+
+class InputError(PosecliError):
+    """One input failed. `code` is the record's error code."""
+
+    code = "internal_error"
+
+
+class NotFound(InputError):
+    code = "not_found"
+
+
+class PermissionDenied(InputError):
+    code = "permission_denied"
+
+
+class UnreadableImage(InputError):
+    code = "unreadable_image"
+
+
+class UnsupportedImage(InputError):
+    code = "unsupported_image"
+
+
+class ImageTooLarge(InputError):
+    code = "image_too_large"
+
+
+#: Codes that stand for no exception of the worker itself: the pool reports them, or nobody foresaw them.
+TIMED_OUT, WORKER_CRASHED, INTERNAL_ERROR = "timed_out", "worker_crashed", "internal_error"
+ERROR_CODES = (
+    *(kind.code for kind in (NotFound, UnreadableImage, UnsupportedImage, ImageTooLarge, PermissionDenied)),
+    TIMED_OUT,
+    WORKER_CRASHED,
+    INTERNAL_ERROR,
+)

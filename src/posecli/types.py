@@ -1,0 +1,253 @@
+"""The values that travel from a picture to its record. Plain data: nothing here imports NumPy or Pillow.
+
+Frames: *input pixels* are those of the network's input (pixel centres at whole numbers, as the maps count
+them); *picture pixels* are those of the upright picture (origin at the top left corner of the top left pixel).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from posecli.errors import UsageError
+from posecli.skeleton import EDGE_COUNT, KEYPOINT_COUNT, KEYPOINT_NAMES
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+SCHEMA = "posecli/1"
+DECODERS = ("multi", "single")
+FITS = ("aspect", "pad", "stretch")
+STRIDES = (8, 16, 32)
+#: Input sizes are n times this, plus one, so that every output stride divides them evenly.
+INPUT_SIZE_STEP = max(STRIDES)
+MAX_INPUT_SIZE = 128 * INPUT_SIZE_STEP + 1
+
+
+class ImageInput(NamedTuple):
+    """One picture to read: small and picklable, the only thing that goes into a worker.
+
+    `name` is what the user called it; `output` is the relative path that files made for it are named after.
+    """
+
+    name: str
+    output: str
+    kind: str = "file"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What to compute. Checked when built; raises `UsageError`."""
+
+    stride: int | None = None  # None: the model's own
+    input_size: int | None = None  # longer side of the input, pixels; None: the model's own
+    fit: str = "pad"
+    decoder: str = "multi"
+    max_poses: int = 20
+    score_threshold: float = 0.5  # root part score, 0..1
+    nms_radius: float = 20.0  # input pixels
+    min_pose_score: float = 0.15  # 0..1
+    max_pixels: int = 200_000_000  # decoded pixels of one picture
+
+    def __post_init__(self) -> None:
+        _check_choice("fit", self.fit, FITS)
+        _check_choice("decoder", self.decoder, DECODERS)
+        if self.stride is not None:
+            _check_choice("stride", self.stride, STRIDES)
+        if self.input_size is not None:
+            _check_input_size(self.input_size)
+        _check_range("max_poses", self.max_poses, 1, math.inf)
+        _check_range("score_threshold", self.score_threshold, 0, 1)
+        _check_range("nms_radius", self.nms_radius, 0, 1e6)
+        _check_range("min_pose_score", self.min_pose_score, 0, 1)
+        _check_range("max_pixels", self.max_pixels, 1, math.inf)
+
+
+def _check_choice(name: str, value: object, choices: Iterable[object]) -> None:
+    if value not in tuple(choices):
+        raise UsageError(f"{name} is {value!r}, not one of {', '.join(map(str, choices))}")
+
+
+def _check_range(name: str, value: float, low: float, high: float) -> None:
+    if not low <= value <= high:  # also refuses NaN
+        raise UsageError(f"{name} is {value}, not between {low} and {high}")
+
+
+def _check_input_size(size: int) -> None:
+    step = INPUT_SIZE_STEP
+    if step < size <= MAX_INPUT_SIZE and size % step == 1:
+        return
+    below = min(max((size - 1) // step, 1) * step + 1, MAX_INPUT_SIZE - step)
+    raise UsageError(
+        f"the input size must be a multiple of {step} plus one, from {step + 1} to {MAX_INPUT_SIZE}; "
+        f"{size} is not: the nearest are {below} and {below + step}"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Maps:
+    """What the network says, named and checked. h, w: cells; all float32.
+
+    heatmaps: [h, w, 17] scores, 0..1.
+    offsets: [h, w, 34] input pixels, 17 y then 17 x.
+    displacement_fwd, displacement_bwd: [h, w, 32] input pixels, 16 y then 16 x, parent to child and back.
+    output_stride: input pixels from one cell to the next.
+    """
+
+    heatmaps: npt.NDArray[np.float32]
+    offsets: npt.NDArray[np.float32]
+    displacement_fwd: npt.NDArray[np.float32]
+    displacement_bwd: npt.NDArray[np.float32]
+    output_stride: int
+
+    def __post_init__(self) -> None:
+        cells = self.heatmaps.shape[:2]
+        for name, channels in (
+            ("heatmaps", KEYPOINT_COUNT),
+            ("offsets", 2 * KEYPOINT_COUNT),
+            ("displacement_fwd", 2 * EDGE_COUNT),
+            ("displacement_bwd", 2 * EDGE_COUNT),
+        ):
+            shape = getattr(self, name).shape
+            if shape != (*cells, channels) or 0 in shape:
+                raise ValueError(f"{name} has shape {shape}, expected {(*cells, channels)}")
+        if self.output_stride < 1:
+            raise ValueError(f"output_stride is {self.output_stride}, expected a positive number")
+
+
+@dataclass(frozen=True, slots=True)
+class DecodedPose:
+    """One person as a decoder found it. xy: [17, 2] float64, input pixels; scores: [17] float64; score: 0..1."""
+
+    xy: npt.NDArray[np.float64]
+    scores: npt.NDArray[np.float64]
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Keypoint:
+    """One body part: `x`, `y` in picture pixels (may lie outside the picture), `score` 0..1."""
+
+    id: int
+    part: str
+    x: float
+    y: float
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Pose:
+    """One person: all 17 keypoints in id order; `box` is x, y, width, height around them, picture pixels."""
+
+    score: float
+    box: tuple[float, float, float, float]
+    keypoints: tuple[Keypoint, ...]
+
+    @classmethod
+    def from_keypoints(cls, score: float, keypoints: Iterable[Keypoint]) -> Pose:
+        """Build a pose and the box around its keypoints."""
+        points = tuple(keypoints)
+        left, right = min(p.x for p in points), max(p.x for p in points)
+        top, bottom = min(p.y for p in points), max(p.y for p in points)
+        return cls(score=score, box=(left, top, right - left, bottom - top), keypoints=points)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Pose:
+        """Read the JSON form back; raises KeyError, TypeError or ValueError where it is not one."""
+        keypoints = tuple(Keypoint(**point) for point in data["keypoints"])
+        if [(p.id, p.part) for p in keypoints] != list(enumerate(KEYPOINT_NAMES)):
+            raise ValueError("a pose must have the 17 keypoints in their order")
+        x, y, width, height = data["box"]
+        return cls(score=data["score"], box=(x, y, width, height), keypoints=keypoints)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """Which model, at which input size (height, width in pixels) and output stride, found the poses."""
+
+    name: str
+    sha256: str
+    input: tuple[int, int]
+    stride: int
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why an input gave no poses. `code` is one of `errors.ERROR_CODES`."""
+
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What became of one input: `ok` with poses (possibly none) in falling score, or `error` with its reason.
+
+    `timings` are milliseconds by stage; they stay in the process and are not part of the JSON form.
+    """
+
+    image: str
+    status: str
+    width: int | None = None
+    height: int | None = None
+    model: ModelInfo | None = None
+    poses: tuple[Pose, ...] = ()
+    error: Failure | None = None
+    timings: Mapping[str, float] = field(default_factory=dict, compare=False)
+
+    @property
+    def ok(self) -> bool:
+        """True where the picture was read and looked at, people or not."""
+        return self.status == "ok"
+
+    @classmethod
+    def failed(cls, image: str, code: str, message: str) -> Record:
+        """The record of an input that gave no poses because of an error."""
+        return cls(image=image, status="error", error=Failure(code=code, message=message))
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON form, as `posecli schema` describes it: positions to 0.01 px, scores to four digits."""
+        data: dict[str, Any] = {"schema": SCHEMA, "image": self.image, "status": self.status}
+        if self.error is not None:
+            return data | {"error": asdict(self.error)}
+        assert self.model is not None
+        model = {
+            "name": self.model.name,
+            "sha256": self.model.sha256,
+            "input": list(self.model.input),
+            "stride": self.model.stride,
+        }
+        size = {"width": self.width, "height": self.height}
+        return data | size | {"model": model, "poses": [_pose_dict(pose) for pose in self.poses]}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Record:
+        """Read the JSON form back; raises KeyError, TypeError or ValueError where it is not one."""
+        if data["schema"] != SCHEMA:
+            raise ValueError(f"schema is {data['schema']!r}, expected {SCHEMA!r}")
+        if data["status"] == "error":
+            return cls.failed(data["image"], **data["error"])
+        model = data["model"]
+        height, width = model["input"]
+        return cls(
+            image=data["image"],
+            status="ok",
+            width=data["width"],
+            height=data["height"],
+            model=ModelInfo(model["name"], model["sha256"], (height, width), model["stride"]),
+            poses=tuple(Pose.from_dict(pose) for pose in data["poses"]),
+        )
+
+
+def _pose_dict(pose: Pose) -> dict[str, Any]:
+    return {
+        "score": round(pose.score, 4),
+        "box": [round(value, 2) for value in pose.box],
+        "keypoints": [
+            {"id": p.id, "part": p.part, "x": round(p.x, 2), "y": round(p.y, 2), "score": round(p.score, 4)}
+            for p in pose.keypoints
+        ],
+    }
