@@ -1,10 +1,10 @@
 """posecli: find people's poses in pictures, from the command line and from Python.
 
-    from posecli import PoseEstimator
+from posecli import PoseEstimator
 
-    record = PoseEstimator().estimate("photo.jpg")
-    for pose in record.poses:
-        print(pose.score, pose.keypoints[0].x, pose.keypoints[0].y)
+record = PoseEstimator().estimate("photo.jpg")
+for pose in record.poses:
+    print(pose.score, pose.keypoints[0].x, pose.keypoints[0].y)
 """
 
 from typing import TYPE_CHECKING, Any

@@ -1,14 +1,14 @@
 """What can go wrong, as a tree. No click here: `commands/` turns these into exit statuses.
 
-    PosecliError
-    ├── UsageError                 2  an option or an output path that cannot be meant
-    ├── FatalError                 4  nothing can run
-    │   ├── ModelError                model missing, damaged, foreign
-    │   │   └── DownloadError         not to be had from where it should be
-    │   ├── EngineError               an engine or a package is not there
-    │   └── OutputError               not writable, disk full
-    └── InputError                 1  one input failed; becomes its record
-        ├── NotFound, PermissionDenied, UnreadableImage, UnsupportedImage, ImageTooLarge
+PosecliError
+├── UsageError                 2  an option or an output path that cannot be meant
+├── FatalError                 4  nothing can run
+│   ├── ModelError                model missing, damaged, foreign
+│   │   └── DownloadError         not to be had from where it should be
+│   ├── EngineError               an engine or a package is not there
+│   └── OutputError               not writable, disk full
+└── InputError                 1  one input failed; becomes its record
+    ├── NotFound, PermissionDenied, UnreadableImage, UnsupportedImage, ImageTooLarge
 """
 
 

@@ -30,15 +30,16 @@ MAX_INPUT_SIZE = 128 * INPUT_SIZE_STEP + 1
 class ImageInput(NamedTuple):
     """One picture to read: small and picklable, the only thing that goes into a worker.
 
-    `name` is what the user called it; `output` is the relative path that files made for it are named after.
+    `name` is what the user called it, and its path unless `data` holds its bytes; `output` is the relative path
+    that files made for it are named after.
     """
 
     name: str
     output: str
-    kind: str = "file"
+    data: bytes | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Settings:
     """What to compute. Checked when built; raises `UsageError`."""
 
@@ -64,6 +65,10 @@ class Settings:
         _check_range("nms_radius", self.nms_radius, 0, 1e6)
         _check_range("min_pose_score", self.min_pose_score, 0, 1)
         _check_range("max_pixels", self.max_pixels, 1, math.inf)
+
+    def to_dict(self) -> dict[str, Any]:
+        """What shapes the poses of a picture that can be read: written into each record, compared by --resume."""
+        return {name: value for name, value in asdict(self).items() if name != "max_pixels"}
 
 
 def _check_choice(name: str, value: object, choices: Iterable[object]) -> None:
@@ -186,7 +191,8 @@ class Failure:
 class Record:
     """What became of one input: `ok` with poses (possibly none) in falling score, or `error` with its reason.
 
-    `timings` are milliseconds by stage; they stay in the process and are not part of the JSON form.
+    `settings` are those that shaped the poses (`Settings.to_dict`). `timings` are milliseconds by stage; they stay
+    in the process and are not part of the JSON form.
     """
 
     image: str
@@ -194,6 +200,7 @@ class Record:
     width: int | None = None
     height: int | None = None
     model: ModelInfo | None = None
+    settings: Mapping[str, Any] | None = None
     poses: tuple[Pose, ...] = ()
     error: Failure | None = None
     timings: Mapping[str, float] = field(default_factory=dict, compare=False)
@@ -221,7 +228,8 @@ class Record:
             "stride": self.model.stride,
         }
         size = {"width": self.width, "height": self.height}
-        return data | size | {"model": model, "poses": [_pose_dict(pose) for pose in self.poses]}
+        settings = {"settings": dict(self.settings)} if self.settings is not None else {}
+        return data | size | {"model": model} | settings | {"poses": [_pose_dict(pose) for pose in self.poses]}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Record:
@@ -238,6 +246,7 @@ class Record:
             width=data["width"],
             height=data["height"],
             model=ModelInfo(model["name"], model["sha256"], (height, width), model["stride"]),
+            settings=data.get("settings"),
             poses=tuple(Pose.from_dict(pose) for pose in data["poses"]),
         )
 

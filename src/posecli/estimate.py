@@ -1,0 +1,215 @@
+"""The library's door: `PoseEstimator` loads a model once and turns pictures into records."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from time import perf_counter
+from typing import IO, TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+
+from posecli.decode import decode_multi, decode_single
+from posecli.errors import INTERNAL_ERROR, InputError, ModelError
+from posecli.images import (
+    Frame,
+    Transform,
+    fitted_size,
+    frame_from_array,
+    frame_from_image,
+    input_size_for,
+    prepare,
+    read_frame,
+)
+from posecli.model.catalog import ModelFile, load_model_file
+from posecli.model.graph import read_graph
+from posecli.model.runtime import Runtime
+from posecli.skeleton import KEYPOINT_NAMES
+from posecli.types import DecodedPose, Keypoint, Maps, ModelInfo, Pose, Record, Settings
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    AnyImage = str | os.PathLike[str] | bytes | IO[bytes] | Image.Image | npt.NDArray[np.uint8]
+
+
+class PoseEstimator:
+    """Finds people's poses in pictures.
+
+    model: a known name or a path; None: POSECLI_MODEL, else the official PoseNet, fetched on first use.
+    threads: processors for one picture; None: all that this process may use.
+    offline: never fetch a model. The other arguments are those of `posecli estimate`.
+
+    One estimator may be used from several threads: the network runs for one of them at a time, everything else side
+    by side. It cannot be pickled: build one in each process.
+    Raises ModelError where there is no usable model and UsageError for impossible settings.
+    """
+
+    def __init__(
+        self,
+        model: str | os.PathLike[str] | None = None,
+        *,
+        stride: int | None = None,
+        input_size: int | None = None,
+        fit: str = Settings.fit,
+        decoder: str = Settings.decoder,
+        max_poses: int = Settings.max_poses,
+        score_threshold: float = Settings.score_threshold,
+        nms_radius: float = Settings.nms_radius,
+        min_pose_score: float = Settings.min_pose_score,
+        max_pixels: int = Settings.max_pixels,
+        threads: int | None = None,
+        offline: bool = False,
+    ) -> None:
+        settings = Settings(
+            stride=stride,
+            input_size=input_size,
+            fit=fit,
+            decoder=decoder,
+            max_poses=max_poses,
+            score_threshold=score_threshold,
+            nms_radius=nms_radius,
+            min_pose_score=min_pose_score,
+            max_pixels=max_pixels,
+        )
+        file = load_model_file(os.fspath(model) if model is not None else None, offline=offline)
+        self._load(file, settings, threads or available_processors())
+
+    @classmethod
+    def from_settings(cls, settings: Settings, *, model: ModelFile, threads: int) -> PoseEstimator:
+        """An estimator for checked settings and a model that was found already."""
+        estimator = cls.__new__(cls)
+        estimator._load(model, settings, threads)
+        return estimator
+
+    def _load(self, model: ModelFile, settings: Settings, threads: int) -> None:
+        self._settings = settings
+        self._settings_record = settings.to_dict()
+        self._model = model
+        try:
+            self._runtime = Runtime(read_graph(model.data, trusted=model.known), threads=threads)
+        except ModelError as error:
+            raise ModelError(f"cannot use the model {model.path}: {error.message}", error.hint) from error
+
+    def estimate(self, image: AnyImage, *, name: str | None = None) -> Record:
+        """Find the people in one picture.
+
+        image: a path, the bytes of a file, an open binary file, a Pillow image, or RGB pixels uint8 [H, W, 3].
+        name: what the record calls it; None: its path, or its kind in angle brackets.
+        A picture that cannot be read gives a record with `status` error; this raises only where the model fails.
+        """
+        return self.estimate_with_frame(image, name=name, full_size=False)[0]
+
+    def estimate_with_frame(
+        self, image: AnyImage, *, name: str | None = None, full_size: bool = True
+    ) -> tuple[Record, Frame | None]:
+        """As `estimate`, with the decoded picture beside the record, for drawing; None where there is none.
+
+        full_size: decode the picture in full, even where the network needs less.
+        """
+        name = name if name is not None else _name_of(image)
+        timings: dict[str, float] = {}
+        try:
+            with _timed(timings, "read"):
+                frame = self._read(image, full_size=full_size)
+            return self._look(frame, name, timings), frame
+        except InputError as error:
+            return Record.failed(name, error.code, str(error)), None
+        except ModelError:
+            raise
+        except Exception as error:  # one picture's bad luck must not end a run of thousands
+            return Record.failed(name, INTERNAL_ERROR, f"{name}: {type(error).__name__}: {error}"), None
+
+    def _read(self, image: AnyImage, *, full_size: bool) -> Frame:
+        if isinstance(image, Image.Image):
+            return frame_from_image(image)
+        if isinstance(image, np.ndarray):
+            return frame_from_array(image)
+        return read_frame(image, max_pixels=self._settings.max_pixels, detail=None if full_size else self._shrunk_size)
+
+    def _input_size(self, width: int, height: int) -> tuple[int, int]:
+        """Height and width of the network's input for a picture."""
+        settings = self._settings
+        return input_size_for((width, height), self._runtime.native_size_hw, settings.input_size, settings.fit)
+
+    def _shrunk_size(self, width: int, height: int) -> tuple[int, int]:
+        """Width and height that a picture is shrunk to."""
+        return fitted_size((width, height), self._input_size(width, height), self._settings.fit)
+
+    def _look(self, frame: Frame, name: str, timings: dict[str, float]) -> Record:
+        settings = self._settings
+        size_hw = self._input_size(frame.width, frame.height)
+        with _timed(timings, "prepare"):
+            prepared = prepare(frame, size_hw=size_hw, fit=settings.fit)
+        with _timed(timings, "infer"):
+            maps = self._runtime.run(prepared.pixels)
+        with _timed(timings, "decode"):
+            decoded = self._decode(maps)
+            poses = [to_pose(pose, prepared.transform) for pose in decoded if pose.score >= settings.min_pose_score]
+        return Record(
+            image=name,
+            status="ok",
+            width=frame.width,
+            height=frame.height,
+            model=ModelInfo(self._model.name, self._model.sha256, size_hw, self._runtime.output_stride),
+            settings=self._settings_record,
+            poses=tuple(sorted(poses, key=lambda pose: -pose.score)),
+            timings=timings,
+        )
+
+    def _decode(self, maps: Maps) -> Sequence[DecodedPose]:
+        if self._settings.decoder == "single":
+            return [decode_single(maps)]
+        return decode_multi(
+            maps,
+            max_poses=self._settings.max_poses,
+            score_threshold=self._settings.score_threshold,
+            nms_radius=self._settings.nms_radius,
+        )
+
+
+def to_pose(decoded: DecodedPose, transform: Transform) -> Pose:
+    """A decoded pose (input pixels) in picture pixels."""
+    points = zip(KEYPOINT_NAMES, transform.to_picture(decoded.xy).tolist(), decoded.scores.tolist(), strict=True)
+    return Pose.from_keypoints(
+        decoded.score,
+        (Keypoint(index, part, x, y, score) for index, (part, (x, y), score) in enumerate(points)),
+    )
+
+
+def available_processors() -> int:
+    """Processors that this process may really use: its affinity, and the quota of its control group."""
+    affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(min(affinity, _cgroup_quota() or affinity), 1)
+
+
+def _cgroup_quota() -> int | None:
+    """The control group's processor quota (v2, then v1), rounded up; None where there is none."""
+    for path, parse in (
+        ("/sys/fs/cgroup/cpu.max", lambda text: text.split()),
+        ("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", lambda text: [text, "100000"]),
+    ):
+        try:
+            with open(path) as file:
+                quota, period = (int(word) for word in parse(file.read())[:2])
+        except (OSError, ValueError):  # no such file, or "max"
+            continue
+        return -(-quota // period) if quota > 0 and period > 0 else None
+    return None
+
+
+def _name_of(image: AnyImage) -> str:
+    if isinstance(image, str | os.PathLike):
+        return os.fspath(image)
+    if isinstance(image, bytes):
+        return "<bytes>"
+    return getattr(image, "filename", "") or f"<{type(image).__name__}>"
+
+
+@contextmanager
+def _timed(timings: dict[str, float], stage: str) -> Iterator[None]:
+    start = perf_counter()
+    yield
+    timings[stage] = 1000 * (perf_counter() - start)

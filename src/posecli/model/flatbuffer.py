@@ -1,0 +1,196 @@
+"""A checking reader of TensorFlow Lite files.
+
+A runtime follows the offsets of a flatbuffer without looking: a damaged file ends the process. This reader walks
+every table, vector and string that a runtime may follow, refuses whatever leaves the file, and returns plain
+values. It knows the tables of the schema (version 3) that a PoseNet needs. Options of other operators are not
+read (their value is None): `graph` refuses such operators.
+
+Source: the FlatBuffers internals document (layout of tables, vtables, vectors) and TensorFlow Lite's schema.fbs.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from typing import Any
+
+from posecli.errors import ModelError
+
+IDENTIFIER = b"TFL3"
+#: More tables in one vector than any real model has: a bound on the work that a hostile file can cause.
+MAX_TABLES = 20_000
+
+_SCALARS = {
+    "bool": "B", "i8": "b", "u8": "B", "u16": "H", "i32": "i", "u32": "I", "i64": "q", "u64": "Q", "f32": "f",
+}  # fmt: skip
+_OFFSET_SIZE = 4
+
+#: Fields of each table in the order of the schema: `name:type` or `name:type=default`. `[x]` is a vector,
+#: `<union>` is decided by the field of the same name with `_type`, `!` marks a field that must be absent.
+_SCHEMA = {
+    "Model": "version:u32 operator_codes:[OperatorCode] subgraphs:[SubGraph] description:string"
+    " buffers:[Buffer] metadata_buffer:[i32] metadata:[Metadata] signature_defs:[SignatureDef]",
+    "OperatorCode": "deprecated_builtin_code:i8 custom_code:string version:i32=1 builtin_code:i32",
+    "SubGraph": "tensors:[Tensor] inputs:[i32] outputs:[i32] operators:[Operator] name:string"
+    " debug_metadata_index:i32=-1",
+    "Tensor": "shape:[i32] type:i8 buffer:u32 name:string quantization:Quantization is_variable:bool"
+    " sparsity:! shape_signature:[i32] has_rank:bool variant_tensors:!",
+    "Quantization": "min:[f32] max:[f32] scale:[f32] zero_point:[i64] details_type:u8 details:!"
+    " quantized_dimension:i32",
+    "Operator": "opcode_index:u32 inputs:[i32] outputs:[i32] builtin_options_type:u8"
+    " builtin_options:<union> custom_options:[u8] custom_options_format:i8 mutating_variable_inputs:[bool]"
+    " intermediates:[i32] large_custom_options_offset:u64 large_custom_options_size:u64"
+    " builtin_options_2_type:u8 builtin_options_2:! debug_metadata_index:i32=-1",
+    "Buffer": "data:[u8] offset:u64 size:u64",
+    "Metadata": "name:string buffer:u32",
+    "SignatureDef": "inputs:[TensorMap] outputs:[TensorMap] signature_key:string deprecated_tag:string"
+    " subgraph_index:u32",
+    "TensorMap": "name:string tensor_index:u32",
+    "Conv2DOptions": "padding:i8 stride_w:i32 stride_h:i32 activation:i8 dilation_w:i32=1 dilation_h:i32=1"
+    " quantized_bias_type:i8",
+    "DepthwiseConv2DOptions": "padding:i8 stride_w:i32 stride_h:i32 depth_multiplier:i32 activation:i8"
+    " dilation_w:i32=1 dilation_h:i32=1",
+    "ConcatenationOptions": "axis:i32 activation:i8",
+    "EmptyOptions": "",
+}
+#: The union BuiltinOptions: type code to table.
+_UNION = {
+    1: "Conv2DOptions",
+    2: "DepthwiseConv2DOptions",
+    10: "ConcatenationOptions",
+    38: "EmptyOptions",  # DequantizeOptions
+    89: "EmptyOptions",  # QuantizeOptions
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Field:
+    name: str
+    type: str
+    default: int | None
+
+
+def _parse_schema() -> dict[str, list[_Field]]:
+    tables = {}
+    for table, text in _SCHEMA.items():
+        fields = []
+        for item in text.split():
+            name, _, kind = item.partition(":")
+            kind, _, default = kind.partition("=")
+            fallback = int(default) if default else 0 if kind in _SCALARS else None
+            fields.append(_Field(name, kind, fallback))
+        tables[table] = fields
+    return tables
+
+
+_TABLES = _parse_schema()
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """One table: `values` by field name, `at` the byte position of each field that the file holds."""
+
+    kind: str
+    position: int
+    values: dict[str, Any]
+    at: dict[str, int]
+
+    def __getitem__(self, name: str) -> Any:
+        return self.values[name]
+
+
+def read_model(data: bytes) -> Table:
+    """Read the whole structure of a .tflite file. Vectors of bytes come as (start, length), strings as str.
+
+    Raises ModelError, which says what is wrong, where a runtime would have read outside the file.
+    """
+    if len(data) < 2 * _OFFSET_SIZE or data[_OFFSET_SIZE : 2 * _OFFSET_SIZE] != IDENTIFIER:
+        raise ModelError(f"it is no TensorFlow Lite file: expected {IDENTIFIER!r} at byte 4, found {data[4:8]!r}")
+    reader = _Reader(data)
+    return reader.table(reader.follow(0), "Model")
+
+
+class _Reader:
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    def scalar(self, position: int, kind: str) -> int | float:
+        try:
+            value: int | float = struct.unpack_from("<" + _SCALARS[kind], self._data, position)[0]
+        except struct.error:
+            raise self._damaged(f"a {kind} at byte {position} lies outside the file") from None
+        return value
+
+    def follow(self, position: int) -> int:
+        target = position + int(self.scalar(position, "u32"))
+        if not position < target < len(self._data):
+            raise self._damaged(f"the offset at byte {position} points outside the file")
+        return target
+
+    def table(self, position: int, kind: str) -> Table:
+        vtable = position - int(self.scalar(position, "i32"))
+        if not 0 <= vtable < len(self._data) - _OFFSET_SIZE:
+            raise self._damaged(f"{kind} at byte {position} has its field list outside the file")
+        list_size, table_size = int(self.scalar(vtable, "u16")), int(self.scalar(vtable + 2, "u16"))
+        if list_size < 4 or list_size % 2 or vtable + list_size > len(self._data):
+            raise self._damaged(f"{kind} at byte {position} has a field list of {list_size} bytes")
+        if table_size < _OFFSET_SIZE or position + table_size > len(self._data):
+            raise self._damaged(f"{kind} at byte {position} claims {table_size} bytes")
+        at = self._field_positions(position, kind, vtable, list_size, table_size)
+        values: dict[str, Any] = {}
+        for field in _TABLES[kind]:
+            values[field.name] = self._value(field, at, values)
+        return Table(kind, position, values, at)
+
+    def _field_positions(
+        self, position: int, kind: str, vtable: int, list_size: int, table_size: int
+    ) -> dict[str, int]:
+        fields, at = _TABLES[kind], {}
+        for slot in range((list_size - 4) // 2):
+            offset = int(self.scalar(vtable + 4 + 2 * slot, "u16"))
+            if offset == 0:
+                continue
+            if slot >= len(fields) or fields[slot].type == "!":
+                name = fields[slot].name if slot < len(fields) else f"number {slot}"
+                raise ModelError(f"it is no PoseNet: its {kind} tables have the field {name}")
+            size = struct.calcsize(_SCALARS.get(fields[slot].type, "I"))
+            if offset < _OFFSET_SIZE or offset + size > table_size:
+                raise self._damaged(f"{kind}.{fields[slot].name} at byte {position} lies outside its table")
+            at[fields[slot].name] = position + offset
+        return at
+
+    def _value(self, field: _Field, at: dict[str, int], values: dict[str, Any]) -> Any:
+        position = at.get(field.name)
+        if position is None:
+            return [] if field.type.startswith("[") else "" if field.type == "string" else field.default
+        if field.type in _SCALARS:
+            return self.scalar(position, field.type)
+        target = self.follow(position)
+        if field.type == "string":
+            return self._string(target)
+        if field.type.startswith("["):
+            return self._vector(target, field.type[1:-1])
+        kind = _UNION.get(values[field.name + "_type"]) if field.type == "<union>" else field.type
+        return self.table(target, kind) if kind else None
+
+    def _vector(self, position: int, kind: str) -> Any:
+        length, start = int(self.scalar(position, "u32")), position + _OFFSET_SIZE
+        size = struct.calcsize(_SCALARS.get(kind, "I"))
+        if start + length * size > len(self._data):
+            raise self._damaged(f"a vector at byte {position} claims {length} elements")
+        if kind == "u8":
+            return start, length
+        if kind in _SCALARS:
+            return list(struct.unpack_from(f"<{length}{_SCALARS[kind]}", self._data, start))
+        if length > MAX_TABLES:
+            raise self._damaged(f"a vector at byte {position} claims {length} tables")
+        return [self.table(self.follow(start + _OFFSET_SIZE * index), kind) for index in range(length)]
+
+    def _string(self, position: int) -> str:
+        start, length = self._vector(position, "u8")
+        if start + length >= len(self._data) or self._data[start + length] != 0:
+            raise self._damaged(f"the string at byte {position} has no end")
+        return self._data[start : start + length].decode("utf-8", "replace")
+
+    def _damaged(self, what: str) -> ModelError:
+        return ModelError(f"it is damaged: {what} (the file has {len(self._data)} bytes)")

@@ -1,0 +1,178 @@
+"""Running a model: from a prepared picture to named maps. The only file that imports a TFLite runtime."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from posecli.errors import EngineError, ModelError
+from posecli.model.graph import Graph, Tensor
+from posecli.model.heads import Heads, name_heads
+from posecli.skeleton import EDGE_COUNT
+from posecli.types import Maps
+
+if TYPE_CHECKING:
+    from ai_edge_litert.interpreter import Interpreter
+
+#: Interpreters kept for different input shapes; each holds its own packed weights and activations.
+KEPT_INTERPRETERS = 6
+#: The network's numbers for the pixel values 0 to 255: x / 127.5 - 1 (float32 models take these as they are).
+PIXEL_SCALE, PIXEL_SHIFT = 1 / 127.5, -1.0
+
+UInt8Image = npt.NDArray[np.uint8]
+
+
+class Runtime:
+    """A model ready to run at any input size. One caller at a time: `run` holds a lock.
+
+    graph: a checked network. threads: processors that one call may use.
+    """
+
+    def __init__(self, graph: Graph, *, threads: int) -> None:
+        self._graph = graph
+        self._heads: Heads = name_heads(graph)
+        self._threads = threads
+        self._interpreters: OrderedDict[tuple[int, int], Interpreter] = OrderedDict()
+        self._lock = threading.Lock()
+        self._pixel_values = _pixel_values(graph.input)
+
+    @property
+    def output_stride(self) -> int:
+        """Input pixels from one cell of the maps to the next."""
+        return self._heads.output_stride
+
+    @property
+    def native_size_hw(self) -> tuple[int, int]:
+        """Height and width, in pixels, of the input that the file was made for."""
+        _, height, width, _ = self._graph.input.shape
+        return height, width
+
+    def run(self, image: UInt8Image) -> Maps:
+        """Run the network on RGB pixels, uint8 [h, w, 3], sides n·32 + 1.
+
+        Raises ModelError where the runtime refuses the model or the maps are not finite.
+        """
+        with self._lock:
+            interpreter = self._interpreter(image.shape[0], image.shape[1])
+            self._fill_input(interpreter, image)
+            try:
+                interpreter.invoke()
+            except (RuntimeError, ValueError) as error:
+                raise ModelError(f"the runtime cannot run it: {error}") from error
+            outputs = {name: _read_output(interpreter, head) for name, head in self._heads.tensors.items()}
+        return self._to_maps(outputs)
+
+    def _interpreter(self, height: int, width: int) -> Interpreter:
+        """The interpreter for an input shape, made on first use; the least recently used one goes."""
+        size = (height, width)
+        if size not in self._interpreters:
+            while len(self._interpreters) >= KEPT_INTERPRETERS:
+                self._interpreters.popitem(last=False)
+            self._interpreters[size] = self._make_interpreter(height, width)
+        self._interpreters.move_to_end(size)
+        return self._interpreters[size]
+
+    def _make_interpreter(self, height: int, width: int) -> Interpreter:
+        interpreter_class = find_runtime()[1]
+        with _chatter_held_back() as chatter:
+            try:
+                interpreter = interpreter_class(model_content=self._graph.data, num_threads=self._threads)
+                if (height, width) != self.native_size_hw:
+                    shape = [1, height, width, 3]
+                    interpreter.resize_tensor_input(self._graph.input.index, shape, strict=False)
+                interpreter.allocate_tensors()
+            except (RuntimeError, ValueError) as error:
+                raise ModelError(f"the runtime cannot load it: {error} {chatter()}".rstrip()) from error
+        return interpreter
+
+    def _fill_input(self, interpreter: Interpreter, image: UInt8Image) -> None:
+        tensor = interpreter.tensor(self._graph.input.index)()[0]
+        if self._pixel_values is None:
+            np.multiply(image, np.float32(PIXEL_SCALE), out=tensor)
+            tensor += np.float32(PIXEL_SHIFT)
+        else:
+            np.take(self._pixel_values, image, out=tensor)
+
+    def _to_maps(self, outputs: dict[str, npt.NDArray[np.float32]]) -> Maps:
+        if "mid_offsets" in outputs:
+            joined = outputs.pop("mid_offsets")
+            outputs["displacement_fwd"] = joined[:, :, : 2 * EDGE_COUNT]
+            outputs["displacement_bwd"] = joined[:, :, 2 * EDGE_COUNT :]
+        if not all(np.isfinite(values).all() for values in outputs.values()):
+            raise ModelError("it is damaged: its maps hold numbers that are not finite")
+        if self._heads.heatmaps_are_logits:
+            outputs["heatmaps"] = _sigmoid(outputs["heatmaps"])
+        return Maps(**outputs, output_stride=self._heads.output_stride)
+
+
+def find_runtime() -> tuple[str, type[Interpreter]]:
+    """Name and interpreter class of the installed runtime; LiteRT before tflite-runtime, its predecessor.
+
+    Raises EngineError where neither is installed.
+    """
+    with suppress(ImportError):
+        from ai_edge_litert.interpreter import Interpreter
+
+        return "ai-edge-litert", Interpreter
+    with suppress(ImportError):
+        from tflite_runtime.interpreter import Interpreter as TFLiteInterpreter
+
+        return "tflite-runtime", TFLiteInterpreter
+    raise EngineError("no TFLite runtime is installed", "pip install ai-edge-litert")
+
+
+def _pixel_values(tensor: Tensor) -> npt.NDArray[Any] | None:
+    """How a quantised input writes each of the 256 pixel values; None for a float input."""
+    if tensor.dtype == "float32":
+        return None
+    values = (np.arange(256) * PIXEL_SCALE + PIXEL_SHIFT) / tensor.scales[0] + tensor.zero_points[0]
+    limits = np.iinfo(tensor.dtype)
+    stored: npt.NDArray[Any] = np.floor(values + 0.5).clip(limits.min, limits.max).astype(tensor.dtype)
+    return stored
+
+
+def _read_output(interpreter: Interpreter, tensor: Tensor) -> npt.NDArray[np.float32]:
+    """A copy of one output without its batch axis, as real numbers."""
+    values: npt.NDArray[Any] = interpreter.get_tensor(tensor.index)[0]
+    if tensor.dtype == "float32":
+        return values
+    shifted = values.astype(np.float32) - np.float32(tensor.zero_points[0])
+    return shifted * np.float32(tensor.scales[0])
+
+
+def _sigmoid(logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    # Clipped where float32 cannot tell the result from 0 or 1, so that exp never overflows.
+    scores: npt.NDArray[np.float32] = 1 / (1 + np.exp(-logits.clip(-80, 80)))
+    return scores
+
+
+@contextmanager
+def _chatter_held_back() -> Iterator[Any]:
+    """Keep what the runtime's C++ code writes to standard error away from the user.
+
+    Yields a function that returns what was written: on failure it tells why. The descriptor belongs to the whole
+    process, so nothing else should write to standard error meanwhile.
+    """
+    sys.stderr.flush()
+    saved = os.dup(2)
+    try:
+        with tempfile.TemporaryFile() as file:
+            os.dup2(file.fileno(), 2)
+
+            def written() -> str:
+                file.seek(0)
+                return " ".join(file.read().decode("utf-8", "replace").split())
+
+            yield written
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
