@@ -125,7 +125,7 @@ def _rim(end: _End) -> _End:
 def _line_radius(ends: Sequence[_End], width: int, height: int) -> float:
     extent = hypot(max(e.x for e in ends) - min(e.x for e in ends), max(e.y for e in ends) - min(e.y for e in ends))
     of_picture = LINE_OF_PICTURE * float(width * height) ** 0.5
-    return max(min(of_picture, LINE_OF_PERSON * extent), MIN_LINE_PX)
+    return float(max(min(of_picture, LINE_OF_PERSON * extent), MIN_LINE_PX))
 
 
 def _stroke(canvas: Canvas, start: _End, end: _End, radius: float) -> None:

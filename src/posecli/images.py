@@ -309,3 +309,9 @@ def prepare(frame: Frame, *, size_hw: tuple[int, int], fit: str) -> ModelInput:
     scale_xy = (frame.width / inner[0], frame.height / inner[1])
     transform = Transform(scale_xy, (-left * scale_xy[0], -top * scale_xy[1]))
     return ModelInput(np.asarray(picture), transform)
+
+
+def lift_pillow_limit() -> None:
+    """Leave the limit on pixels to `max_pixels`, for this process. Only for processes of posecli's own: as a
+    library, Pillow's own limit stays as the program set it."""
+    Image.MAX_IMAGE_PIXELS = None

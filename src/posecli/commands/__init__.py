@@ -1,0 +1,42 @@
+"""The command line: one file a command, imported when it is called, so that `--help` is instant."""
+
+from __future__ import annotations
+
+import importlib
+
+import click
+
+from posecli import __version__
+
+#: Command → what it does in a line; the module of the same name in this folder holds it.
+_COMMANDS = {
+    "estimate": "Find people's poses in pictures.",
+    "model": "Find, fetch and check the model's file.",
+    "schema": "Print the JSON Schema of the record.",
+}
+
+
+class _LazyGroup(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(f"posecli.commands.{cmd_name}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(_COMMANDS.items()))
+
+
+@click.group(
+    cls=_LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "POSECLI"},
+    epilog="`posecli COMMAND --help` tells more. Exit status: 0 all well, 1 some inputs failed, 2 wrong usage, "
+    "3 an expectation did not hold, 4 nothing could run.",
+)
+@click.version_option(__version__, prog_name="posecli", message="%(prog)s %(version)s")
+def cli() -> None:
+    """Find people's poses in pictures: 17 keypoints a person, as JSON, tables or drawn over the picture."""

@@ -1,0 +1,50 @@
+"""One picture after another, in this process."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from posecli.engines import EngineOptions
+from posecli.errors import TIMED_OUT
+from posecli.types import ImageInput, Record
+from posecli.worker import Job, Worker
+
+
+class _TimeIsUpError(BaseException):
+    """Raised in the midst of a picture; a BaseException, so that no handler for bad pictures swallows it."""
+
+
+def run(inputs: Iterable[ImageInput], job: Job, options: EngineOptions) -> Iterator[Record]:
+    """Yield the record of each input, in order."""
+    worker = Worker(job, threads=options.threads)
+    for image in inputs:
+        try:
+            with _time_limit(options.timeout):
+                record = worker(image)
+        except _TimeIsUpError:
+            message = f"{image.name}: not done after {options.timeout:g} seconds"
+            record = Record.failed(image.name, TIMED_OUT, message)
+        yield record
+
+
+@contextmanager
+def _time_limit(seconds: float) -> Iterator[None]:
+    """Raise _TimeIsUpError after some seconds, where the system has timers and this is the main thread."""
+    if not hasattr(signal, "setitimer") or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(signum: int, frame: FrameType | None) -> None:
+        raise _TimeIsUpError
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)

@@ -1,0 +1,226 @@
+"""What to read: arguments → one `ImageInput` a picture, lazily, in natural order, none twice."""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import os
+import re
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import PurePath
+from typing import IO
+
+from posecli.errors import UsageError
+from posecli.types import ImageInput
+
+STDIN = "-"
+STDIN_NAME = "stdin"
+#: Where outputs of listed files go whose names are absolute or lead upwards.
+OUTSIDE = "_outside"
+#: Formats that Pillow recognises but does not decode by itself.
+_NOT_DECODED = {"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF"}
+#: Characters in one entry of a list beyond which it cannot be a path.
+_LONGEST_NAME = 1 << 16
+
+
+class Inputs:
+    """The pictures that a command line names. Iterate once; `passed_over` counts what a folder held besides.
+
+    arguments: files, folders, glob patterns, `-` for the bytes of one picture on standard input.
+    files_from: a file that lists more, one a line (`-`: standard input); null: separated by NUL instead.
+    Raises UsageError where the arguments exclude one another.
+    """
+
+    def __init__(self, arguments: Sequence[str], *, files_from: str | None = None, null: bool = False) -> None:
+        if files_from == STDIN and STDIN in arguments:
+            raise UsageError("standard input cannot be both a picture and the list of files")
+        self._arguments = list(dict.fromkeys(arguments))
+        self._files_from = files_from
+        self._separator = b"\0" if null else b"\n"
+        self._anchor = _common_folder([name for name in self._arguments if _leads_outside(name)])
+        self._only_folder = files_from is None and len(self._arguments) == 1
+        self._seen: set[bytes] = set()
+        self._walked: list[str] = []
+        self.passed_over = 0
+        self._check_collisions()
+
+    def __iter__(self) -> Iterator[ImageInput]:
+        for name in self._arguments:
+            yield from self._expand(name)
+        if self._files_from is not None:
+            yield from self._listed(self._files_from)
+
+    def is_one_file(self) -> bool:
+        """True where exactly one picture is named, without looking into folders or lists."""
+        return self._files_from is None and len(self._arguments) == 1 and not _is_many(self._arguments[0])
+
+    def _expand(self, name: str) -> Iterator[ImageInput]:
+        if name == STDIN:
+            yield ImageInput(STDIN_NAME, STDIN_NAME, data=sys.stdin.buffer.read())
+        elif os.path.isdir(name):
+            yield from self._folder(name)
+        elif _is_pattern(name):
+            yield from self._pattern(name)
+        elif self._is_new(name):
+            yield ImageInput(name, self._output_name(name))
+
+    def _folder(self, folder: str) -> Iterator[ImageInput]:
+        base = folder if self._only_folder else None
+        for path in self._walk(folder, picture_extensions()):
+            if not self._was_seen(path):
+                output = os.path.relpath(path, base) if base is not None else self._output_name(path)
+                yield ImageInput(path, output)
+        self._walked.append(os.path.abspath(folder))
+
+    def _walk(self, folder: str, extensions: frozenset[str]) -> Iterator[str]:
+        """Paths below a folder, natural order; hidden entries are skipped, links to folders not followed."""
+        try:
+            with os.scandir(folder) as entries:
+                found = sorted((e for e in entries if not e.name.startswith(".")), key=lambda e: natural_key(e.name))
+        except OSError:
+            yield folder  # cannot be listed: becomes an error record that says why
+            return
+        for entry in found:
+            if entry.is_dir(follow_symlinks=False):
+                yield from self._walk(entry.path, extensions)
+            elif os.path.splitext(entry.name)[1].lower() in extensions and not entry.is_dir():
+                yield entry.path
+            else:
+                self.passed_over += 1
+
+    def _pattern(self, pattern: str) -> Iterator[ImageInput]:
+        matches = sorted(glob.iglob(pattern, recursive=True), key=natural_key)
+        for path in matches:
+            if os.path.isdir(path):
+                continue
+            if self._is_new(path):
+                yield ImageInput(path, self._output_name(path))
+        if not matches:
+            yield ImageInput(pattern, self._output_name(pattern))  # becomes a not_found record
+
+    def _listed(self, list_name: str) -> Iterator[ImageInput]:
+        if list_name == STDIN:
+            yield from self._entries(sys.stdin.buffer)
+            return
+        try:
+            file = open(list_name, "rb")  # noqa: SIM115 (closed below; only opening may fail as usage)
+        except OSError as error:
+            raise UsageError(f"cannot read the list of files {list_name}: {error.strerror}") from error
+        with file:
+            yield from self._entries(file)
+
+    def _entries(self, file: IO[bytes]) -> Iterator[ImageInput]:
+        for entry in _split(file, self._separator):
+            name = os.fsdecode(entry)
+            if os.path.isdir(name):
+                yield from self._folder(name)
+            elif self._is_new(name):
+                outside = _leads_outside(name)
+                yield ImageInput(name, os.path.join(OUTSIDE, _below_root(name)) if outside else os.path.normpath(name))
+
+    def _output_name(self, name: str) -> str:
+        """The relative path that outputs of a file are named after: as given, or below the common folder."""
+        if _leads_outside(name):
+            return os.path.relpath(os.path.abspath(name), self._anchor)
+        return os.path.normpath(name)
+
+    def _is_new(self, name: str) -> bool:
+        if self._was_seen(name):
+            return False
+        self._seen.add(_digest(name))
+        return True
+
+    def _was_seen(self, name: str) -> bool:
+        """Whether an earlier argument gave this file. Walked folders are remembered by name alone, so a folder of a
+        million pictures costs no memory."""
+        if not self._seen and not self._walked:
+            return False
+        path = os.path.abspath(name)
+        return _digest(name) in self._seen or any(_walk_reaches(folder, path) for folder in self._walked)
+
+    def _check_collisions(self) -> None:
+        """Refuse arguments whose outputs would share names: relative ones beside absolute ones of the same tail."""
+        if self._only_folder:
+            return
+        owners: dict[str, str] = {}
+        for name in self._arguments:
+            if name == STDIN or _is_pattern(name):
+                continue
+            output = os.path.normpath(self._output_name(name))
+            owner = owners.setdefault(output, name)
+            if os.path.abspath(owner) != os.path.abspath(name):
+                raise UsageError(f"{owner} and {name} would both be written as {output}", "name them in the same way")
+
+
+def picture_extensions() -> frozenset[str]:
+    """Extensions, in lower case with their dot, of the formats that Pillow reads here."""
+    from PIL import Image
+
+    registered = Image.registered_extensions()
+    return frozenset(ext for ext, kind in registered.items() if kind in Image.OPEN and kind not in _NOT_DECODED)
+
+
+def natural_key(name: str) -> list[tuple[int, int | str]]:
+    """Sort key that puts `2.jpg` before `10.jpg`."""
+    return [(0, int(word)) if word.isdecimal() and word.isascii() else (1, word) for word in re.split(r"(\d+)", name)]
+
+
+def _is_pattern(name: str) -> bool:
+    return glob.has_magic(name) and not os.path.lexists(name)
+
+
+def _is_many(name: str) -> bool:
+    return os.path.isdir(name) or _is_pattern(name)
+
+
+def _leads_outside(name: str) -> bool:
+    return os.path.isabs(name) or ".." in PurePath(name).parts
+
+
+def _below_root(name: str) -> str:
+    return os.path.relpath(os.path.abspath(name), os.path.abspath(os.sep))
+
+
+def _common_folder(names: Iterable[str]) -> str:
+    """The folder that outputs of these absolute or upward names are named below."""
+    parents = [os.path.dirname(os.path.abspath(name)) for name in names if not _is_pattern(name)]
+    parents += [os.path.dirname(os.path.abspath(_static_part(name))) for name in names if _is_pattern(name)]
+    return os.path.commonpath(parents) if parents else os.getcwd()
+
+
+def _static_part(pattern: str) -> str:
+    """A pattern up to its first part with a wildcard, and that part."""
+    parts: list[str] = []
+    for part in PurePath(pattern).parts:
+        parts.append(part)
+        if glob.has_magic(part):
+            break
+    return os.path.join(*parts)
+
+
+def _walk_reaches(folder: str, path: str) -> bool:
+    """Whether walking a folder gives a path: below it, nothing hidden, no link to a folder on the way."""
+    if not path.startswith(os.path.join(folder, "")):
+        return False
+    parts = os.path.relpath(path, folder).split(os.sep)
+    below = [os.path.join(folder, *parts[:depth]) for depth in range(1, len(parts))]
+    visible = not any(part.startswith(".") for part in parts) and not any(os.path.islink(part) for part in below)
+    return visible and os.path.splitext(path)[1].lower() in picture_extensions()
+
+
+def _digest(name: str) -> bytes:
+    return hashlib.blake2b(os.fsencode(os.path.abspath(name)), digest_size=16).digest()
+
+
+def _split(file: IO[bytes], separator: bytes) -> Iterator[bytes]:
+    """Entries of a list as they arrive; empty ones are passed over, as is the \\r of a Windows line's end."""
+    end = b"\r" if separator == b"\n" else b""
+    rest = b""
+    while chunk := file.read1(1 << 16) if hasattr(file, "read1") else file.read(1 << 16):
+        *entries, rest = (rest + chunk).split(separator)
+        yield from (entry for entry in (entry.removesuffix(end) for entry in entries) if entry)
+        if len(rest) > _LONGEST_NAME:
+            raise UsageError("the list of files has an entry of more than 65,536 characters: is it NUL-separated (-0)?")
+    if rest := rest.removesuffix(end):
+        yield rest

@@ -1,0 +1,88 @@
+"""The JSON Schema of the record (draft 2020-12), from the same constants as the record itself."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from posecli.errors import ERROR_CODES
+from posecli.skeleton import KEYPOINT_COUNT, KEYPOINT_NAMES
+from posecli.types import SCHEMA, STRIDES
+
+_PIXELS = {"type": "number", "description": "pixels of the upright picture; x right, y down; may lie outside it"}
+_SCORE = {"type": "number", "minimum": 0, "maximum": 1}
+
+
+def record_schema() -> dict[str, Any]:
+    """The schema as plain data."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "posecli record",
+        "description": "What became of one input of `posecli estimate`.",
+        "type": "object",
+        "properties": {
+            "schema": {"const": SCHEMA},
+            "image": {"type": "string", "description": "the name that the user gave; undecodable bytes as \\udcXX"},
+            "status": {"enum": ["ok", "error"]},
+        },
+        "required": ["schema", "image", "status"],
+        "oneOf": [_ok_schema(), _error_schema()],
+        "unevaluatedProperties": False,
+    }
+
+
+def schema_text() -> str:
+    """The schema as indented JSON."""
+    return json.dumps(record_schema(), indent=2) + "\n"
+
+
+def _ok_schema() -> dict[str, Any]:
+    properties = {
+        "status": {"const": "ok"},
+        "width": {"type": "integer", "minimum": 1, "description": "of the upright picture, pixels"},
+        "height": {"type": "integer", "minimum": 1},
+        "model": _closed_object(
+            name={"type": "string"},
+            sha256={"type": "string", "pattern": "^[0-9a-f]{64}$"},
+            input={**_array(2, {"type": "integer", "minimum": 1}), "description": "height, width in pixels"},
+            stride={"enum": list(STRIDES)},
+        ),
+        "settings": {"type": "object", "description": "the settings that shaped the poses"},
+        "poses": {
+            "type": "array",
+            "description": "people in falling score; nobody found is an empty list",
+            "items": _closed_object(
+                score=_SCORE,
+                box={**_array(4, {"type": "number"}), "description": "x, y, width, height around the keypoints"},
+                keypoints={
+                    "type": "array",
+                    "prefixItems": [_keypoint(index, name) for index, name in enumerate(KEYPOINT_NAMES)],
+                    "minItems": KEYPOINT_COUNT,
+                    "maxItems": KEYPOINT_COUNT,
+                },
+            ),
+        },
+    }
+    return {"properties": properties, "required": ["width", "height", "model", "poses"]}
+
+
+def _error_schema() -> dict[str, Any]:
+    error = _closed_object(code={"enum": list(ERROR_CODES)}, message={"type": "string", "minLength": 1})
+    return {"properties": {"status": {"const": "error"}, "error": error}, "required": ["error"]}
+
+
+def _keypoint(index: int, name: str) -> dict[str, Any]:
+    return _closed_object(id={"const": index}, part={"const": name}, x=_PIXELS, y=_PIXELS, score=_SCORE)
+
+
+def _closed_object(**properties: Any) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": list(properties),
+        "additionalProperties": False,
+    }
+
+
+def _array(length: int, items: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "array", "items": items, "minItems": length, "maxItems": length}

@@ -1,0 +1,101 @@
+"""What the run tells its user, on standard error: failures as they come, progress, a closing line; the exit status."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+from posecli.types import Record
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
+
+EXIT_OK, EXIT_SOME_FAILED, EXIT_USAGE, EXIT_EXPECTATION, EXIT_FATAL = range(5)
+
+
+class Report:
+    """Counts records and owns what is said about them.
+
+    quiet: say nothing unless something fails. progress: show a bar. require_pose: a picture with nobody in it
+    counts against the run.
+    """
+
+    def __init__(self, *, quiet: bool = False, progress: bool = False, require_pose: bool = False) -> None:
+        self._quiet = quiet
+        self._require_pose = require_pose
+        self._start = perf_counter()
+        self._bar: tqdm[object] | None = _make_bar() if progress else None
+        self.ok = self.failed = self.skipped = self.with_people = self.people = 0
+
+    @property
+    def found(self) -> int:
+        """Inputs accounted for so far."""
+        return self.ok + self.failed + self.skipped
+
+    def watch(self, records: Iterable[Record], *, fail_fast: bool = False) -> Iterator[Record]:
+        """Count records on their way to the output; stop behind the first failure if asked to."""
+        for record in records:
+            self._count(record)
+            yield record
+            if fail_fast and not record.ok:
+                self.say("stopped at the first failure (--fail-fast)")
+                return
+
+    def _count(self, record: Record) -> None:
+        if record.error is not None:
+            self.failed += 1
+            self.say(f"{record.error.message} [{record.error.code}]")
+        else:
+            self.ok += 1
+            self.with_people += bool(record.poses)
+            self.people += len(record.poses)
+            if self._require_pose and not record.poses:
+                self.say(f"{record.image}: nobody found (--require-pose)")
+        if self._bar is not None:
+            self._bar.set_postfix(people=self.people, failed=self.failed, refresh=False)
+            self._bar.update()
+
+    def say(self, message: str) -> None:
+        """One line on standard error, above the progress bar; control characters of file names are escaped."""
+        line = "posecli: " + "".join(c if c.isprintable() else ascii(c)[1:-1] for c in message)
+        safe = line.encode(sys.stderr.encoding or "utf-8", "backslashreplace").decode(sys.stderr.encoding or "utf-8")
+        if self._bar is not None:
+            self._bar.write(safe, file=sys.stderr)
+        else:
+            print(safe, file=sys.stderr, flush=True)
+
+    def close(self, *, interrupted: bool = False) -> None:
+        """End the progress bar and sum up."""
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+        if not self._quiet or self.failed or interrupted:
+            self.say(self._summary(interrupted))
+
+    def _summary(self, interrupted: bool) -> str:
+        seconds = max(perf_counter() - self._start, 1e-9)
+        done = self.ok + self.failed
+        return (
+            f"{'interrupted: ' if interrupted else ''}{_count_of(self.found, 'picture')} = {self.ok} ok + "
+            f"{self.failed} failed + {self.skipped} skipped; {_count_of(self.people, 'person', 'people')} in "
+            f"{_count_of(self.with_people, 'picture')}; {done / seconds:.1f} pictures/s"
+        )
+
+    def exit_status(self) -> int:
+        """0 all well; 1 some inputs failed; 3 nobody found where somebody was required."""
+        if self.failed:
+            return EXIT_SOME_FAILED
+        return EXIT_EXPECTATION if self._require_pose and self.with_people < self.ok else EXIT_OK
+
+
+def _count_of(count: int, one: str, many: str = "") -> str:
+    return f"{count} {one if count == 1 else many or one + 's'}"
+
+
+def _make_bar() -> tqdm[object]:
+    from tqdm import tqdm
+
+    bar: tqdm[object] = tqdm(unit="picture", dynamic_ncols=True, file=sys.stderr, leave=False)
+    return bar

@@ -1,0 +1,25 @@
+"""JSON: an array of records for a run, the one record for an image."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from posecli.types import Record
+from posecli.writers.base import Format, TextSink, to_json
+
+
+def write(records: Iterable[Record], file: TextSink) -> None:
+    """Write one array, a record a line."""
+    separator = "[\n"
+    for record in records:
+        file.write(separator + to_json(record.to_dict()))
+        separator = ",\n"
+    file.write("[]\n" if separator == "[\n" else "\n]\n")
+
+
+def write_one(record: Record, file: TextSink) -> None:
+    """Write the file of one image: the record itself."""
+    file.write(to_json(record.to_dict()) + "\n")
+
+
+FORMAT = Format("json", write, ".json", write_one)

@@ -1,0 +1,18 @@
+"""JSON Lines: one record a line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from posecli.types import Record
+from posecli.writers.base import Format, TextSink, to_json
+
+
+def write(records: Iterable[Record], file: TextSink) -> None:
+    """Write each record as it comes, whole lines only."""
+    for record in records:
+        file.write(to_json(record.to_dict()) + "\n")
+        file.flush()
+
+
+FORMAT = Format("jsonl", write, ".jsonl")
