@@ -5,8 +5,8 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from itertools import chain
+from typing import NamedTuple
 
 from posecli.errors import UsageError
 from posecli.report import Report
@@ -16,8 +16,7 @@ from posecli.writers.base import Format, LineFile, output_errors, whole_file
 _STANDARD_OUTPUT = 1
 
 
-@dataclass(frozen=True, slots=True)
-class RunOutput:
+class RunOutput(NamedTuple):
     """Where the records of a run go as a whole. path: a file; None: standard output."""
 
     format: Format
@@ -66,5 +65,6 @@ def run(records: Iterable[Record], output: RunOutput | None, report: Report, *, 
                 pass
         interrupted = False
     finally:
-        report.close(interrupted=interrupted)
+        if not interrupted or report.found:
+            report.close(interrupted=interrupted)
     return report.exit_status()

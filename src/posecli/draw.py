@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import colorsys
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
 from math import hypot
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -43,8 +43,7 @@ RGB = tuple[int, int, int]
 Canvas = npt.NDArray[np.uint8]
 
 
-@dataclass(frozen=True, slots=True)
-class _End:
+class _End(NamedTuple):
     """One end of a stroke: position in pixels, colour, opacity 0..1."""
 
     x: float

@@ -11,9 +11,8 @@ import os
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from math import sqrt
-from typing import IO
+from typing import IO, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -56,8 +55,7 @@ Source = str | os.PathLike[str] | bytes | IO[bytes]
 Detail = Callable[[int, int], tuple[int, int]]
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
+class Frame(NamedTuple):
     """An upright RGB picture. `width`, `height`: its full size in pixels; `image` may hold fewer, each standing
     for `reduction` × `reduction` of them."""
 
@@ -73,8 +71,7 @@ class Frame:
         return max(left / scale, 0), max(top / scale, 0), min(right / scale, width), min(bottom / scale, height)
 
 
-@dataclass(frozen=True, slots=True)
-class Transform:
+class Transform(NamedTuple):
     """From input pixels to picture pixels and back, each axis on its own: picture = scale · (input + ½) + shift.
 
     Input pixels are counted at their centres (the maps' cell k lies at k · stride), picture pixels at their corners.
@@ -94,8 +91,7 @@ class Transform:
         return input_xy
 
 
-@dataclass(frozen=True, slots=True)
-class ModelInput:
+class ModelInput(NamedTuple):
     """A picture as the network takes it: RGB uint8 [h, w, 3], and the way back to the picture."""
 
     pixels: npt.NDArray[np.uint8]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Iterator
 from time import perf_counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from posecli.types import Record
 
@@ -26,7 +26,7 @@ class Report:
         self._quiet = quiet
         self._require_pose = require_pose
         self._start = perf_counter()
-        self._bar: tqdm[object] | None = _make_bar() if progress else None
+        self._bar: tqdm[Any] | None = _make_bar() if progress else None
         self.ok = self.failed = self.skipped = self.with_people = self.people = 0
 
     @property
@@ -94,8 +94,7 @@ def _count_of(count: int, one: str, many: str = "") -> str:
     return f"{count} {one if count == 1 else many or one + 's'}"
 
 
-def _make_bar() -> tqdm[object]:
+def _make_bar() -> tqdm[Any]:
     from tqdm import tqdm
 
-    bar: tqdm[object] = tqdm(unit="picture", dynamic_ncols=True, file=sys.stderr, leave=False)
-    return bar
+    return tqdm(unit="picture", dynamic_ncols=True, file=sys.stderr, leave=False)

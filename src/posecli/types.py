@@ -92,7 +92,7 @@ def _check_input_size(size: int) -> None:
     )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Maps:
     """What the network says, named and checked. h, w: cells; all float32.
 
@@ -123,8 +123,7 @@ class Maps:
             raise ValueError(f"output_stride is {self.output_stride}, expected a positive number")
 
 
-@dataclass(frozen=True, slots=True)
-class DecodedPose:
+class DecodedPose(NamedTuple):
     """One person as a decoder found it. xy: [17, 2] float64, input pixels; scores: [17] float64; score: 0..1."""
 
     xy: npt.NDArray[np.float64]
@@ -132,8 +131,7 @@ class DecodedPose:
     score: float
 
 
-@dataclass(frozen=True, slots=True)
-class Keypoint:
+class Keypoint(NamedTuple):
     """One body part: `x`, `y` in picture pixels (may lie outside the picture), `score` 0..1."""
 
     id: int
@@ -143,8 +141,7 @@ class Keypoint:
     score: float
 
 
-@dataclass(frozen=True, slots=True)
-class Pose:
+class Pose(NamedTuple):
     """One person: all 17 keypoints in id order; `box` is x, y, width, height around them, picture pixels."""
 
     score: float
@@ -169,8 +166,7 @@ class Pose:
         return cls(score=data["score"], box=(x, y, width, height), keypoints=keypoints)
 
 
-@dataclass(frozen=True, slots=True)
-class ModelInfo:
+class ModelInfo(NamedTuple):
     """Which model, at which input size (height, width in pixels) and output stride, found the poses."""
 
     name: str
@@ -179,15 +175,14 @@ class ModelInfo:
     stride: int
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
+class Failure(NamedTuple):
     """Why an input gave no poses. `code` is one of `errors.ERROR_CODES`."""
 
     code: str
     message: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Record:
     """What became of one input: `ok` with poses (possibly none) in falling score, or `error` with its reason.
 
@@ -219,7 +214,7 @@ class Record:
         """The JSON form, as `posecli schema` describes it: positions to 0.01 px, scores to four digits."""
         data: dict[str, Any] = {"schema": SCHEMA, "image": self.image, "status": self.status}
         if self.error is not None:
-            return data | {"error": asdict(self.error)}
+            return data | {"error": self.error._asdict()}
         assert self.model is not None
         model = {
             "name": self.model.name,

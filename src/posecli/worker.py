@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
-from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
-from PIL import Image
-
-from posecli.draw import draw_poses
 from posecli.errors import INTERNAL_ERROR, ModelError, OutputError
 from posecli.estimate import PoseEstimator
 from posecli.images import lift_pillow_limit
@@ -17,12 +15,14 @@ from posecli.types import ImageInput, Record, Settings
 from posecli.writers import get_format
 from posecli.writers.base import output_path, whole_file
 
+if TYPE_CHECKING:
+    from PIL import Image
+
 #: PNG compression: level 6 takes three times as long for pictures 3 % smaller.
 PNG_LEVEL, LOSSY_QUALITY = 3, 90
 
 
-@dataclass(frozen=True, slots=True)
-class PictureOutput:
+class PictureOutput(NamedTuple):
     """Annotated pictures: into a folder, or (`is_file`) the one picture at `path`."""
 
     path: str
@@ -36,8 +36,7 @@ class PictureOutput:
         return self.path if self.is_file else output_path(self.path, image.output, "." + self.kind)
 
 
-@dataclass(frozen=True, slots=True)
-class DataOutput:
+class DataOutput(NamedTuple):
     """One data file an image, into a folder."""
 
     folder: str
@@ -48,8 +47,7 @@ class DataOutput:
         return output_path(self.folder, image.output, get_format(self.format_name).image_suffix)
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
+class Job(NamedTuple):
     """All that a worker must know; plain data that travels to other processes."""
 
     settings: Settings
@@ -63,8 +61,6 @@ class Worker:
     """Loads the model once, then makes records. Raises FatalError where nothing can run."""
 
     def __init__(self, job: Job, *, threads: int) -> None:
-        from pathlib import Path
-
         lift_pillow_limit()
         model = read_model_file(Path(job.model_path))
         if model.sha256 != job.model_sha256:
@@ -87,6 +83,8 @@ class Worker:
         pictures = self._job.pictures
         record, frame = self._estimator.estimate_with_frame(source, name=image.name, full_size=pictures is not None)
         if pictures is not None and frame is not None:
+            from posecli.draw import draw_poses  # only who draws pays for loading it
+
             drawn = draw_poses(frame.image, record.poses, extras=pictures.extras, background=pictures.background)
             save_picture(drawn, pictures.path_for(image), pictures.kind)
         if self._job.data is not None:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -22,8 +21,7 @@ _EXTRAS = ("scores", "boxes", "names")
 _BACKGROUNDS = ("picture", "none", "black", "white")
 
 
-@dataclass(frozen=True, slots=True)
-class _Outputs:
+class _Outputs(NamedTuple):
     run: RunOutput | None
     data: DataOutput | None
     pictures: PictureOutput | None

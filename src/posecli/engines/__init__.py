@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from posecli.types import ImageInput, Record
 
@@ -20,8 +19,7 @@ if TYPE_CHECKING:
 ENGINE_NAMES = ("serial",)
 
 
-@dataclass(frozen=True, slots=True)
-class EngineOptions:
+class EngineOptions(NamedTuple):
     """How to run. workers: processes; threads: processors of one interpreter; timeout: seconds for one picture."""
 
     workers: int

@@ -6,17 +6,16 @@ import hashlib
 import os
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 from posecli.errors import ModelError
-from posecli.model.fetch import fetch
 
 _HOST = "https://storage.googleapis.com/download.tensorflow.org/models/tflite/"
 
 
-@dataclass(frozen=True, slots=True)
-class KnownModel:
+class KnownModel(NamedTuple):
     """A published file, told by its hash. `input_size`: height and width of its input in pixels."""
 
     name: str
@@ -54,8 +53,7 @@ KNOWN_MODELS = (
 DEFAULT_MODEL = KNOWN_MODELS[0]
 
 
-@dataclass(frozen=True, slots=True)
-class ModelFile:
+class ModelFile(NamedTuple):
     """A model's bytes with their name and hash. `known` where the hash is that of a published file."""
 
     path: Path
@@ -76,11 +74,17 @@ def load_model_file(model: str | None = None, *, offline: bool = False, progress
 
 
 def read_model_file(path: Path) -> ModelFile:
-    """Read a model and identify it by its hash. Raises ModelError."""
+    """Read a model and identify it by its hash. Raises ModelError. The last file read is kept while it is unchanged."""
     try:
-        data = path.read_bytes()
+        status = path.stat()
+        return _identify(path, status.st_mtime_ns, status.st_size)
     except OSError as error:
         raise ModelError(f"cannot read the model {path}: {error.strerror or error}") from error
+
+
+@lru_cache(maxsize=1)
+def _identify(path: Path, modified_ns: int, size: int) -> ModelFile:
+    data = path.read_bytes()
     digest = hashlib.sha256(data).hexdigest()
     same_hash = next((known for known in KNOWN_MODELS if known.sha256 == digest), None)
     same_file_name = next((known for known in KNOWN_MODELS if known.file_name == path.name), None)
@@ -109,6 +113,8 @@ def locate_model(model: str | None = None, *, offline: bool = False, progress: b
             f"put {known.file_name} into {cache_folder()} or name a file with --model",
         )
     target = cache_folder() / known.file_name
+    from posecli.model.fetch import fetch  # brings an HTTP client: only where one is needed
+
     fetch(known.url, target, size=known.size, sha256=known.sha256, progress=progress)
     return target
 

@@ -11,8 +11,7 @@ Source: the FlatBuffers internals document (layout of tables, vtables, vectors) 
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from posecli.errors import ModelError
 
@@ -63,8 +62,7 @@ _UNION = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class _Field:
+class _Field(NamedTuple):
     name: str
     type: str
     default: int | None
@@ -86,17 +84,16 @@ def _parse_schema() -> dict[str, list[_Field]]:
 _TABLES = _parse_schema()
 
 
-@dataclass(frozen=True, slots=True)
 class Table:
-    """One table: `values` by field name, `at` the byte position of each field that the file holds."""
+    """One table: its fields' values by name, and `at`, the byte position of each field that the file holds."""
 
-    kind: str
-    position: int
-    values: dict[str, Any]
-    at: dict[str, int]
+    def __init__(self, kind: str, values: dict[str, Any], at: dict[str, int]) -> None:
+        self.kind = kind
+        self.at = at
+        self._values = values
 
     def __getitem__(self, name: str) -> Any:
-        return self.values[name]
+        return self._values[name]
 
 
 def read_model(data: bytes) -> Table:
@@ -140,7 +137,7 @@ class _Reader:
         values: dict[str, Any] = {}
         for field in _TABLES[kind]:
             values[field.name] = self._value(field, at, values)
-        return Table(kind, position, values, at)
+        return Table(kind, values, at)
 
     def _field_positions(
         self, position: int, kind: str, vtable: int, list_size: int, table_size: int

@@ -6,8 +6,8 @@ sizes, shapes that follow from one another. What a runtime would crash on, or co
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import prod
+from typing import NamedTuple
 
 import numpy as np
 
@@ -34,11 +34,10 @@ _PADDINGS = {0: "SAME", 1: "VALID"}
 _LAST_ACTIVATION = 3  # NONE, RELU, RELU_N1_TO_1, RELU6
 
 
-@dataclass(frozen=True, slots=True)
-class Tensor:
+class Tensor(NamedTuple):
     """One tensor: its shape, its type, and for 8 and 16 bits how numbers are stored (value = scale·(q − zero))."""
 
-    index: int
+    number: int
     name: str
     shape: tuple[int, ...]
     dtype: str
@@ -51,8 +50,7 @@ class Tensor:
         return f"{self.name!r} {list(self.shape)} {self.dtype}"
 
 
-@dataclass(frozen=True, slots=True)
-class Operator:
+class Operator(NamedTuple):
     """One operator. `options_at` is the byte that holds the offset of its options table."""
 
     kind: str
@@ -62,8 +60,7 @@ class Operator:
     options_at: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class Graph:
+class Graph(NamedTuple):
     """A whole network: tensors by index, operators in the order in which they run."""
 
     data: bytes
@@ -211,16 +208,16 @@ def _read_operators(subgraph: Table, codes: list[Table], tensors: tuple[Tensor, 
 
 def _check_order(graph: Graph) -> None:
     """Each operator reads what exists already and writes what nothing else has written."""
-    known = {graph.input.index} | {tensor.index for tensor in graph.tensors if tensor.data is not None}
+    known = {graph.input.number} | {tensor.number for tensor in graph.tensors if tensor.data is not None}
     for operator in graph.operators:
         for index in operator.inputs:
-            if _tensor(graph.tensors, index, f"an input of a {operator.kind}").index not in known:
+            if _tensor(graph.tensors, index, f"an input of a {operator.kind}").number not in known:
                 raise ModelError(f"it is damaged: a {operator.kind} reads tensor {index} before it is made")
-        if _tensor(graph.tensors, operator.output, f"the output of a {operator.kind}").index in known:
+        if _tensor(graph.tensors, operator.output, f"the output of a {operator.kind}").number in known:
             raise ModelError(f"it is damaged: tensor {operator.output} is written twice")
         known.add(operator.output)
     for tensor in graph.outputs:
-        if tensor.index not in known or tensor.data is not None:
+        if tensor.number not in known or tensor.data is not None:
             raise ModelError(f"it is damaged: nothing makes its output {tensor.name!r}")
 
 
@@ -327,7 +324,7 @@ def _check_activations(graph: Graph) -> None:
     nothing else would show it."""
     body: set[int] = set()
     heads: set[int] = set()
-    outputs = {tensor.index for tensor in graph.outputs}
+    outputs = {tensor.number for tensor in graph.outputs}
     read = {index for operator in graph.operators if operator.kind in CONVOLUTIONS for index in operator.inputs[:1]}
     for operator in graph.operators:
         if operator.kind in CONVOLUTIONS and operator.options is not None:

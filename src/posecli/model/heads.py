@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from math import prod
+from typing import NamedTuple
 
 from posecli.errors import ModelError
 from posecli.model.graph import CONVOLUTIONS, ELEMENTWISE, Graph, Operator, Tensor
@@ -27,8 +27,7 @@ _EXPECTED = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Heads:
+class Heads(NamedTuple):
     """The output tensors by meaning, and what is needed to read them."""
 
     tensors: dict[str, Tensor]  # heatmaps, offsets, and displacement_fwd + displacement_bwd, or mid_offsets
@@ -72,25 +71,25 @@ def _head_of(graph: Graph, tensor: Tensor) -> str | None:
 def _names(graph: Graph, tensor: Tensor) -> Iterator[str]:
     """A tensor's own name, its name in a signature, and the names before a sigmoid or a change of type."""
     yield tensor.name
-    if tensor.index in graph.signature_names:
-        yield graph.signature_names[tensor.index]
+    if tensor.number in graph.signature_names:
+        yield graph.signature_names[tensor.number]
     for _, earlier in _upstream(graph, tensor):
         yield earlier.name
 
 
 def _upstream(graph: Graph, tensor: Tensor) -> Iterator[tuple[Operator, Tensor]]:
     """The elementwise operators before a tensor, the last first, each with what it reads."""
-    operator = graph.producer(tensor.index)
+    operator = graph.producer(tensor.number)
     while operator is not None and operator.kind in ELEMENTWISE:
         earlier = graph.tensors[operator.inputs[0]]
         yield operator, earlier
-        operator = graph.producer(earlier.index)
+        operator = graph.producer(earlier.number)
 
 
 def _output_stride(graph: Graph, tensor: Tensor) -> int:
     """The product of all strides between the input and a head."""
     strides = []
-    operator = graph.producer(tensor.index)
+    operator = graph.producer(tensor.number)
     while operator is not None:
         if operator.kind in CONVOLUTIONS and operator.options is not None:
             strides.append((operator.options["stride_h"], operator.options["stride_w"]))

@@ -88,14 +88,14 @@ class Runtime:
                 interpreter = interpreter_class(model_content=self._graph.data, num_threads=self._threads)
                 if (height, width) != self.native_size_hw:
                     shape = [1, height, width, 3]
-                    interpreter.resize_tensor_input(self._graph.input.index, shape, strict=False)
+                    interpreter.resize_tensor_input(self._graph.input.number, shape, strict=False)
                 interpreter.allocate_tensors()
             except (RuntimeError, ValueError) as error:
                 raise ModelError(f"the runtime cannot load it: {error} {chatter()}".rstrip()) from error
         return interpreter
 
     def _fill_input(self, interpreter: Interpreter, image: UInt8Image) -> None:
-        tensor = interpreter.tensor(self._graph.input.index)()[0]
+        tensor = interpreter.tensor(self._graph.input.number)()[0]
         if self._pixel_values is None:
             np.multiply(image, np.float32(PIXEL_SCALE), out=tensor)
             tensor += np.float32(PIXEL_SHIFT)
@@ -142,7 +142,7 @@ def _pixel_values(tensor: Tensor) -> npt.NDArray[Any] | None:
 
 def _read_output(interpreter: Interpreter, tensor: Tensor) -> npt.NDArray[np.float32]:
     """A copy of one output without its batch axis, as real numbers."""
-    values: npt.NDArray[Any] = interpreter.get_tensor(tensor.index)[0]
+    values: npt.NDArray[Any] = interpreter.get_tensor(tensor.number)[0]
     if tensor.dtype == "float32":
         return values
     shifted = values.astype(np.float32) - np.float32(tensor.zero_points[0])

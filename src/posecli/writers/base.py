@@ -8,8 +8,7 @@ import os
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from typing import IO, Any, Protocol
+from typing import IO, Any, NamedTuple, Protocol
 
 from posecli.errors import OutputError
 from posecli.types import Record
@@ -23,8 +22,7 @@ class TextSink(Protocol):
     def flush(self) -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Format:
+class Format(NamedTuple):
     """A way to write records.
 
     write: the records of a run into one text stream, as they come.
