@@ -89,7 +89,8 @@ class PoseEstimator:
         self._settings_record = settings.to_dict()
         self._model = model
         try:
-            self._runtime = Runtime(read_graph(model.data, trusted=model.known), threads=threads)
+            graph = read_graph(model.data, trusted=model.known)
+            self._runtime = Runtime(graph, threads=threads, stride=settings.stride)
         except ModelError as error:
             raise ModelError(f"cannot use the model {model.path}: {error.message}", error.hint) from error
 

@@ -95,6 +95,10 @@ class Table:
     def __getitem__(self, name: str) -> Any:
         return self._values[name]
 
+    def field_names(self) -> list[str]:
+        """All fields of this kind of table, in the order of the schema."""
+        return list(self._values)
+
 
 def read_model(data: bytes) -> Table:
     """Read the whole structure of a .tflite file. Vectors of bytes come as (start, length), strings as str.

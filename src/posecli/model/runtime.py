@@ -17,6 +17,7 @@ import numpy.typing as npt
 from posecli.errors import EngineError, ModelError
 from posecli.model.graph import Graph, Tensor
 from posecli.model.heads import Heads, name_heads
+from posecli.model.stride import restride
 from posecli.skeleton import EDGE_COUNT
 from posecli.types import Maps
 
@@ -34,21 +35,21 @@ UInt8Image = npt.NDArray[np.uint8]
 class Runtime:
     """A model ready to run at any input size. One caller at a time: `run` holds a lock.
 
-    graph: a checked network. threads: processors that one call may use.
+    graph: a checked network. threads: processors that one call may use. stride: another output stride than the
+    file's own; raises UsageError where the network does not allow it.
     """
 
-    def __init__(self, graph: Graph, *, threads: int) -> None:
+    def __init__(self, graph: Graph, *, threads: int, stride: int | None = None) -> None:
         self._graph = graph
         self._heads: Heads = name_heads(graph)
+        self._data = graph.data
+        self.output_stride = self._heads.output_stride  # input pixels from one cell of the maps to the next
+        if stride is not None and stride != self.output_stride:
+            self._data, self.output_stride = restride(graph, stride), stride
         self._threads = threads
         self._interpreters: OrderedDict[tuple[int, int], Interpreter] = OrderedDict()
         self._lock = threading.Lock()
         self._pixel_values = _pixel_values(graph.input)
-
-    @property
-    def output_stride(self) -> int:
-        """Input pixels from one cell of the maps to the next."""
-        return self._heads.output_stride
 
     @property
     def native_size_hw(self) -> tuple[int, int]:
@@ -85,7 +86,7 @@ class Runtime:
         interpreter_class = find_runtime()[1]
         with _chatter_held_back() as chatter:
             try:
-                interpreter = interpreter_class(model_content=self._graph.data, num_threads=self._threads)
+                interpreter = interpreter_class(model_content=self._data, num_threads=self._threads)
                 if (height, width) != self.native_size_hw:
                     shape = [1, height, width, 3]
                     interpreter.resize_tensor_input(self._graph.input.number, shape, strict=False)
@@ -111,7 +112,7 @@ class Runtime:
             raise ModelError("it is damaged: its maps hold numbers that are not finite")
         if self._heads.heatmaps_are_logits:
             outputs["heatmaps"] = _sigmoid(outputs["heatmaps"])
-        return Maps(**outputs, output_stride=self._heads.output_stride)
+        return Maps(**outputs, output_stride=self.output_stride)
 
 
 def find_runtime() -> tuple[str, type[Interpreter]]:
