@@ -1,22 +1,96 @@
-"""What every test may ask for: where the test data lies, which model there is."""
+"""What every test may ask for: where the test data lies, which model there is, posecli as a process."""
 
 from __future__ import annotations
 
+import json
 import os
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from posecli.types import Maps, Record
+
+from .tiny_model import write_tiny_model
 
 ROOT = Path(__file__).resolve().parent.parent
 DATA = Path(os.environ.get("POSECLI_TEST_DATA") or ROOT.parent / "shared")
+SAMPLES = ROOT / "samples"
+
+Posecli = Callable[..., "subprocess.CompletedProcess[bytes]"]
+
+
+def _missing(message: str) -> None:
+    """Skip, or fail where tests must not be skipped."""
+    if os.environ.get("CI"):
+        pytest.fail(message)
+    pytest.skip(message)
 
 
 @pytest.fixture(scope="session")
 def test_data() -> Path:
     """Pictures, models and fixtures that are not part of the repository. In CI they must be there."""
     if not (DATA / "fixtures").is_dir():
-        message = f"no test data in {DATA}: set POSECLI_TEST_DATA"
-        if os.environ.get("CI"):
-            pytest.fail(message)
-        pytest.skip(message)
+        _missing(f"no test data in {DATA}: set POSECLI_TEST_DATA")
     return DATA
+
+
+@pytest.fixture(scope="session")
+def real_model() -> Path:
+    """A PoseNet with real weights: POSECLI_MODEL at the start of the tests, else that of the test data."""
+    path = Path(_MODEL_OF_USER or DATA / "models" / "posenet_257_s32.tflite")
+    if not path.is_file():
+        _missing(f"no model at {path}: set POSECLI_MODEL")
+    return path
+
+
+_MODEL_OF_USER = os.environ.get("POSECLI_MODEL")
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The built model that finds coloured discs."""
+    return write_tiny_model(tmp_path_factory.mktemp("model") / "tiny.tflite")
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """No test depends on what the user has set, and none touches the user's cache."""
+    for name in [name for name in os.environ if name.startswith("POSECLI_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("POSECLI_CACHE", str(tmp_path_factory.mktemp("cache")))
+
+
+@pytest.fixture
+def posecli(tiny_model: Path) -> Posecli:
+    """Run posecli as a process, with the tiny model unless another is named."""
+
+    def run(*args: object, model: Path | None = None, **options: object) -> subprocess.CompletedProcess[bytes]:
+        environment = {**os.environ, "POSECLI_MODEL": str(model or tiny_model), **options.pop("env", {})}  # type: ignore[dict-item]
+        return subprocess.run(
+            [sys.executable, "-m", "posecli", *map(os.fspath, args)],  # type: ignore[arg-type]
+            capture_output=True,
+            check=False,
+            env=environment,
+            timeout=120,
+            **{"stdin": subprocess.DEVNULL, **options} if "input" not in options else options,  # type: ignore[arg-type]
+        )
+
+    return run
+
+
+def records_of(output: bytes) -> list[Record]:
+    """JSON Lines as records; refuses NaN."""
+    return [Record.from_dict(json.loads(line, parse_constant=_refuse)) for line in output.splitlines()]
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no JSON")
+
+
+def make_maps(height: int, width: int, stride: int = 32) -> Maps:
+    """Maps of nobody: all zero, writable."""
+    return Maps(*(np.zeros((height, width, channels), np.float32) for channels in (17, 34, 32, 32)), stride)

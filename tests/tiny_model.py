@@ -22,17 +22,20 @@ RADIUS = 7.0
 GREY = 128
 #: Tiles around a cell whose sums its heads see, to each side: for offsets, and for displacements.
 _NEAR, _FAR = 1, 2
-#: How sharply a colour is told from the grey and from other colours: cosine of 38 degrees.
-_THRESHOLD = 0.79
+#: How sharply a colour is told from the grey and from other colours: cosine of 35 degrees.
+_THRESHOLD = 0.82
+#: Colours keep this far from the direction of black, which pads pictures: cosine of 66 degrees.
+_FROM_BLACK = 0.4
 _COLOUR_RADIUS = 118
 
 
 def colours() -> np.ndarray:
-    """[17, 3] uint8: colours as far from grey as can be, in directions spread over the sphere."""
+    """[17, 3] uint8: colours as far from grey as can be, in directions spread over the sphere but for its dark end."""
     k = np.arange(KEYPOINT_COUNT) + 0.5
-    height, angle = 1 - 2 * k / KEYPOINT_COUNT, np.pi * (1 + 5**0.5) * k
+    height, angle = 1 - (1 + _FROM_BLACK) * k / KEYPOINT_COUNT, np.pi * (1 + 5**0.5) * k
     ring = np.sqrt(1 - height**2)
-    directions = np.stack([ring * np.cos(angle), ring * np.sin(angle), height], axis=1)
+    white, red, green = np.array([[1, 1, 1], [1, -1, 0], [1, 1, -2]]) / np.sqrt([[3], [2], [6]])
+    directions = np.outer(height, white) + np.outer(ring * np.cos(angle), red) + np.outer(ring * np.sin(angle), green)
     return np.round(GREY + _COLOUR_RADIUS * directions).astype(np.uint8)
 
 

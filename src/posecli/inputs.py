@@ -90,7 +90,9 @@ class Inputs:
                 self.passed_over += 1
 
     def _pattern(self, pattern: str) -> Iterator[ImageInput]:
-        matches = sorted(glob.iglob(pattern, recursive=True), key=natural_key)
+        start = os.path.dirname(_static_part(pattern))
+        found = glob.iglob(pattern, recursive=True)
+        matches = sorted((path for path in found if not _through_a_link(path, start)), key=natural_key)
         for path in matches:
             if os.path.isdir(path):
                 continue
@@ -163,7 +165,7 @@ def picture_extensions() -> frozenset[str]:
 
 def natural_key(name: str) -> list[tuple[int, int | str]]:
     """Sort key that puts `2.jpg` before `10.jpg`."""
-    return [(0, int(word)) if word.isdecimal() and word.isascii() else (1, word) for word in re.split(r"(\d+)", name)]
+    return [(0, int(word)) if word.isdecimal() and word.isascii() else (1, word) for word in re.split(r"([0-9]+)", name)]
 
 
 def _is_pattern(name: str) -> bool:
@@ -204,9 +206,14 @@ def _walk_reaches(folder: str, path: str) -> bool:
     if not path.startswith(os.path.join(folder, "")):
         return False
     parts = os.path.relpath(path, folder).split(os.sep)
-    below = [os.path.join(folder, *parts[:depth]) for depth in range(1, len(parts))]
-    visible = not any(part.startswith(".") for part in parts) and not any(os.path.islink(part) for part in below)
+    visible = not any(part.startswith(".") for part in parts) and not _through_a_link(path, folder)
     return visible and os.path.splitext(path)[1].lower() in picture_extensions()
+
+
+def _through_a_link(path: str, folder: str) -> bool:
+    """Whether a link to a folder lies between a folder and a path below it: such a link may lead in circles."""
+    parts = os.path.relpath(path, folder or ".").split(os.sep)
+    return any(os.path.islink(os.path.join(folder, *parts[:depth])) for depth in range(1, len(parts)))
 
 
 def _digest(name: str) -> bytes:

@@ -153,9 +153,7 @@ def _run(options: dict[str, Any], settings: Settings, inputs: Inputs, outputs: _
 
     listed = batch.at_least_one(inputs)
     show_bar = sys.stderr.isatty() if options["progress"] is None else options["progress"]
-    model = load_model_file(
-        options["model"], offline=options["offline"], progress=not options["quiet"] and sys.stderr.isatty()
-    )
+    model = load_model_file(options["model"], offline=options["offline"], progress=not options["quiet"])
     job = Job(settings, str(model.path), model.sha256, outputs.pictures, outputs.data)
     engine_options = EngineOptions(
         workers=1, threads=options["threads"] or available_processors(), timeout=options["timeout"]

@@ -67,8 +67,6 @@ def path(model: str | None) -> None:
 )
 def download(model: str | None, *, force: bool, quiet: bool, output: Path | None) -> None:
     """Fetch a known model, check it and print its path."""
-    import sys
-
     from posecli.errors import ModelError
     from posecli.model.catalog import cache_folder, find_known, is_offline, read_model_file
     from posecli.model.fetch import fetch
@@ -80,7 +78,7 @@ def download(model: str | None, *, force: bool, quiet: bool, output: Path | None
         if is_offline():
             raise ModelError("the network is switched off", "unset POSECLI_OFFLINE")
         target.unlink(missing_ok=True)
-        fetch(known.url, target, size=known.size, sha256=known.sha256, progress=not quiet and sys.stderr.isatty())
+        fetch(known.url, target, size=known.size, sha256=known.sha256, progress=not quiet)
         found = target
     click.echo(read_model_file(found).path)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import http.client
 import os
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -35,13 +36,16 @@ def fetch(url: str, target: Path, *, size: int, sha256: str, progress: bool = Fa
     """Download `url` to `target`.
 
     What has arrived is kept beside it in `NAME.part` and continued on the next try or the next run. The name
-    `target` appears only once size and SHA-256 are right. Raises DownloadError.
+    `target` appears only once size and SHA-256 are right. progress: say on standard error what is going on, with a
+    bar where that is a terminal. Raises DownloadError.
     """
     part = target.with_name(target.name + ".part")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with _only_one_process(part):
             if not target.is_file():
+                if progress:
+                    print(f"posecli: fetching the model ({size / 1e6:.0f} MB) from {url}", file=sys.stderr)
                 _fetch_with_retries(url, part, size, sha256, progress)
                 os.replace(part, target)
     except OSError as error:
@@ -68,10 +72,10 @@ def _continue_download(url: str, part: Path, size: int, progress: bool) -> None:
     have = part.stat().st_size if part.exists() else 0
     if have >= size:
         return  # whole already; _check decides
-    request = urllib.request.Request(url, headers={"User-Agent": "posecli", "Accept-Encoding": "identity"})
-    if have:
-        request.add_header("Range", f"bytes={have}-")
     try:
+        request = urllib.request.Request(url, headers={"User-Agent": "posecli", "Accept-Encoding": "identity"})
+        if have:
+            request.add_header("Range", f"bytes={have}-")
         timeout = float(os.environ.get("POSECLI_DOWNLOAD_TIMEOUT") or TIMEOUT)
         with urllib.request.urlopen(request, timeout=timeout) as response:
             continued = response.status == _PARTIAL_CONTENT and _starts_at(response, have)
@@ -116,7 +120,7 @@ def _copy(response: http.client.HTTPResponse, file: IO[bytes], have: int, size: 
 
 
 def _progress_bar(have: int, size: int, progress: bool) -> Any:
-    if not progress:
+    if not progress or not sys.stderr.isatty():
         return nullcontext(_NoBar())
     from tqdm import tqdm
 

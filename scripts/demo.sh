@@ -1,0 +1,20 @@
+#!/bin/sh
+# Sets posecli up in .venv and finds the people in the sample pictures: annotated pictures and JSON in demo-output/.
+set -eu
+cd "$(dirname "$0")/.."
+. scripts/setup.sh
+
+setup_environment ""
+use_model_at_hand
+mkdir -p demo-output
+"$venv/bin/posecli" estimate samples/three.jpg -o demo-output/three.json -a demo-output/three.png --draw scores --overwrite ||
+    fail "posecli could not run. Without a network, fetch the model elsewhere and name it: POSECLI_MODEL=FILE $0"
+"$venv/bin/python" - demo-output/three.json <<'PYTHON'
+import json, sys
+(record,) = json.load(open(sys.argv[1]))
+for number, pose in enumerate(record["poses"], 1):
+    nose = pose["keypoints"][0]
+    print(f"person {number}: score {pose['score']:.2f}, nose at {nose['x']:.0f}, {nose['y']:.0f}")
+PYTHON
+echo "The picture: demo-output/three.png"
+echo "The data:    demo-output/three.json"

@@ -1,0 +1,8 @@
+#!/bin/sh
+# Sets posecli up in .venv with what its tests need, and runs them. Arguments go to pytest.
+set -eu
+cd "$(dirname "$0")/.."
+. scripts/setup.sh
+
+setup_environment test
+exec "$venv/bin/python" -m pytest "$@"

@@ -1,0 +1,33 @@
+"""The sample pictures: the real model finds everybody drawn in them, to the wrists and ankles."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from posecli import PoseEstimator
+
+from .conftest import SAMPLES
+
+TRUTH = json.loads((SAMPLES / "person_keypoints.json").read_text())
+#: Of the person's height: within a hand's breadth.
+TOLERANCE = 0.125
+
+
+@pytest.mark.parametrize("image", TRUTH["images"], ids=lambda image: image["file_name"])
+def test_everybody_is_found(image: dict, real_model: Path) -> None:
+    record = PoseEstimator(real_model).estimate(SAMPLES / image["file_name"])
+    people = [np.reshape(a["keypoints"], (17, 3))[:, :2] for a in TRUTH["annotations"] if a["image_id"] == image["id"]]
+    assert (record.width, record.height) == (image["width"], image["height"])
+    assert len(record.poses) == len(people)
+    for person in people:
+        height = np.ptp(person[:, 1])
+        far = min(
+            max(np.hypot(p.x - x, p.y - y) for p, (x, y) in zip(pose.keypoints, person, strict=True))
+            for pose in record.poses
+        )
+        assert far < TOLERANCE * height
+    assert all(pose.score > 0.6 for pose in record.poses)

@@ -1,0 +1,116 @@
+"""A web server on the loopback address that misbehaves on request."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+
+class Server(ThreadingHTTPServer):
+    """Serves one file under names that tell how: /fine, /cut, /lies, /longer, /404, /503, /redirect, /stall, …"""
+
+    daemon_threads = True
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.data = data
+        self.requests: list[tuple[str, str]] = []
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}"
+
+    def count(self, path: str) -> int:
+        return sum(seen == path for seen, _ in self.requests)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: Server
+
+    def do_GET(self) -> None:
+        self.server.requests.append((self.path, self.headers.get("Range", "")))
+        name = self.path.strip("/").split("/")[0]
+        getattr(self, "_do_" + name)()
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 (the base class's name)
+        """Say nothing."""
+
+    def _send(self, data: bytes, cut: int | None = None, ranges: bool = True) -> None:
+        match = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
+        start = int(match[1]) if match and ranges else 0
+        if match and ranges and start >= len(data):
+            self.send_error(416)
+            return
+        self.send_response(206 if match and ranges else 200)
+        if match and ranges:
+            self.send_header("Content-Range", f"bytes {start}-{len(data) - 1}/{len(data)}")
+        self.send_header("Content-Length", str(len(data) - start))
+        self.end_headers()
+        with contextlib.suppress(OSError):
+            self.wfile.write(data[start:] if cut is None else data[start : start + cut])
+            self.wfile.flush()
+        if cut is not None:
+            self.close_connection = True
+
+    def _do_fine(self) -> None:
+        self._send(self.server.data)
+
+    def _do_cut(self) -> None:
+        """A third of the file at each request."""
+        self._send(self.server.data, cut=len(self.server.data) // 3 + 1)
+
+    def _do_norange(self) -> None:
+        """Cut off the first time; never continues a file."""
+        first = self.server.count(self.path) == 1
+        self._send(self.server.data, cut=1000 if first else None, ranges=False)
+
+    def _do_lies(self) -> None:
+        self._send(bytes(len(self.server.data)))
+
+    def _do_longer(self) -> None:
+        self._send(self.server.data + b"more")
+
+    def _do_404(self) -> None:
+        self.send_error(404)
+
+    def _do_503(self) -> None:
+        """Busy twice, then fine."""
+        if self.server.count(self.path) <= 2:
+            self.send_error(503)
+        else:
+            self._send(self.server.data)
+
+    def _do_redirect(self) -> None:
+        self.send_response(302)
+        self.send_header("Location", "/fine")
+        self.end_headers()
+
+    def _do_stall(self) -> None:
+        """Stops sending the first time."""
+        if self.server.count(self.path) > 1:
+            self._send(self.server.data)
+            return
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(self.server.data)))
+        self.end_headers()
+        self.wfile.write(self.server.data[:2000])
+        self.wfile.flush()
+        time.sleep(3)
+
+
+@contextlib.contextmanager
+def serving(data: bytes) -> Iterator[Server]:
+    """Run the server while the block runs."""
+    server = Server(data)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
