@@ -165,7 +165,9 @@ def picture_extensions() -> frozenset[str]:
 
 def natural_key(name: str) -> list[tuple[int, int | str]]:
     """Sort key that puts `2.jpg` before `10.jpg`."""
-    return [(0, int(word)) if word.isdecimal() and word.isascii() else (1, word) for word in re.split(r"([0-9]+)", name)]
+    return [
+        (0, int(word)) if word.isdecimal() and word.isascii() else (1, word) for word in re.split(r"([0-9]+)", name)
+    ]
 
 
 def _is_pattern(name: str) -> bool:

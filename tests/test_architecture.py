@@ -1,0 +1,97 @@
+"""The house rules that can be read off the source: who imports whom, how long functions are, how fast help comes."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from .conftest import ROOT
+
+PACKAGE = ROOT / "src" / "posecli"
+#: Rooms from the bottom to the top: a file imports only from its own row and those below.
+ROWS = (
+    ("errors",),
+    ("skeleton",),
+    ("types",),
+    ("record_schema", "inputs", "images", "writers.base"),
+    ("model.fetch", "model.flatbuffer"),
+    ("model.catalog", "model.graph"),
+    ("model.heads", "model.stride"),
+    ("model.runtime",),
+    ("decode",),
+    ("draw",),
+    ("writers",),
+    ("estimate",),
+    ("worker",),
+    ("engines",),
+    ("report",),
+    ("batch",),
+    ("commands",),
+    ("__main__",),
+)  # fmt: skip
+LONGEST_FUNCTION = 45
+
+
+def modules() -> dict[str, Path]:
+    found = {}
+    for path in PACKAGE.rglob("*.py"):
+        name = ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
+        found[name.removesuffix(".__init__")] = path
+    return found
+
+
+def row_of(module: str) -> int:
+    """The highest row whose entry is the module or a package around it; the most telling entry wins."""
+    fitting = [
+        (len(entry), index) for index, row in enumerate(ROWS) for entry in row if f"{module}.".startswith(f"{entry}.")
+    ]
+    assert fitting, f"{module} has no row: say where it belongs"
+    return max(fitting)[1]
+
+
+def imports_of(path: Path) -> set[str]:
+    tree = ast.parse(path.read_text())
+    names = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("posecli."):
+            names.add(node.module.removeprefix("posecli."))
+    return names
+
+
+@pytest.mark.parametrize("module", [name for name in modules() if name not in ("__init__", "model")])
+def test_nothing_walks_back(module: str) -> None:
+    for imported in imports_of(modules()[module]):
+        assert row_of(imported) <= row_of(module), f"{module} imports {imported}"
+
+
+@pytest.mark.parametrize("module", modules())
+def test_functions_can_be_read_without_scrolling(module: str) -> None:
+    for node in ast.walk(ast.parse(modules()[module].read_text())):
+        if isinstance(node, ast.FunctionDef):
+            length = (node.end_lineno or 0) - node.lineno + 1
+            assert length <= LONGEST_FUNCTION, f"{module}.{node.name} has {length} lines"
+
+
+def test_only_the_runtime_knows_a_tflite_package() -> None:
+    for module, path in modules().items():
+        if module != "model.runtime":
+            assert "tflite_runtime" not in path.read_text(), module
+            assert "ai_edge_litert" not in path.read_text(), module
+
+
+@pytest.mark.parametrize("arguments", [["--version"], ["--help"], ["estimate", "--help"], ["model", "--help"]])
+def test_help_needs_nothing_heavy(arguments: list[str]) -> None:
+    code = (
+        "import sys, atexit\n"
+        "from posecli.__main__ import main\n"
+        "heavy = ('numpy', 'PIL', 'tflite_runtime', 'ai_edge_litert', 'tqdm')\n"
+        "atexit.register(lambda: print('HEAVY', [name for name in heavy if name in sys.modules]))\n"
+        f"sys.argv[1:] = {arguments!r}\n"
+        "main()\n"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert result.stdout.endswith("HEAVY []\n")

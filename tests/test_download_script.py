@@ -1,0 +1,85 @@
+"""scripts/download_model.sh: whole and right in models/, or absent; from a server, a mirror, a local file."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from .conftest import ROOT
+from .web_server import Server, serving
+
+DATA = os.urandom(50_000)
+NAME = "posenet_mobilenet_v1_100_257x257_multi_kpt_stripped.tflite"
+
+pytestmark = pytest.mark.skipif(shutil.which("sh") is None, reason="needs a shell")
+Script = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with serving(DATA) as running:
+        yield running
+
+
+@pytest.fixture(params=["curl", "wget"])
+def script(request: pytest.FixtureRequest, tmp_path: Path) -> Script:
+    """A copy of the script that takes this test's data for the published file, with only one of the two tools."""
+    if shutil.which(request.param) is None:
+        pytest.skip(f"no {request.param} here")
+    text = (ROOT / "scripts" / "download_model.sh").read_text()
+    text = text.replace("13269068", str(len(DATA))).replace(
+        "7bcc1efa3010de45640406a4ce0acc2ef89a742021f11adacdca2fd6e494fa07", hashlib.sha256(DATA).hexdigest()
+    )
+    (tmp_path / "scripts").mkdir()
+    (tmp_path / "scripts" / "download_model.sh").write_text(
+        text.replace("for pause in 0 1 2 4", "for pause in 0 0 0 0")
+    )
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    for tool in (request.param, "sh", "dirname", "mkdir", "rm", "mv", "cp", "wc", "tr", "cut", "sha256sum", "sleep"):
+        (tools / tool).symlink_to(str(shutil.which(tool)))
+
+    def run(*args: str) -> subprocess.CompletedProcess[str]:
+        command = [str(tools / "sh"), "scripts/download_model.sh", *args]
+        return subprocess.run(
+            command, cwd=tmp_path, capture_output=True, text=True, env={"PATH": str(tools)}, timeout=120, check=False
+        )
+
+    return run
+
+
+@pytest.mark.parametrize("kind", ["fine", "cut", "norange", "redirect", "503"])
+def test_whole_and_right(kind: str, script: Script, server: Server, tmp_path: Path) -> None:
+    result = script("257", f"{server.url}/{kind}")
+    assert result.returncode == 0, result.stderr
+    assert (tmp_path / "models" / NAME).read_bytes() == DATA
+    assert [path.name for path in (tmp_path / "models").iterdir()] == [NAME]
+
+
+@pytest.mark.parametrize("kind", ["lies", "longer", "404"])
+def test_wrong_files_leave_nothing(kind: str, script: Script, server: Server, tmp_path: Path) -> None:
+    result = script("257", f"{server.url}/{kind}")
+    assert result.returncode == 1
+    assert "could not get" in result.stderr
+    assert not (tmp_path / "models" / NAME).exists()
+
+
+def test_a_local_file_and_a_second_run(script: Script, tmp_path: Path) -> None:
+    (tmp_path / "local").write_bytes(DATA)
+    assert script("257", str(tmp_path / "local")).returncode == 0
+    again = script("257", "http://127.0.0.1:1/nobody")
+    assert (again.returncode, "already" in again.stdout) == (0, True)
+
+
+def test_hashes_are_those_of_the_catalog() -> None:
+    from posecli.model.catalog import KNOWN_MODELS
+
+    text = (ROOT / "scripts" / "download_model.sh").read_text()
+    for known in KNOWN_MODELS:
+        assert f"bytes={known.size} hash={known.sha256}" in text

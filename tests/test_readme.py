@@ -1,0 +1,78 @@
+"""Every command in the README runs as written, on the sample pictures, with the real model."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from .conftest import ROOT, SAMPLES
+
+README = (ROOT / "README.md").read_text()
+BLOCKS = re.findall(r"^```(sh install|sh|python)\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path, real_model: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with the samples in it, posecli on the PATH, and the model named as a user would."""
+    shutil.copytree(SAMPLES, tmp_path / "samples")
+    monkeypatch.setenv("POSECLI_MODEL", str(real_model))
+    monkeypatch.setenv("PATH", os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
+    return tmp_path
+
+
+@pytest.mark.parametrize("block", [text for kind, text in BLOCKS if kind == "sh"])
+def test_commands(block: str, elsewhere: Path) -> None:
+    result = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", block],
+        cwd=elsewhere,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+
+
+@pytest.mark.parametrize("block", [text for kind, text in BLOCKS if kind == "python"])
+def test_python(block: str, elsewhere: Path) -> None:
+    subprocess.run([sys.executable, "-c", block], cwd=elsewhere, timeout=300, check=True)
+
+
+def test_install(tmp_path: Path) -> None:
+    """In a copy of the checkout, so that nothing of this one is in the way."""
+    (block,) = [text for kind, text in BLOCKS if kind == "sh install"]
+    for name in ("pyproject.toml", "README.md", "LICENSE", "src"):
+        source = ROOT / name
+        (shutil.copytree if source.is_dir() else shutil.copy)(source, tmp_path / name)
+    block = block.replace("python3 -m venv", f"{sys.executable} -m venv").replace("pip install", "pip install -q")
+    subprocess.run(["bash", "-euo", "pipefail", "-c", block], cwd=tmp_path, timeout=300, check=True)
+    version = subprocess.run(
+        [tmp_path / ".venv/bin/posecli", "--version"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert version.stdout.startswith("posecli ")
+
+
+def test_links_lead_somewhere() -> None:
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)", README):
+        assert (ROOT / target).exists(), target
+
+
+def test_options_in_the_readme_exist() -> None:
+    """And what --help shows has not been forgotten: the table names each option or says where the rest is."""
+    help_text = subprocess.run(
+        [sys.executable, "-m", "posecli", "estimate", "--help"], capture_output=True, text=True, timeout=60, check=True
+    ).stdout
+    known = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", help_text)) | {"--help", "--version"}
+    section = README.split("### Options in short")[1].split("###")[0]
+    assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", section)) <= known
