@@ -28,6 +28,8 @@ ROWS = (
     ("estimate",),
     ("worker",),
     ("engines",),
+    ("journal",),
+    ("outputs",),
     ("report",),
     ("batch",),
     ("commands",),

@@ -23,6 +23,8 @@ class Terminated(KeyboardInterrupt):
 def main() -> None:
     """Run the command line and exit."""
     signal.signal(signal.SIGTERM, _terminate)
+    # So that worker processes know this for a start script and do not import it and all of click again.
+    sys.modules["__main__"].__spec__ = __spec__
     try:
         status = cli.main(prog_name="posecli", standalone_mode=False)
     except click.ClickException as error:

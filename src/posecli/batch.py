@@ -2,43 +2,17 @@
 
 from __future__ import annotations
 
-import io
-import os
-from collections.abc import Iterable, Iterator
-from itertools import chain
-from typing import NamedTuple
+import itertools
+from collections.abc import Callable, Iterable, Iterator
 
 from posecli.errors import UsageError
+from posecli.journal import Done, RunIdentity
+from posecli.outputs import RESUME, Outputs
 from posecli.report import Report
 from posecli.types import ImageInput, Record
-from posecli.writers.base import Format, LineFile, output_errors, whole_file
 
-_STANDARD_OUTPUT = 1
-
-
-class RunOutput(NamedTuple):
-    """Where the records of a run go as a whole. path: a file; None: standard output."""
-
-    format: Format
-    path: str | None = None
-
-    def write(self, records: Iterable[Record]) -> None:
-        """Write records until they end. Lines as they come where that is the format; otherwise the file appears
-        when it is whole. Raises OutputError."""
-        if self.path is None:
-            with output_errors("standard output"):
-                self.format.write(records, LineFile(_STANDARD_OUTPUT))
-        elif self.format.name == "jsonl":
-            with output_errors(self.path):
-                os.makedirs(os.path.dirname(self.path) or ".", exist_ok=True)
-                with open(self.path, "wb", buffering=0) as lines:
-                    self.format.write(records, LineFile(lines.fileno()))
-        else:
-            with whole_file(self.path) as file:
-                text = io.TextIOWrapper(file, "utf-8", newline="\n")
-                self.format.write(records, text)
-                text.flush()
-                text.detach()
+#: From inputs to their records: an engine with its job and options.
+Estimate = Callable[[Iterable[ImageInput]], Iterator[Record]]
 
 
 def at_least_one(inputs: Iterable[ImageInput]) -> Iterator[ImageInput]:
@@ -47,24 +21,48 @@ def at_least_one(inputs: Iterable[ImageInput]) -> Iterator[ImageInput]:
     first = next(iterator, None)
     if first is None:
         raise UsageError("there is no picture to read", "name files, folders, or - for standard input")
-    return chain((first,), iterator)
+    return itertools.chain((first,), iterator)
 
 
-def run(records: Iterable[Record], output: RunOutput | None, report: Report, *, fail_fast: bool = False) -> int:
-    """Send records to the output and the report; return the exit status.
+def run(
+    inputs: Iterable[ImageInput],
+    estimate: Estimate,
+    outputs: Outputs,
+    report: Report,
+    *,
+    policy: str,
+    identity: RunIdentity,
+    fail_fast: bool = False,
+) -> int:
+    """Send the records of all inputs to the outputs and the report; return the exit status.
 
-    output: None where the workers write all there is to write.
+    policy: what becomes of files that are there (`outputs.REFUSE`, `OVERWRITE`, `RESUME`).
     """
+    done = outputs.run.take_up(policy, identity) if outputs.run is not None else Done()
+    remaining = _without_finished(inputs, outputs, done, report, identity) if policy == RESUME else inputs
+    records = report.watch(estimate(remaining), fail_fast=fail_fast)
     interrupted = True
     try:
-        watched = report.watch(records, fail_fast=fail_fast)
-        if output is not None:
-            output.write(watched)
+        if outputs.run is not None:
+            outputs.run.write(records)
         else:
-            for _ in watched:
+            for _ in records:
                 pass
         interrupted = False
     finally:
         if not interrupted or report.found:
             report.close(interrupted=interrupted)
+        if interrupted and report.found and outputs.run is not None and outputs.run.path is not None:
+            report.say(f"finished records are kept in {outputs.run.lines_path}; --resume carries on from there")
     return report.exit_status()
+
+
+def _without_finished(
+    inputs: Iterable[ImageInput], outputs: Outputs, done: Done, report: Report, identity: RunIdentity
+) -> Iterator[ImageInput]:
+    for image in inputs:
+        finished = image.name in done if outputs.run is not None else outputs.finished(image, identity)
+        if finished:
+            report.skip()
+        else:
+            yield image

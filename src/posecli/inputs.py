@@ -29,10 +29,18 @@ class Inputs:
 
     arguments: files, folders, glob patterns, `-` for the bytes of one picture on standard input.
     files_from: a file that lists more, one a line (`-`: standard input); null: separated by NUL instead.
+    written: folders that outputs go to, and the suffixes that they get: what lies there is no input.
     Raises UsageError where the arguments exclude one another.
     """
 
-    def __init__(self, arguments: Sequence[str], *, files_from: str | None = None, null: bool = False) -> None:
+    def __init__(
+        self,
+        arguments: Sequence[str],
+        *,
+        files_from: str | None = None,
+        null: bool = False,
+        written: Sequence[tuple[str, str]] = (),
+    ) -> None:
         if files_from == STDIN and STDIN in arguments:
             raise UsageError("standard input cannot be both a picture and the list of files")
         self._arguments = list(dict.fromkeys(arguments))
@@ -40,6 +48,7 @@ class Inputs:
         self._separator = b"\0" if null else b"\n"
         self._anchor = _common_folder([name for name in self._arguments if _leads_outside(name)])
         self._only_folder = files_from is None and len(self._arguments) == 1
+        self._written = [(os.path.abspath(folder), suffix) for folder, suffix in written]
         self._seen: set[bytes] = set()
         self._walked: list[str] = []
         self.passed_over = 0
@@ -50,6 +59,10 @@ class Inputs:
             yield from self._expand(name)
         if self._files_from is not None:
             yield from self._listed(self._files_from)
+
+    def can_be_listed_again(self) -> bool:
+        """False where standard input is read: that comes only once."""
+        return self._files_from != STDIN and STDIN not in self._arguments
 
     def is_one_file(self) -> bool:
         """True where exactly one picture is named, without looking into folders or lists."""
@@ -83,11 +96,26 @@ class Inputs:
             return
         for entry in found:
             if entry.is_dir(follow_symlinks=False):
-                yield from self._walk(entry.path, extensions)
-            elif os.path.splitext(entry.name)[1].lower() in extensions and not entry.is_dir():
+                if not any(os.path.abspath(entry.path) == written for written, _ in self._written):
+                    yield from self._walk(entry.path, extensions)
+            elif (
+                os.path.splitext(entry.name)[1].lower() in extensions
+                and not entry.is_dir()
+                and not self._is_ours(entry.path)
+            ):
                 yield entry.path
             else:
                 self.passed_over += 1
+
+    def _is_ours(self, path: str) -> bool:
+        """Whether a file is an earlier run's output: it lies where outputs go, and its name is another file's plus
+        their suffix."""
+        return any(
+            path.endswith(suffix)
+            and os.path.abspath(path).startswith(os.path.join(folder, ""))
+            and os.path.lexists(path.removesuffix(suffix))
+            for folder, suffix in self._written
+        )
 
     def _pattern(self, pattern: str) -> Iterator[ImageInput]:
         start = os.path.dirname(_static_part(pattern))
@@ -118,8 +146,7 @@ class Inputs:
             if os.path.isdir(name):
                 yield from self._folder(name)
             elif self._is_new(name):
-                outside = _leads_outside(name)
-                yield ImageInput(name, os.path.join(OUTSIDE, _below_root(name)) if outside else os.path.normpath(name))
+                yield ImageInput(name, output_name(name))
 
     def _output_name(self, name: str) -> str:
         """The relative path that outputs of a file are named after: as given, or below the common folder."""
@@ -153,6 +180,11 @@ class Inputs:
             owner = owners.setdefault(output, name)
             if os.path.abspath(owner) != os.path.abspath(name):
                 raise UsageError(f"{owner} and {name} would both be written as {output}", "name them in the same way")
+
+
+def output_name(name: str) -> str:
+    """The relative path that outputs of a file are named after where nothing but its name is known."""
+    return os.path.join(OUTSIDE, _below_root(name)) if _leads_outside(name) else os.path.normpath(name)
 
 
 def picture_extensions() -> frozenset[str]:

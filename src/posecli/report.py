@@ -37,13 +37,18 @@ class Report:
     def watch(self, records: Iterable[Record], *, fail_fast: bool = False) -> Iterator[Record]:
         """Count records on their way to the output; stop behind the first failure if asked to."""
         for record in records:
-            self._count(record)
+            self.count(record)
             yield record
             if fail_fast and not record.ok:
                 self.say("stopped at the first failure (--fail-fast)")
                 return
 
-    def _count(self, record: Record) -> None:
+    def skip(self) -> None:
+        """An input that an earlier run has finished."""
+        self.skipped += 1
+
+    def count(self, record: Record) -> None:
+        """Account for one record, and say what failed."""
         if record.error is not None:
             self.failed += 1
             self.say(f"{record.error.message} [{record.error.code}]")

@@ -13,7 +13,7 @@ from posecli.images import lift_pillow_limit
 from posecli.model.catalog import read_model_file
 from posecli.types import ImageInput, Record, Settings
 from posecli.writers import get_format
-from posecli.writers.base import output_path, whole_file
+from posecli.writers.base import WriteOptions, output_path, whole_file
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -35,16 +35,28 @@ class PictureOutput(NamedTuple):
         """Where the annotated picture of an input goes."""
         return self.path if self.is_file else output_path(self.path, image.output, "." + self.kind)
 
+    def write(self, picture: Image.Image, record: Record, image: ImageInput) -> None:
+        """Draw the people of a record over its picture and write that, whole. Raises OutputError."""
+        from posecli.draw import draw_poses  # only who draws pays for loading it
+
+        drawn = draw_poses(picture, record.poses, extras=self.extras, background=self.background)
+        save_picture(drawn, self.path_for(image), self.kind)
+
 
 class DataOutput(NamedTuple):
     """One data file an image, into a folder."""
 
     folder: str
     format_name: str
+    options: WriteOptions = WriteOptions()
 
     def path_for(self, image: ImageInput) -> str:
         """Where the data file of an input goes."""
         return output_path(self.folder, image.output, get_format(self.format_name).image_suffix)
+
+    def write(self, record: Record, image: ImageInput) -> None:
+        """Write the file of one image, whole. Raises OutputError."""
+        get_format(self.format_name).write_image(record, self.path_for(image), self.options)
 
 
 class Job(NamedTuple):
@@ -83,12 +95,9 @@ class Worker:
         pictures = self._job.pictures
         record, frame = self._estimator.estimate_with_frame(source, name=image.name, full_size=pictures is not None)
         if pictures is not None and frame is not None:
-            from posecli.draw import draw_poses  # only who draws pays for loading it
-
-            drawn = draw_poses(frame.image, record.poses, extras=pictures.extras, background=pictures.background)
-            save_picture(drawn, pictures.path_for(image), pictures.kind)
+            pictures.write(frame.image, record, image)
         if self._job.data is not None:
-            get_format(self._job.data.format_name).write_image(record, self._job.data.path_for(image))
+            self._job.data.write(record, image)
         return record
 
 

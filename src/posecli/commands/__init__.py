@@ -11,6 +11,7 @@ from posecli import __version__
 #: Command → what it does in a line; the module of the same name in this folder holds it.
 _COMMANDS = {
     "estimate": "Find people's poses in pictures.",
+    "convert": "Write saved records in another format, or draw them.",
     "model": "Find, fetch and check the model's file.",
     "schema": "Print the JSON Schema of the record.",
 }

@@ -1,81 +1,59 @@
-"""`posecli estimate`: options → settings and outputs → one run."""
+"""`posecli estimate`: options → settings, inputs and outputs → one run."""
 
 from __future__ import annotations
 
-import os
+import itertools
 import sys
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Iterable, Iterator
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from posecli.commands.options import (
+    data_options,
+    model_options,
+    outputs_of,
+    picture_options,
+    policy_of,
+    settings_of,
+    settings_options,
+)
+from posecli.engines import ENGINE_NAMES
 from posecli.errors import UsageError
-from posecli.types import DECODERS, FITS, STRIDES, Settings
-from posecli.writers import FORMAT_NAMES
 
 if TYPE_CHECKING:
-    from posecli.batch import RunOutput
+    from posecli.engines import EngineOptions
     from posecli.inputs import Inputs
-    from posecli.worker import DataOutput, PictureOutput
-
-_EXTRAS = ("scores", "boxes", "names")
-_BACKGROUNDS = ("picture", "none", "black", "white")
-
-
-class _Outputs(NamedTuple):
-    run: RunOutput | None
-    data: DataOutput | None
-    pictures: PictureOutput | None
+    from posecli.outputs import Outputs
+    from posecli.types import ImageInput, Record, Settings
+    from posecli.worker import Job
 
 
 @click.command("estimate", context_settings={"max_content_width": 100})
 @click.argument("inputs", nargs=-1, metavar="[INPUT]...")
 @click.option("--files-from", metavar="FILE", help="Read more paths from FILE, one a line (-: standard input).")
 @click.option("-0", "--null", is_flag=True, help="The list of --files-from is separated by NUL.")
-@click.option("-o", "--output", metavar="PATH", help="Where the data goes: a file, or a folder (ends in /).")
-@click.option("-f", "--format", "format_name", type=click.Choice(FORMAT_NAMES), help="Format of the data.")
-@click.option("-a", "--annotate", metavar="PATH", help="Annotated pictures: a folder, or a file for one picture.")
+@data_options
+@click.option("--resume", is_flag=True, help="Keep what an earlier run has finished; do what failed or is missing.")
+@picture_options
+@model_options
+@settings_options
 @click.option(
-    "--picture-format", type=click.Choice(["png", "jpg", "webp"]), default="png", help="Of annotated pictures.",
+    "--engine",
+    type=click.Choice(["auto", *ENGINE_NAMES]),
+    default="auto",
     show_default=True,
-)  # fmt: skip
-@click.option("--draw", multiple=True, type=click.Choice(_EXTRAS), help="Draw more than the skeletons; repeatable.")
-@click.option(
-    "--background", type=click.Choice(_BACKGROUNDS), default="picture", show_default=True,
-    help="What people are drawn on; none is transparent.",
-)  # fmt: skip
-@click.option("--overwrite", is_flag=True, help="Replace outputs that exist.")
-@click.option("--model", metavar="NAME|PATH", help="The model.  [default: POSECLI_MODEL, else the official PoseNet]")
-@click.option("--offline", is_flag=True, help="Never touch the network (also POSECLI_OFFLINE).")
-@click.option("--stride", type=click.Choice([str(s) for s in STRIDES]), help="Output stride.  [default: the model's]")
-@click.option("--input-size", type=int, metavar="N", help="Longer side of the input, n*32+1.  [default: the model's]")
-@click.option(
-    "--fit", type=click.Choice(FITS), default=Settings.fit, show_default=True, help="How a picture meets the input."
+    help="What runs the work.",
 )
-@click.option(
-    "--decoder", type=click.Choice(DECODERS), default=Settings.decoder, show_default=True, help="All people, or one."
-)
-@click.option("--max-poses", type=int, default=Settings.max_poses, show_default=True, metavar="N")
-@click.option(
-    "--score-threshold", type=float, default=Settings.score_threshold, show_default=True, metavar="X",
-    help="Least score of the part that a pose starts from.",
-)  # fmt: skip
-@click.option(
-    "--nms-radius", type=float, default=Settings.nms_radius, show_default=True, metavar="PX", help="Input pixels."
-)
-@click.option(
-    "--min-pose-score", type=float, default=Settings.min_pose_score, show_default=True, metavar="X",
-    help="Poses below it are dropped; 0 keeps all.",
-)  # fmt: skip
-@click.option(
-    "--max-pixels", type=int, default=Settings.max_pixels, show_default=True, metavar="N",
-    help="Refuse pictures of more pixels.",
-)  # fmt: skip
+@click.option("--workers", type=click.IntRange(1), metavar="N", help="Processes.  [default: the processors at hand]")
 @click.option("--threads", type=click.IntRange(1), metavar="N", help="Processors of one interpreter.")
 @click.option(
     "--timeout", type=click.FloatRange(0.001), default=60, show_default=True, metavar="SECONDS", help="For one picture."
 )
 @click.option("--fail-fast", is_flag=True, help="Stop at the first input that fails.")
 @click.option("--require-pose", is_flag=True, help="Exit with 3 unless every picture has somebody in it.")
+@click.option("--dry-run", is_flag=True, help="Only list what would be read and written.")
 @click.option("--progress/--no-progress", default=None, help="Progress bar.  [default: on a terminal]")
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing unless something fails.")
 @click.option("-v", "--verbose", count=True, help="Say more.")
@@ -89,82 +67,106 @@ def command(**options: Any) -> None:
     Examples:
       posecli estimate photo.jpg
       posecli estimate photo.jpg -o photo.json -a photo.png
-      posecli estimate photos/ -o poses.jsonl
+      posecli estimate photos/ -o poses.jsonl --resume
       find . -name '*.jpg' -print0 | posecli estimate --files-from - -0
     """
-    from posecli.inputs import Inputs
-
-    settings = _settings(options)
+    settings, policy = settings_of(options), policy_of(options)
     if not options["inputs"] and options["files_from"] is None:
         raise UsageError("there is no picture to read", "name files, folders, or - for standard input")
-    inputs = Inputs(options["inputs"], files_from=options["files_from"], null=options["null"])
-    outputs = _outputs(options, inputs)
-    sys.exit(_run(options, settings, inputs, outputs))
+    outputs = outputs_of(options, one_input=_inputs(options, None).is_one_file())
+    inputs = _inputs(options, outputs)
+    if options["dry_run"]:
+        sys.exit(_dry_run(inputs, outputs, policy))
+    outputs.check(policy)
+    sys.exit(_run(options, settings, policy, inputs, outputs))
 
 
-def _settings(options: dict[str, Any]) -> Settings:
-    names = (
-        "input_size", "fit", "decoder", "max_poses", "score_threshold", "nms_radius", "min_pose_score", "max_pixels",
-    )  # fmt: skip
-    stride = int(options["stride"]) if options["stride"] else None
-    return Settings(stride=stride, **{name: options[name] for name in names})
+def _inputs(options: dict[str, Any], outputs: Outputs | None) -> Inputs:
+    from posecli.inputs import Inputs
+
+    written = outputs.folders() if outputs is not None else []
+    return Inputs(options["inputs"], files_from=options["files_from"], null=options["null"], written=written)
 
 
-def _outputs(options: dict[str, Any], inputs: Inputs) -> _Outputs:
-    from posecli.batch import RunOutput
-    from posecli.worker import DataOutput
-    from posecli.writers import choose_format
-
-    output, pictures = options["output"], _picture_output(options, inputs)
-    if output is None and pictures is not None and options["format_name"] is None:
-        return _Outputs(None, None, pictures)
-    folder = output is not None and (os.path.isdir(output) or output.endswith(("/", os.sep)))
-    data_format = choose_format(options["format_name"], output, folder=folder)
-    if folder:
-        return _Outputs(None, DataOutput(output, data_format.name), pictures)
-    if output is not None and not options["overwrite"] and os.path.lexists(output):
-        raise UsageError(f"{output} exists already", "--overwrite replaces it")
-    return _Outputs(RunOutput(data_format, output), None, pictures)
-
-
-def _picture_output(options: dict[str, Any], inputs: Inputs) -> PictureOutput | None:
-    from posecli.worker import PictureOutput, picture_kind
-
-    path, look = options["annotate"], {"extras": options["draw"], "background": options["background"]}
-    if path is None:
-        return None
-    kind = picture_kind(path)
-    if kind is None or os.path.isdir(path) or path.endswith(("/", os.sep)):
-        return PictureOutput(path, is_file=False, kind=options["picture_format"], **look)
-    if not inputs.is_one_file():
-        raise UsageError(f"{path} is one picture, but the inputs may be many", "name a folder: --annotate FOLDER/")
-    if os.path.lexists(path) and not options["overwrite"]:
-        raise UsageError(f"{path} exists already", "--overwrite replaces it")
-    return PictureOutput(path, is_file=True, kind=kind, **look)
-
-
-def _run(options: dict[str, Any], settings: Settings, inputs: Inputs, outputs: _Outputs) -> int:
+def _dry_run(inputs: Inputs, outputs: Outputs, policy: str) -> int:
+    """List input and outputs of each picture; what stands in the way is said at the end, with status 2."""
     from posecli import batch
-    from posecli.engines import EngineOptions, get_engine
-    from posecli.estimate import available_processors
+
+    problems = []
+    try:
+        outputs.check(policy)
+    except UsageError as error:
+        problems.append(error)
+    taken: set[str] = set()
+    for image in batch.at_least_one(inputs):
+        paths = outputs.paths_for(image)
+        click.echo("\t".join([image.name, *paths]))
+        if collisions := taken & set(paths):
+            problems.append(UsageError(f"{image.name} would overwrite {', '.join(sorted(collisions))}"))
+        taken.update(paths)
+        try:
+            outputs.check_files([image], policy)
+        except UsageError as error:
+            problems.append(error)
+    if outputs.run is not None and outputs.run.path is not None:
+        click.echo(f"all records\t{outputs.run.path}")
+    for problem in problems:
+        click.echo(f"posecli: {problem}", err=True)
+    return 2 if problems else 0
+
+
+def _run(options: dict[str, Any], settings: Settings, policy: str, inputs: Inputs, outputs: Outputs) -> int:
+    from posecli import batch
+    from posecli.journal import RunIdentity
     from posecli.model.catalog import load_model_file
+    from posecli.outputs import RESUME
     from posecli.report import Report
     from posecli.worker import Job
 
-    listed = batch.at_least_one(inputs)
-    show_bar = sys.stderr.isatty() if options["progress"] is None else options["progress"]
+    listed: Iterable[ImageInput] = inputs
+    if policy != RESUME and outputs.may_have_files():
+        listed = inputs if inputs.can_be_listed_again() else list(inputs)
+        outputs.check_files(_inputs(options, outputs) if listed is inputs else listed, policy)
+    listed = batch.at_least_one(listed)
     model = load_model_file(options["model"], offline=options["offline"], progress=not options["quiet"])
     job = Job(settings, str(model.path), model.sha256, outputs.pictures, outputs.data)
-    engine_options = EngineOptions(
-        workers=1, threads=options["threads"] or available_processors(), timeout=options["timeout"]
-    )
+    show_bar = sys.stderr.isatty() if options["progress"] is None else options["progress"]
     report = Report(
         quiet=options["quiet"],
         progress=show_bar and not options["quiet"] and not inputs.is_one_file(),
         require_pose=options["require_pose"],
     )
-    records = get_engine("serial")(listed, job, engine_options)
-    status = batch.run(records, outputs.run, report, fail_fast=options["fail_fast"])
+    status = batch.run(
+        listed,
+        partial(_estimate, options, job),
+        outputs,
+        report,
+        policy=policy,
+        identity=RunIdentity(model.sha256, settings),
+        fail_fast=options["fail_fast"],
+    )
     if options["verbose"]:
         report.say(f"{inputs.passed_over} other files were passed over")
     return status
+
+
+def _estimate(options: dict[str, Any], job: Job, images: Iterable[ImageInput]) -> Iterator[Record]:
+    """Choose the engine: one picture alone is done here, with all processors; more go to workers."""
+    from posecli.engines import get_engine
+
+    images = iter(images)
+    first = list(itertools.islice(images, 2))
+    name = options["engine"]
+    if name == "auto":
+        name = "serial" if len(first) < 2 else "processes"
+    return get_engine(name)(itertools.chain(first, images), job, _engine_options(options, name))
+
+
+def _engine_options(options: dict[str, Any], engine: str) -> EngineOptions:
+    from posecli.engines import EngineOptions
+    from posecli.estimate import available_processors
+
+    processors = available_processors()
+    workers = options["workers"] or (1 if engine == "serial" else processors)
+    threads = options["threads"] or (1 if workers > 1 else processors)
+    return EngineOptions(workers=workers, threads=threads, timeout=options["timeout"])

@@ -16,7 +16,7 @@ from posecli.types import ImageInput, Record
 if TYPE_CHECKING:
     from posecli.worker import Job
 
-ENGINE_NAMES = ("serial",)
+ENGINE_NAMES = ("serial", "processes")
 
 
 class EngineOptions(NamedTuple):

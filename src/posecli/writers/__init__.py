@@ -9,7 +9,7 @@ from posecli.errors import UsageError
 from posecli.writers.base import Format
 
 #: Format name → module; imported on use.
-_MODULES = {"jsonl": "jsonl", "json": "json_array"}
+_MODULES = {"jsonl": "jsonl", "json": "json_array", "csv": "csv_table", "coco": "coco", "openpose": "openpose"}
 FORMAT_NAMES = tuple(_MODULES)
 
 

@@ -22,35 +22,54 @@ class TextSink(Protocol):
     def flush(self) -> None: ...
 
 
+class WriteOptions(NamedTuple):
+    """What formats may be told. path: the file that is written, None for standard output; coco_images: a COCO
+    annotation file that gives image ids; body25: OpenPose's 25 points instead of 18."""
+
+    path: str | None = None
+    coco_images: str | None = None
+    body25: bool = False
+
+
 class Format(NamedTuple):
     """A way to write records.
 
     write: the records of a run into one text stream, as they come.
+    image_suffix: what the full input name gets for the file of one image.
     write_one: the record of one image into a file of its own; None: as a run of one.
-    image_suffix: what the full input name gets for such a file.
+    needs_all: `write` goes through the records more than once, so they must be at hand.
+    one_file_a_run: False where there is no such file.
+    keeps_failures: an image that failed has a file too.
     """
 
     name: str
-    write: Callable[[Iterable[Record], TextSink], None]
+    write: Callable[[Iterable[Record], TextSink, WriteOptions], None]
     image_suffix: str
-    write_one: Callable[[Record, TextSink], None] | None = None
+    write_one: Callable[[Record, TextSink, WriteOptions], None] | None = None
+    needs_all: bool = False
+    one_file_a_run: bool = True
+    keeps_failures: bool = False
 
-    def write_image(self, record: Record, path: str) -> None:
-        """Write the file of one image, whole. Raises OutputError."""
-        with whole_file(path) as file:
-            text = io.TextIOWrapper(file, "utf-8", newline="\n")
+    def write_image(self, record: Record, path: str, options: WriteOptions) -> None:
+        """Write the file of one image, whole, unless it failed and the format has no place for that. Raises
+        OutputError."""
+        if not record.ok and not self.keeps_failures:
+            return
+        with whole_text(path) as file:
             if self.write_one is not None:
-                self.write_one(record, text)
+                self.write_one(record, file, options)
             else:
-                self.write((record,), text)
-            text.flush()
-            text.detach()
+                self.write((record,), file, options)
 
 
 def to_json(data: Any) -> str:
     """Compact JSON on one line. Never NaN. Characters that are no text (undecodable file names) become \\udcXX."""
-    text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(", ", ": "))
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+    return text_name(json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(", ", ": ")))
+
+
+def text_name(name: str) -> str:
+    """A name as text: undecodable bytes become \\udcXX."""
+    return name.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def output_path(folder: str, relative: str, suffix: str) -> str:
@@ -79,6 +98,16 @@ def whole_file(path: str) -> Iterator[IO[bytes]]:
             with suppress(OSError):
                 os.unlink(temporary)
             raise
+
+
+@contextmanager
+def whole_text(path: str) -> Iterator[IO[str]]:
+    """As `whole_file`, for text."""
+    with whole_file(path) as file:
+        text = io.TextIOWrapper(file, "utf-8", newline="\n")
+        yield text
+        text.flush()
+        text.detach()
 
 
 @contextmanager

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from posecli.types import Record
-from posecli.writers.base import Format, TextSink, to_json
+from posecli.writers.base import Format, TextSink, WriteOptions, to_json
 
 
-def write(records: Iterable[Record], file: TextSink) -> None:
+def write(records: Iterable[Record], file: TextSink, options: WriteOptions) -> None:
     """Write one array, a record a line."""
     separator = "[\n"
     for record in records:
@@ -17,9 +17,9 @@ def write(records: Iterable[Record], file: TextSink) -> None:
     file.write("[]\n" if separator == "[\n" else "\n]\n")
 
 
-def write_one(record: Record, file: TextSink) -> None:
+def write_one(record: Record, file: TextSink, options: WriteOptions) -> None:
     """Write the file of one image: the record itself."""
     file.write(to_json(record.to_dict()) + "\n")
 
 
-FORMAT = Format("json", write, ".json", write_one)
+FORMAT = Format("json", write, ".json", write_one, keeps_failures=True)

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from posecli.types import Record
-from posecli.writers.base import Format, TextSink, to_json
+from posecli.writers.base import Format, TextSink, WriteOptions, to_json
 
 
-def write(records: Iterable[Record], file: TextSink) -> None:
+def write(records: Iterable[Record], file: TextSink, options: WriteOptions) -> None:
     """Write each record as it comes, whole lines only."""
     for record in records:
         file.write(to_json(record.to_dict()) + "\n")
         file.flush()
 
 
-FORMAT = Format("jsonl", write, ".jsonl")
+FORMAT = Format("jsonl", write, ".jsonl", keeps_failures=True)

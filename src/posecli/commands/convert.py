@@ -1,0 +1,91 @@
+"""`posecli convert`: saved records → other formats and pictures, without the model."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from posecli.commands.options import data_options, outputs_of, picture_options
+from posecli.errors import InputError, UsageError
+
+if TYPE_CHECKING:
+    from posecli.outputs import Outputs
+    from posecli.report import Report
+    from posecli.types import ImageInput, Record
+
+
+@click.command("convert", context_settings={"max_content_width": 100})
+@click.argument("records")
+@data_options
+@picture_options
+@click.option("--image-root", metavar="DIR", help="Where the pictures are, for -a, if not where the records say.")
+@click.option("-q", "--quiet", is_flag=True, help="Say nothing unless something fails.")
+def command(records: str, image_root: str | None, quiet: bool, **options: Any) -> None:
+    """Write saved records in another format, or draw them, without running the model again.
+
+    RECORDS is a file of JSON Lines or a JSON array as `posecli estimate` writes them; - is standard input.
+
+    \b
+    Examples:
+      posecli convert poses.jsonl -o poses.csv
+      posecli convert poses.jsonl -a annotated/ --draw scores
+    """
+    from posecli.journal import read_records
+    from posecli.outputs import OVERWRITE, REFUSE
+    from posecli.report import Report
+
+    if options["output"] is None and options["format_name"] is None and options["annotate"] is None:
+        raise UsageError("say what to write", "-o FILE, -f FORMAT or -a FOLDER")
+    outputs = outputs_of(options, one_input=True)
+    policy = OVERWRITE if options["overwrite"] else REFUSE
+    outputs.check(policy)
+    if outputs.run is not None and policy == OVERWRITE:
+        outputs.run.discard()
+    report = Report(quiet=quiet)
+    written = _write_images(read_records(records), outputs, report, image_root=image_root, policy=policy)
+    if outputs.run is not None:
+        outputs.run.write(written)
+    else:
+        for _ in written:
+            pass
+    report.close()
+    sys.exit(report.exit_status())
+
+
+def _write_images(
+    records: Iterable[Record], outputs: Outputs, report: Report, *, image_root: str | None, policy: str
+) -> Iterator[Record]:
+    """Write the files of each image; records go on to the file of the run. A picture that cannot be read counts as
+    failed, and its record goes on all the same."""
+    from posecli.inputs import output_name
+    from posecli.types import ImageInput
+
+    for record in records:
+        image = ImageInput(record.image, output_name(record.image))
+        outputs.check_files([image], policy)
+        if outputs.data is not None:
+            outputs.data.write(record, image)
+        failure = _draw(record, image, outputs, image_root)
+        report.count(failure if failure is not None else record)
+        yield record
+
+
+def _draw(record: Record, image: ImageInput, outputs: Outputs, image_root: str | None) -> Record | None:
+    """Draw the annotated picture where one is wanted; the record of what went wrong, or None."""
+    from posecli.images import lift_pillow_limit, read_frame
+    from posecli.types import Record, Settings
+
+    if outputs.pictures is None or not record.ok:
+        return None
+    lift_pillow_limit()
+    path = os.path.join(image_root, record.image) if image_root else record.image
+    try:
+        frame = read_frame(path, max_pixels=Settings.max_pixels)
+    except InputError as error:
+        return Record.failed(record.image, error.code, str(error))
+    outputs.pictures.write(frame.image, record, image)
+    return None

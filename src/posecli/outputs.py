@@ -1,0 +1,197 @@
+"""Where results go: output options → destinations, checked before anything is loaded."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from posecli.errors import UsageError
+from posecli.journal import JOURNAL_SUFFIX, Done, Journal, RunIdentity, finished_image, read_records, remove, take_up
+from posecli.types import ImageInput, Record
+from posecli.worker import DataOutput, PictureOutput, picture_kind
+from posecli.writers import choose_format, get_format
+from posecli.writers.base import Format, LineFile, WriteOptions, output_errors, whole_text
+
+_STANDARD_OUTPUT = 1
+REFUSE, OVERWRITE, RESUME = "refuse", "overwrite", "resume"
+
+
+class RunOutput(NamedTuple):
+    """Where the records of a run go as a whole. path: a file; None: standard output.
+
+    JSON Lines are written as they come. Any other file appears when it is whole: until then the records are in a
+    journal beside it, which also stays where some inputs failed, so that they can be tried again.
+    """
+
+    format: Format
+    path: str | None = None
+    options: WriteOptions = WriteOptions()
+
+    @property
+    def lines_path(self) -> str:
+        """The file that grows while the run goes on."""
+        assert self.path is not None
+        return self.path if self.format.name == "jsonl" else self.path + JOURNAL_SUFFIX
+
+    def check(self, policy: str) -> None:
+        """Raise UsageError where a file is there already and nothing was said about it."""
+        if self.path is None or policy != REFUSE:
+            return
+        if os.path.lexists(self.path) and (os.path.isfile(self.path) or os.path.isdir(self.path)):
+            raise UsageError(f"{self.path} exists already", "--overwrite replaces it, --resume carries on")
+        if self.format.name != "jsonl" and os.path.lexists(self.lines_path):
+            raise UsageError(
+                f"{self.lines_path} is left of an unfinished run", "--resume carries on, --overwrite begins anew"
+            )
+
+    def take_up(self, policy: str, identity: RunIdentity) -> Done:
+        """What an earlier run has finished; nothing unless resuming. Raises UsageError, OutputError."""
+        if self.path is None or not (os.path.isfile(self.path) or os.path.isfile(self.lines_path)):
+            return Done()
+        if policy != RESUME:
+            self.discard()
+            return Done()
+        if not os.path.exists(self.lines_path):
+            self._rebuild_journal()
+        return take_up(self.lines_path, identity)
+
+    def discard(self) -> None:
+        """Delete what an earlier run has written line by line; whole files stay until they are replaced."""
+        if self.path is not None and os.path.isfile(self.lines_path):
+            remove(self.lines_path)
+
+    def _rebuild_journal(self) -> None:
+        """A finished JSON file holds its records; from other formats they cannot be had back."""
+        if self.format.name != "json" or self.path is None:
+            raise UsageError(
+                f"{self.path} is whole, and records cannot be read back from it", "--overwrite makes it anew"
+            )
+        with whole_text(self.lines_path) as journal:
+            get_format("jsonl").write(read_records(self.path), journal, self.options)
+
+    def write(self, records: Iterable[Record]) -> None:
+        """Write records until they end. Raises OutputError."""
+        if self.path is None:
+            self._to_standard_output(records)
+            return
+        failures = 0
+
+        def counted() -> Iterator[Record]:
+            nonlocal failures
+            for record in records:
+                failures += not record.ok
+                yield record
+
+        append_lines(counted(), self.lines_path)
+        if self.lines_path != self.path:
+            with whole_text(self.path) as file:
+                self.format.write(Journal(self.lines_path), file, self.options)
+            if not failures and os.path.isfile(self.path):
+                remove(self.lines_path)
+
+    def _to_standard_output(self, records: Iterable[Record]) -> None:
+        if not self.format.needs_all:
+            with output_errors("standard output"):
+                self.format.write(records, LineFile(_STANDARD_OUTPUT), self.options)
+            return
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "records.jsonl")
+            append_lines(records, path)
+            with output_errors("standard output"):
+                self.format.write(Journal(path), LineFile(_STANDARD_OUTPUT), self.options)
+
+
+def append_lines(records: Iterable[Record], path: str) -> None:
+    """Append records to a file of JSON Lines, each at once and whole. Raises OutputError."""
+    with output_errors(path):
+        os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+        with open(path, "ab", buffering=0) as lines:
+            get_format("jsonl").write(records, LineFile(lines.fileno()), WriteOptions())
+
+
+class Outputs(NamedTuple):
+    """All that a run writes: the whole run's data, or a data file an image, and annotated pictures."""
+
+    run: RunOutput | None
+    data: DataOutput | None
+    pictures: PictureOutput | None
+
+    def folders(self) -> list[tuple[str, str]]:
+        """Folders that get files, with the suffix that those have."""
+        found = []
+        if self.data is not None:
+            found.append((self.data.folder, get_format(self.data.format_name).image_suffix))
+        if self.pictures is not None and not self.pictures.is_file:
+            found.append((self.pictures.path, "." + self.pictures.kind))
+        return found
+
+    def paths_for(self, image: ImageInput) -> list[str]:
+        """The files that are made for one input."""
+        return [output.path_for(image) for output in (self.data, self.pictures) if output is not None]
+
+    def check(self, policy: str) -> None:
+        """Refuse single files that exist, before anything is read. Raises UsageError."""
+        if self.run is not None:
+            self.run.check(policy)
+        picture = self.pictures
+        if picture is not None and picture.is_file and policy == REFUSE and os.path.lexists(picture.path):
+            raise UsageError(f"{picture.path} exists already", "--overwrite replaces it")
+
+    def check_files(self, images: Iterable[ImageInput], policy: str) -> None:
+        """Refuse outputs that exist or are an input themselves. Raises UsageError for the first."""
+        for image in images:
+            for path in self.paths_for(image):
+                if os.path.lexists(path) and (policy == REFUSE or _is_same_file(path, image.name)):
+                    raise UsageError(f"{path} exists already", "--overwrite replaces it, --resume carries on")
+
+    def may_have_files(self) -> bool:
+        """Whether a folder that gets files has something in it, so that each must be looked at."""
+        return any(os.path.isdir(folder) and any(os.scandir(folder)) for folder, _ in self.folders())
+
+    def finished(self, image: ImageInput, identity: RunIdentity) -> bool:
+        """Whether all files of an input are there from an earlier run. Raises UsageError where that differed."""
+        if self.data is not None:
+            path = self.data.path_for(image)
+            is_record = get_format(self.data.format_name).keeps_failures
+            if not (finished_image(path, identity) if is_record else os.path.isfile(path)):
+                return False
+        return self.pictures is None or os.path.isfile(self.pictures.path_for(image))
+
+
+def choose_outputs(
+    output: str | None, format_name: str | None, pictures: PictureOutput | None, options: WriteOptions
+) -> Outputs:
+    """From -o, -f and what -a became to destinations. Raises UsageError."""
+    if output is None and pictures is not None and format_name is None:
+        return Outputs(None, None, pictures)
+    folder = output is not None and (os.path.isdir(output) or output.endswith(("/", os.sep)))
+    chosen = choose_format(format_name, output, folder=folder)
+    if folder:
+        assert output is not None
+        return Outputs(None, DataOutput(output, chosen.name, options), pictures)
+    if not chosen.one_file_a_run:
+        raise UsageError(f"{chosen.name} writes one file an image", "name a folder: -o FOLDER/")
+    return Outputs(RunOutput(chosen, output, options._replace(path=output)), None, pictures)
+
+
+def choose_pictures(
+    path: str | None, *, kind: str, extras: tuple[str, ...], background: str, one_input: bool
+) -> PictureOutput | None:
+    """From -a and its options to a destination. Raises UsageError for one file where the inputs may be many."""
+    if path is None:
+        return None
+    kind_of_file = picture_kind(path)
+    if kind_of_file is None or os.path.isdir(path) or path.endswith(("/", os.sep)):
+        return PictureOutput(path, is_file=False, kind=kind, extras=extras, background=background)
+    if not one_input:
+        raise UsageError(f"{path} is one picture, but the inputs may be many", "name a folder: --annotate FOLDER/")
+    return PictureOutput(path, is_file=True, kind=kind_of_file, extras=extras, background=background)
+
+
+def _is_same_file(path: str, other: str) -> bool:
+    try:
+        return os.path.samefile(path, other)
+    except OSError:
+        return False
