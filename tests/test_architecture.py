@@ -28,7 +28,7 @@ ROWS = (
     ("estimate",),
     ("worker",),
     ("engines",),
-    ("journal",),
+    ("benchmark", "journal"),
     ("outputs",),
     ("report",),
     ("batch",),

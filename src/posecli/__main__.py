@@ -16,8 +16,9 @@ from posecli.report import EXIT_FATAL, EXIT_USAGE
 _BY_SIGNAL = 128
 
 
-class Terminated(KeyboardInterrupt):
-    """SIGTERM came: everything is put in order as after Ctrl-C."""
+class Terminated(BaseException):
+    """SIGTERM came: everything is put in order on the way out, as after Ctrl-C. No kind of KeyboardInterrupt, since
+    click turns those into its own."""
 
 
 def main() -> None:

@@ -1,7 +1,7 @@
 """OpenPose JSON, version 1.3: 18 points of its COCO model, or BODY_25. One file an image.
 
 Positions are pixels of the picture. The neck is the middle of the shoulders, the middle of the hips that of the hips,
-each with the mean of their two scores. Feet, which PoseNet does not see, are 0, 0, 0: OpenPose's sign for what it missed.
+each with the mean of their two scores. Feet, which PoseNet does not see, are 0, 0, 0: what OpenPose writes for missing.
 """
 
 from __future__ import annotations

@@ -1,0 +1,115 @@
+"""`posecli benchmark`: how fast it is on this machine."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from posecli.commands.options import model_options
+from posecli.types import FITS, STRIDES, Settings
+
+if TYPE_CHECKING:
+    from posecli.benchmark import StageTimes, Throughput
+    from posecli.types import ImageInput
+
+
+@click.command("benchmark", context_settings={"max_content_width": 100})
+@click.argument("inputs", nargs=-1, metavar="[INPUT]...")
+@model_options
+@click.option(
+    "--stride",
+    "strides",
+    multiple=True,
+    type=click.Choice([str(s) for s in STRIDES]),
+    help="Repeatable.  [default: the model's]",
+)
+@click.option("--input-size", "sizes", multiple=True, type=int, metavar="N", help="Repeatable.  [default: the model's]")
+@click.option("--threads", multiple=True, type=click.IntRange(1), metavar="N", help="Repeatable.  [default: 1 and all]")
+@click.option("--workers", multiple=True, type=click.IntRange(1), metavar="N", help="Repeatable.  [default: 1 and all]")
+@click.option("--fit", type=click.Choice(FITS), default=Settings.fit, show_default=True)
+@click.option(
+    "--count", type=click.IntRange(1), default=40, show_default=True, metavar="N", help="Pictures a measurement."
+)
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+def command(**options: Any) -> None:
+    """Measure milliseconds for each stage and pictures a second on this machine.
+
+    INPUT is what `posecli estimate` takes; without it, a picture of 640 x 480 made for the purpose.
+
+    \b
+    Examples:
+      posecli benchmark
+      posecli benchmark photos/ --stride 32 --stride 16 --input-size 257 --input-size 513
+    """
+    from posecli.model.catalog import load_model_file
+
+    images = _images(options["inputs"], options["count"])
+    model = load_model_file(options["model"], offline=options["offline"], progress=True)
+    stages, rates = _measure(options, model, images)
+    if options["as_json"]:
+        data = {
+            "model": {"name": model.name, "sha256": model.sha256},
+            "stages": [{**row._asdict(), "pictures_per_second": row.pictures_per_second} for row in stages],
+            "workers": [row._asdict() for row in rates],
+        }
+        click.echo(json.dumps(data, indent=2))
+    else:
+        click.echo(_table(stages, rates))
+
+
+def _images(arguments: tuple[str, ...], count: int) -> list[ImageInput]:
+    from posecli.batch import at_least_one
+    from posecli.benchmark import example_picture
+    from posecli.inputs import Inputs
+    from posecli.types import ImageInput
+
+    if not arguments:
+        return [ImageInput("example", "example", example_picture())] * count
+    found = list(itertools.islice(at_least_one(Inputs(arguments)), count))
+    return [found[number % len(found)] for number in range(count)]
+
+
+def _measure(
+    options: dict[str, Any], model: Any, images: list[ImageInput]
+) -> tuple[list[StageTimes], list[Throughput]]:
+    from posecli.benchmark import measure_stages, measure_throughput
+    from posecli.estimate import available_processors
+    from posecli.worker import Job
+
+    both = sorted({1, available_processors()})
+    combinations = [
+        Settings(stride=int(stride) if stride else None, input_size=size, fit=options["fit"])
+        for size in options["sizes"] or (None,)
+        for stride in options["strides"] or (None,)
+    ]
+    stages = [
+        measure_stages(model, settings, images, threads=threads)
+        for settings in combinations
+        for threads in options["threads"] or both
+    ]
+    job = Job(combinations[0], str(model.path), model.sha256)
+    rates = [
+        measure_throughput(job, images, workers=workers, count=len(images) * workers)
+        for workers in options["workers"] or both
+    ]
+    return stages, rates
+
+
+def _table(stages: list[StageTimes], rates: list[Throughput]) -> str:
+    from posecli.benchmark import STAGES
+
+    lines = [
+        f"{'input':>11} {'stride':>6} {'threads':>7} "
+        + " ".join(f"{stage + ' ms':>10}" for stage in STAGES)
+        + f" {'a second':>9}"
+    ]
+    for row in stages:
+        size = f"{row.input[1]} x {row.input[0]}"
+        times = " ".join(f"{row.milliseconds[stage]:10.2f}" for stage in STAGES)
+        lines.append(f"{size:>11} {row.stride:>6} {row.threads:>7} {times} {row.pictures_per_second:9.1f}")
+    lines += ["", f"{'workers':>11} {'a second':>9}"]
+    lines += [f"{row.workers:>11} {row.pictures_per_second:9.1f}" for row in rates]
+    return "\n".join(lines)
