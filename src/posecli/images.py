@@ -21,9 +21,9 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 from posecli.errors import ImageTooLarge, InputError, NotFound, PermissionDenied, UnreadableImage, UnsupportedImage
 from posecli.types import INPUT_SIZE_STEP, MAX_INPUT_SIZE
 
-#: A JPEG is decoded at a reduced scale as long as it stays this many times finer than the input: see
-#: `benchmarks/results.md` for how far keypoints move at 1, 1.5 and 2.
-DRAFT_MARGIN = 2.0
+#: A JPEG is decoded at a reduced scale as long as it stays this many times finer than the input. Keypoints then move
+#: by 0.1 to 0.2 input pixels in the median; at 1.5 it is 0.3, and some people come and go (`benchmarks/results.md`).
+DRAFT_MARGIN = 1.9
 #: What lies outside a padded picture: black, as in the reference implementation.
 PADDING_COLOUR = (0, 0, 0)
 _BACKGROUND = (255, 255, 255)

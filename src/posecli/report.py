@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Iterable, Iterator
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -43,9 +44,21 @@ class Report:
                 self.say("stopped at the first failure (--fail-fast)")
                 return
 
+    def expect_in_background(self, inputs: Iterable[object]) -> None:
+        """Count a second listing of the inputs beside the run, for the progress bar's total; nothing without one."""
+        if self._bar is not None:
+            threading.Thread(target=self._expect, args=(inputs,), daemon=True).start()
+
+    def _expect(self, inputs: Iterable[object]) -> None:
+        total = sum(1 for _ in inputs)
+        if (bar := self._bar) is not None:
+            bar.total = total
+
     def skip(self) -> None:
         """An input that an earlier run has finished."""
         self.skipped += 1
+        if self._bar is not None:
+            self._bar.update()
 
     def count(self, record: Record) -> None:
         """Account for one record, and say what failed."""

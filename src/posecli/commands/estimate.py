@@ -136,6 +136,8 @@ def _run(options: dict[str, Any], settings: Settings, policy: str, inputs: Input
         progress=show_bar and not options["quiet"] and not inputs.is_one_file(),
         require_pose=options["require_pose"],
     )
+    if inputs.can_be_listed_again():
+        report.expect_in_background(_inputs(options, outputs))
     status = batch.run(
         listed,
         partial(_estimate, options, job),
