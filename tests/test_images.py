@@ -152,7 +152,7 @@ def test_a_mark_in_the_picture_lies_where_the_transform_says(fit: str) -> None:
     prepared = prepare(Frame(picture, *picture.size), size_hw=size_hw, fit=fit)
     light = prepared.pixels[:, :, 0].astype(float)
     y, x = np.mgrid[: light.shape[0], : light.shape[1]]
-    centre = np.array([[(x * light).sum(), (y * light).sum()]]) / light.sum()
+    centre = np.array([[((x + 0.5) * light).sum(), ((y + 0.5) * light).sum()]]) / light.sum()
     np.testing.assert_allclose(prepared.transform.to_picture(centre), [[320, 120]], atol=0.3)
 
 
@@ -169,9 +169,9 @@ def test_jpeg_at_reduced_scale_lies_where_the_full_one_does() -> None:
     assert np.abs(a - b).max() < 25
 
 
-def test_transform_knows_centres_from_corners() -> None:
+def test_corners_lie_on_corners() -> None:
     transform = Transform((2.0, 4.0), (10.0, 0.0))
-    assert transform.to_picture(np.array([[0.0, 0.0]])).tolist() == [[11.0, 2.0]]
+    assert transform.to_picture(np.array([[0.0, 0.0], [3.0, 1.0]])).tolist() == [[10.0, 0.0], [16.0, 4.0]]
 
 
 @pytest.mark.parametrize("size", [(1, 1), (640, 480), (480, 640), (1, 4000), (4000, 1), (1000, 999), (60000, 3)])

@@ -128,7 +128,8 @@ def _head_layers() -> dict[str, tuple[np.ndarray, np.ndarray]]:
             _centre_weights(moves[name], edge, source, -1, _NEAR)
     return {
         "heatmap": (heat, np.full(KEYPOINT_COUNT, -6.0)),
-        "offset_2": (offsets, np.zeros(2 * KEYPOINT_COUNT)),
+        # Moments count pixels at their centres, positions from the corner of the first.
+        "offset_2": (offsets, np.full(2 * KEYPOINT_COUNT, 0.5)),
         "displacement_fwd_2": (moves["fwd"], np.zeros(2 * EDGE_COUNT)),
         "displacement_bwd_2": (moves["bwd"], np.zeros(2 * EDGE_COUNT)),
     }

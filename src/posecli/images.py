@@ -72,9 +72,11 @@ class Frame(NamedTuple):
 
 
 class Transform(NamedTuple):
-    """From input pixels to picture pixels and back, each axis on its own: picture = scale · (input + ½) + shift.
+    """From input pixels to picture pixels and back, each axis on its own: picture = scale · input + shift.
 
-    Input pixels are counted at their centres (the maps' cell k lies at k · stride), picture pixels at their corners.
+    Both are counted from the outer corner of the first pixel. For the maps that is what PoseNet was trained with: the
+    reference implementations scale positions so, and half a pixel more costs average precision at every size tried
+    (`benchmarks/results.md`).
     """
 
     scale_xy: tuple[float, float]
@@ -82,12 +84,12 @@ class Transform(NamedTuple):
 
     def to_picture(self, xy: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """[n, 2] input pixels → [n, 2] picture pixels."""
-        picture_xy: npt.NDArray[np.float64] = (xy + 0.5) * np.array(self.scale_xy) + np.array(self.shift_xy)
+        picture_xy: npt.NDArray[np.float64] = xy * np.array(self.scale_xy) + np.array(self.shift_xy)
         return picture_xy
 
     def to_input(self, xy: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """[n, 2] picture pixels → [n, 2] input pixels: the exact inverse."""
-        input_xy: npt.NDArray[np.float64] = (xy - np.array(self.shift_xy)) / np.array(self.scale_xy) - 0.5
+        input_xy: npt.NDArray[np.float64] = (xy - np.array(self.shift_xy)) / np.array(self.scale_xy)
         return input_xy
 
 

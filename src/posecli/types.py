@@ -1,7 +1,7 @@
 """The values that travel from a picture to its record. Plain data: nothing here imports NumPy or Pillow.
 
-Frames: *input pixels* are those of the network's input (pixel centres at whole numbers, as the maps count
-them); *picture pixels* are those of the upright picture (origin at the top left corner of the top left pixel).
+Frames: *input pixels* are those of the network's input, *picture pixels* those of the upright picture; both have
+their origin at the top left corner of the top left pixel.
 """
 
 from __future__ import annotations
