@@ -20,7 +20,7 @@ from posecli.worker import Job
 from posecli.writers import get_format
 from posecli.writers.base import WriteOptions
 
-STAGES = ("read", "prepare", "infer", "decode", "write")
+STAGES = ("read", "prepare", "infer", "decode", "zoom", "write")
 #: Pictures before the clock starts: the first calls of an interpreter pack its weights.
 WARM_UP = 2
 _PICTURE_SIZE = (640, 480)
@@ -62,7 +62,7 @@ def measure_stages(model: ModelFile, settings: Settings, images: list[ImageInput
     good = [record for record in records if record.ok]
     if not good:
         raise UsageError("none of the pictures can be read")
-    times = {stage: statistics.median(record.timings[stage] for record in good) for stage in STAGES}
+    times = {stage: statistics.median(record.timings.get(stage, 0.0) for record in good) for stage in STAGES}
     shown = good[-1].model
     assert shown is not None
     return StageTimes(shown.stride, shown.input, threads, times)

@@ -3,31 +3,24 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from time import perf_counter
 from typing import IO, TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
 
-from posecli.decode import decode_multi, decode_single
 from posecli.errors import INTERNAL_ERROR, InputError, ModelError
 from posecli.images import (
     Frame,
-    Transform,
-    fitted_size,
     frame_from_array,
     frame_from_image,
-    input_size_for,
-    prepare,
     read_frame,
 )
+from posecli.looks import Looker, timed
 from posecli.model.catalog import ModelFile, load_model_file
 from posecli.model.graph import read_graph
-from posecli.model.runtime import Runtime
+from posecli.presets import DEFAULT_PRESET, with_preset
 from posecli.skeleton import KEYPOINT_NAMES
-from posecli.types import DecodedPose, Keypoint, Maps, ModelInfo, Pose, Record, Settings
+from posecli.types import DecodedPose, Keypoint, ModelInfo, Pose, Record, Settings
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -40,7 +33,8 @@ class PoseEstimator:
 
     model: a known name or a path; None: POSECLI_MODEL, else the official PoseNet, fetched on first use.
     threads: processors for one picture; None: all that this process may use.
-    offline: never fetch a model. The other arguments are those of `posecli estimate`.
+    preset: fast, balanced or accurate; the arguments after it, which are those of `posecli estimate`, win over it.
+    offline: never fetch a model.
 
     One estimator may be used from several threads: the network runs for one of them at a time, everything else side
     by side. It cannot be pickled: build one in each process.
@@ -51,29 +45,39 @@ class PoseEstimator:
         self,
         model: str | os.PathLike[str] | None = None,
         *,
+        preset: str = DEFAULT_PRESET,
         stride: int | None = None,
         input_size: int | None = None,
-        fit: str = Settings.fit,
-        decoder: str = Settings.decoder,
-        max_poses: int = Settings.max_poses,
-        score_threshold: float = Settings.score_threshold,
-        nms_radius: float = Settings.nms_radius,
-        min_pose_score: float = Settings.min_pose_score,
-        max_pixels: int = Settings.max_pixels,
+        fit: str | None = None,
+        zoom: bool | None = None,
+        zoom_size: int | None = None,
+        max_zooms: int | None = None,
+        mirror: bool | None = None,
+        decoder: str | None = None,
+        max_poses: int | None = None,
+        score_threshold: float | None = None,
+        nms_radius: float | None = None,
+        min_pose_score: float | None = None,
+        max_pixels: int | None = None,
         threads: int | None = None,
         offline: bool = False,
     ) -> None:
-        settings = Settings(
-            stride=stride,
-            input_size=input_size,
-            fit=fit,
-            decoder=decoder,
-            max_poses=max_poses,
-            score_threshold=score_threshold,
-            nms_radius=nms_radius,
-            min_pose_score=min_pose_score,
-            max_pixels=max_pixels,
-        )
+        explicit = {
+            "stride": stride,
+            "input_size": input_size,
+            "fit": fit,
+            "zoom": zoom,
+            "zoom_size": zoom_size,
+            "max_zooms": max_zooms,
+            "mirror": mirror,
+            "decoder": decoder,
+            "max_poses": max_poses,
+            "score_threshold": score_threshold,
+            "nms_radius": nms_radius,
+            "min_pose_score": min_pose_score,
+            "max_pixels": max_pixels,
+        }
+        settings = Settings(**with_preset(preset, explicit))
         file = load_model_file(os.fspath(model) if model is not None else None, offline=offline)
         self._load(file, settings, threads or available_processors())
 
@@ -90,7 +94,7 @@ class PoseEstimator:
         self._model = model
         try:
             graph = read_graph(model.data, trusted=model.known)
-            self._runtime = Runtime(graph, threads=threads, stride=settings.stride)
+            self._looker = Looker(graph, settings, threads=threads)
         except ModelError as error:
             raise ModelError(f"cannot use the model {model.path}: {error.message}", error.hint) from error
 
@@ -113,7 +117,7 @@ class PoseEstimator:
         name = name if name is not None else _name_of(image)
         timings: dict[str, float] = {}
         try:
-            with _timed(timings, "read"):
+            with timed(timings, "read"):
                 frame = self._read(image, full_size=full_size)
             return self._look(frame, name, timings), frame
         except InputError as error:
@@ -128,52 +132,28 @@ class PoseEstimator:
             return frame_from_image(image)
         if isinstance(image, np.ndarray):
             return frame_from_array(image)
-        return read_frame(image, max_pixels=self._settings.max_pixels, detail=None if full_size else self._shrunk_size)
-
-    def _input_size(self, width: int, height: int) -> tuple[int, int]:
-        """Height and width of the network's input for a picture."""
-        settings = self._settings
-        return input_size_for((width, height), self._runtime.native_size_hw, settings.input_size, settings.fit)
-
-    def _shrunk_size(self, width: int, height: int) -> tuple[int, int]:
-        """Width and height that a picture is shrunk to."""
-        return fitted_size((width, height), self._input_size(width, height), self._settings.fit)
+        return read_frame(
+            image, max_pixels=self._settings.max_pixels, detail=None if full_size else self._looker.needed_detail
+        )
 
     def _look(self, frame: Frame, name: str, timings: dict[str, float]) -> Record:
-        settings = self._settings
-        size_hw = self._input_size(frame.width, frame.height)
-        with _timed(timings, "prepare"):
-            prepared = prepare(frame, size_hw=size_hw, fit=settings.fit)
-        with _timed(timings, "infer"):
-            maps = self._runtime.run(prepared.pixels)
-        with _timed(timings, "decode"):
-            decoded = self._decode(maps)
-            poses = [to_pose(pose, prepared.transform) for pose in decoded if pose.score >= settings.min_pose_score]
+        poses = self._looker.look(frame, timings)
+        size_hw = self._looker.input_size(frame.width, frame.height)
         return Record(
             image=name,
             status="ok",
             width=frame.width,
             height=frame.height,
-            model=ModelInfo(self._model.name, self._model.sha256, size_hw, self._runtime.output_stride),
+            model=ModelInfo(self._model.name, self._model.sha256, size_hw, self._looker.output_stride),
             settings=self._settings_record,
-            poses=tuple(sorted(poses, key=lambda pose: -pose.score)),
+            poses=tuple(to_pose(pose) for pose in poses),
             timings=timings,
         )
 
-    def _decode(self, maps: Maps) -> Sequence[DecodedPose]:
-        if self._settings.decoder == "single":
-            return [decode_single(maps)]
-        return decode_multi(
-            maps,
-            max_poses=self._settings.max_poses,
-            score_threshold=self._settings.score_threshold,
-            nms_radius=self._settings.nms_radius,
-        )
 
-
-def to_pose(decoded: DecodedPose, transform: Transform) -> Pose:
-    """A decoded pose (input pixels) in picture pixels."""
-    points = zip(KEYPOINT_NAMES, transform.to_picture(decoded.xy).tolist(), decoded.scores.tolist(), strict=True)
+def to_pose(decoded: DecodedPose) -> Pose:
+    """A decoded pose in picture pixels as plain data."""
+    points = zip(KEYPOINT_NAMES, decoded.xy.tolist(), decoded.scores.tolist(), strict=True)
     return Pose.from_keypoints(
         decoded.score,
         (Keypoint(index, part, x, y, score) for index, (part, (x, y), score) in enumerate(points)),
@@ -207,10 +187,3 @@ def _name_of(image: AnyImage) -> str:
     if isinstance(image, bytes):
         return "<bytes>"
     return getattr(image, "filename", "") or f"<{type(image).__name__}>"
-
-
-@contextmanager
-def _timed(timings: dict[str, float], stage: str) -> Iterator[None]:
-    start = perf_counter()
-    yield
-    timings[stage] = 1000 * (perf_counter() - start)

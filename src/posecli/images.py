@@ -309,6 +309,14 @@ def prepare(frame: Frame, *, size_hw: tuple[int, int], fit: str) -> ModelInput:
     return ModelInput(np.asarray(picture), transform)
 
 
+def prepare_part(frame: Frame, box: tuple[float, float, float, float], *, size_hw: tuple[int, int]) -> ModelInput:
+    """Resize a part of a frame (left, top, right, bottom in picture pixels) to fill the network's input."""
+    height, width = size_hw
+    left, top, right, bottom = box
+    picture = frame.image.resize((width, height), Image.Resampling.BILINEAR, box=frame.part(*box))
+    return ModelInput(np.asarray(picture), Transform(((right - left) / width, (bottom - top) / height), (left, top)))
+
+
 def lift_pillow_limit() -> None:
     """Leave the limit on pixels to `max_pixels`, for this process. Only for processes of posecli's own: as a
     library, Pillow's own limit stays as the program set it."""

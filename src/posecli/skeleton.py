@@ -66,6 +66,25 @@ _DRAWN_NAMES = (
 DRAWN_EDGES = tuple((KEYPOINT_IDS[a], KEYPOINT_IDS[b]) for a, b in _DRAWN_NAMES)
 
 
+_OTHER_SIDE = {"left": "right", "right": "left"}
+
+
+def _twin(name: str) -> str:
+    side = next((side for side in _OTHER_SIDE if name.startswith(side)), "")
+    return _OTHER_SIDE[side] + name[len(side) :] if side else name
+
+
+#: The keypoint on the other side of the body, by keypoint id; and the edge there, by edge number.
+TWIN_PARTS = tuple(KEYPOINT_IDS[_twin(name)] for name in KEYPOINT_NAMES)
+TWIN_EDGES = tuple(PART_TREE.index((TWIN_PARTS[parent], TWIN_PARTS[child])) for parent, child in PART_TREE)
+
+#: How far annotators disagree about each keypoint, relative to a person's size: COCO's constants for OKS.
+OKS_SIGMAS = (
+    0.026, 0.025, 0.025, 0.035, 0.035, 0.079, 0.079, 0.072, 0.072, 0.062, 0.062, 0.107, 0.107, 0.087, 0.087, 0.089,
+    0.089,
+)  # fmt: skip
+
+
 def side_of(part: int) -> str:
     """`left`, `right` or `middle`: which side of the person a keypoint id is on."""
     name = KEYPOINT_NAMES[part]

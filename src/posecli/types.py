@@ -45,7 +45,11 @@ class Settings:
 
     stride: int | None = None  # None: the model's own
     input_size: int | None = None  # longer side of the input, pixels; None: the model's own
-    fit: str = "pad"
+    fit: str = "aspect"
+    zoom: bool = False  # a second look at each person
+    zoom_size: int = 257  # its input has about this many pixels squared
+    max_zooms: int = 20  # people who get one
+    mirror: bool = False  # each look joined with one at the mirror image
     decoder: str = "multi"
     max_poses: int = 20
     score_threshold: float = 0.5  # root part score, 0..1
@@ -60,6 +64,8 @@ class Settings:
             _check_choice("stride", self.stride, STRIDES)
         if self.input_size is not None:
             _check_input_size(self.input_size)
+        _check_input_size(self.zoom_size)
+        _check_range("max_zooms", self.max_zooms, 0, math.inf)
         _check_range("max_poses", self.max_poses, 1, math.inf)
         _check_range("score_threshold", self.score_threshold, 0, 1)
         _check_range("nms_radius", self.nms_radius, 0, 1e6)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from posecli.errors import UsageError
+from posecli.presets import DEFAULT_PRESET, PRESETS, with_preset
 from posecli.types import DECODERS, FITS, STRIDES, Settings
 from posecli.writers import FORMAT_NAMES
 
@@ -29,13 +30,6 @@ def _group(*options: Callable[[Any], Any]) -> Callable[[Command], Command]:
         return command
 
     return decorate
-
-
-def _default(name: str, help_text: str, kind: Any, metavar: str | None = None) -> Callable[[Any], Any]:
-    """An option of `Settings` with its default shown."""
-    default = getattr(Settings, name)
-    flag = "--" + name.replace("_", "-")
-    return click.option(flag, type=kind, default=default, show_default=True, metavar=metavar, help=help_text)
 
 
 data_options = _group(
@@ -69,38 +63,47 @@ model_options = _group(
     click.option("--offline", is_flag=True, help="Never touch the network (also POSECLI_OFFLINE)."),
 )
 
+
+def _of_settings(name: str, help_text: str, kind: Any, metavar: str | None = None) -> Callable[[Any], Any]:
+    """An option of `Settings`; None where it is not given, so that it can win over a preset."""
+    flag = "--" + name.replace("_", "-")
+    default = "by preset" if kind is bool else getattr(Settings, name) or "the model's"
+    shown = f"{help_text}  [default: {default}]"
+    if kind is bool:
+        return click.option(f"{flag}/--no-{flag[2:]}", name, default=None, help=shown)
+    return click.option(flag, name, type=kind, metavar=metavar, help=shown)
+
+
+_SETTINGS = {
+    "stride": ("Output stride: smaller is finer and slower.", click.Choice([str(stride) for stride in STRIDES]), None),
+    "input_size": ("Longer side of the input, n*32+1; the budget of pixels is its square.", int, "N"),
+    "fit": ("How a picture meets the input.", click.Choice(FITS), None),
+    "zoom": ("Look a second time at each person, closer.", bool, None),
+    "zoom_size": ("As --input-size, of the second look.", int, "N"),
+    "max_zooms": ("Most people who get a second look.", int, "N"),
+    "mirror": ("Join each last look with one at the mirror image.", bool, None),
+    "decoder": ("All people, or the one that stands out.", click.Choice(DECODERS), None),
+    "max_poses": ("Most people in a picture.", int, "N"),
+    "score_threshold": ("Least score of the part that a pose grows from.", float, "X"),
+    "nms_radius": ("Parts this close are the same person's; input pixels.", float, "PX"),
+    "min_pose_score": ("Poses below it are dropped; 0 keeps all.", float, "X"),
+    "max_pixels": ("Refuse pictures of more pixels.", int, "N"),
+}
 settings_options = _group(
     click.option(
-        "--stride", type=click.Choice([str(stride) for stride in STRIDES]),
-        help="Output stride: smaller is finer and slower.  [default: the model's]",
+        "--preset", type=click.Choice(list(PRESETS)), default=DEFAULT_PRESET, show_default=True,
+        help="A named set of the options below; those given explicitly win.",
     ),
-    click.option(
-        "--input-size", type=int, metavar="N", help="Longer side of the input, n*32+1.  [default: the model's]"
-    ),
-    _default("fit", "How a picture meets the input.", click.Choice(FITS)),
-    _default("decoder", "All people, or the one that stands out.", click.Choice(DECODERS)),
-    _default("max_poses", "Most people in a picture.", int, "N"),
-    _default("score_threshold", "Least score of the part that a pose grows from.", float, "X"),
-    _default("nms_radius", "Parts this close are the same person's; input pixels.", float, "PX"),
-    _default("min_pose_score", "Poses below it are dropped; 0 keeps all.", float, "X"),
-    _default("max_pixels", "Refuse pictures of more pixels.", int, "N"),
+    *(_of_settings(name, *description) for name, description in _SETTINGS.items()),
 )  # fmt: skip
 
 
 def settings_of(options: dict[str, Any]) -> Settings:
     """The settings that the options ask for. Raises UsageError."""
-    names = (
-        "input_size",
-        "fit",
-        "decoder",
-        "max_poses",
-        "score_threshold",
-        "nms_radius",
-        "min_pose_score",
-        "max_pixels",
-    )
-    stride = int(options["stride"]) if options["stride"] else None
-    return Settings(stride=stride, **{name: options[name] for name in names})
+    explicit = {name: options[name] for name in _SETTINGS}
+    if explicit["stride"] is not None:
+        explicit["stride"] = int(explicit["stride"])
+    return Settings(**with_preset(options["preset"], explicit))
 
 
 def outputs_of(options: dict[str, Any], *, one_input: bool) -> Outputs:

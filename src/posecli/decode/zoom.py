@@ -1,0 +1,111 @@
+"""The second look: where to crop, and what of a crop belongs to whom. Works on poses in picture pixels.
+
+PoseNet sees people best at one size and with some room around them. The first look tells where people are; each is
+cropped from the full-resolution picture at that size and looked at again, and what both looks say is joined.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from math import log
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from posecli.skeleton import OKS_SIGMAS
+from posecli.types import INPUT_SIZE_STEP, DecodedPose
+
+#: A crop's sides relative to the box around the person's certain keypoints: best of 1.25 to 2.25.
+MARGIN = 1.75
+#: Keypoints from this score on make up that box.
+BOX_SCORE = 0.3
+#: Least similarity (OKS) of the two looks' poses to be the same person.
+SAME_PERSON = 0.3
+#: People this similar are one person found twice.
+DOUBLE = 0.6
+#: Crops smaller than this, in picture pixels, show nothing more.
+MIN_CROP_PX = 8.0
+#: Shapes of crops, longer to shorter side, upright or lying: few, so that interpreters are used again.
+_SHAPES = (1.0, 1.6, 2.4)
+_TWO_SIGMA_SQUARED = 2 * (2 * np.array(OKS_SIGMAS)) ** 2
+
+Box = tuple[float, float, float, float]
+
+
+class Crop(NamedTuple):
+    """A part of the picture to look at again: left, top, right, bottom in picture pixels; the input's height, width."""
+
+    box: Box
+    size_hw: tuple[int, int]
+
+
+def person_crop(pose: DecodedPose, picture_wh: tuple[int, int], size: int) -> Crop | None:
+    """The crop around a person, inside the picture; None where there is nothing to see.
+
+    size: the input has about size × size pixels.
+    """
+    corner, far_corner = _extent(pose)
+    half = np.maximum((far_corner - corner) / 2 * MARGIN, MIN_CROP_PX / 2)
+    half = np.maximum(half, half.max() / _SHAPES[-1])
+    centre = (corner + far_corner) / 2
+    low, high = np.maximum(centre - half, 0), np.minimum(centre + half, picture_wh)
+    width, height = high - low
+    if min(width, height) < MIN_CROP_PX / 2:
+        return None
+    return Crop((low[0], low[1], high[0], high[1]), _crop_size(width / height, size))
+
+
+def _crop_size(aspect: float, size: int) -> tuple[int, int]:
+    """Height and width of the input, of one of a few shapes."""
+    shape = min(_SHAPES, key=lambda ratio: abs(log(ratio) - abs(log(aspect))))
+    longer, shorter = (_whole_cells(size * shape**power) for power in (0.5, -0.5))
+    return (longer, shorter) if aspect < 1 else (shorter, longer)
+
+
+def _whole_cells(pixels: float) -> int:
+    return max(round((pixels - 1) / INPUT_SIZE_STEP), 2) * INPUT_SIZE_STEP + 1
+
+
+def _extent(pose: DecodedPose) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    certain = pose.xy[pose.scores >= BOX_SCORE]
+    points = certain if len(certain) >= 3 else pose.xy
+    return points.min(axis=0), points.max(axis=0)
+
+
+def similarity(pose: DecodedPose, other: DecodedPose) -> float:
+    """Object keypoint similarity of another pose to this one, 0..1, over the keypoints that this one sees."""
+    seen = pose.scores >= BOX_SCORE / 2
+    return float(_closeness(pose, other)[seen if seen.any() else slice(None)].mean())
+
+
+def _closeness(pose: DecodedPose, other: DecodedPose) -> npt.NDArray[np.float64]:
+    corner, far_corner = _extent(pose)
+    area = max(float(np.prod(far_corner - corner)), 1.0)
+    squared: npt.NDArray[np.float64] = ((pose.xy - other.xy) ** 2).sum(axis=1)
+    return np.exp(-squared / (area * _TWO_SIGMA_SQUARED))
+
+
+def join_looks(first: DecodedPose, found: Iterable[DecodedPose]) -> DecodedPose:
+    """What the two looks say together about one person; the first look's pose where the second did not find it.
+
+    Positions are averaged by scores where the looks agree; the rank is the geometric mean of both.
+    """
+    similar = [(similarity(first, pose), pose) for pose in found]
+    matches = [(likeness * pose.score, pose) for likeness, pose in similar if likeness >= SAME_PERSON]
+    if not matches:
+        return first
+    second = max(matches, key=lambda match: match[0])[1]
+    weight = second.scores**2 + 1e-6
+    first_weight = first.scores**2 * _closeness(first, second)
+    xy = (first.xy * first_weight[:, None] + second.xy * weight[:, None]) / (first_weight + weight)[:, None]
+    return DecodedPose(xy, second.scores, float(np.sqrt(first.score * second.score)))
+
+
+def drop_doubles(poses: Sequence[DecodedPose]) -> list[DecodedPose]:
+    """The better of every two that are the same person, in falling score."""
+    kept: list[DecodedPose] = []
+    for pose in sorted(poses, key=lambda pose: -pose.score):
+        if all(max(similarity(other, pose), similarity(pose, other)) < DOUBLE for other in kept):
+            kept.append(pose)
+    return kept

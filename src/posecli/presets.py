@@ -1,0 +1,17 @@
+"""Named sets of settings, chosen from the measured front of precision against time (`benchmarks/results.md`)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "fast": {},
+    "balanced": {"input_size": 513, "zoom": True, "zoom_size": 193},
+    "accurate": {"input_size": 513, "stride": 16, "zoom": True, "zoom_size": 257, "mirror": True},
+}
+DEFAULT_PRESET = "fast"
+
+
+def with_preset(name: str, explicit: dict[str, Any]) -> dict[str, Any]:
+    """A preset's settings, of which those given explicitly (not None) win."""
+    return PRESETS[name] | {option: value for option, value in explicit.items() if value is not None}
