@@ -18,8 +18,8 @@ def test_table_and_json(posecli: Posecli, tmp_path: Path) -> None:
     assert row.split()[:5] == ["257", "x", "257", "32", "1"]
     sizes = ("--input-size", "257", "--input-size", "513")
     data = json.loads(posecli("benchmark", "--count", "2", *sizes, "--threads", "1", "--workers", "1", "--json").stdout)
-    assert [row["input"] for row in data["stages"]] == [[257, 257], [513, 513]]
-    assert set(data["stages"][0]["milliseconds"]) == {"read", "prepare", "infer", "decode", "write"}
+    assert [row["input"] for row in data["stages"]] == [[225, 289], [449, 577]]
+    assert set(data["stages"][0]["milliseconds"]) == {"read", "prepare", "infer", "decode", "zoom", "write"}
     assert data["workers"][0]["pictures_per_second"] > 0
 
 

@@ -16,7 +16,7 @@ from posecli.estimate import available_processors
 
 from .tiny_model import draw_discs, person_at
 
-PEOPLE = [person_at(62.3, 41.7), person_at(187.6, 101.2)]
+PEOPLE = [person_at(55.3, 41.7), person_at(201.6, 131.2)]
 
 
 @pytest.fixture(scope="module")

@@ -20,8 +20,8 @@ from posecli.skeleton import EDGE_COUNT, KEYPOINT_COUNT, PART_TREE
 SIDE, STRIDE = 257, 32
 RADIUS = 7.0
 GREY = 128
-#: Tiles around a cell whose sums its heads see, to each side: for offsets, and for displacements.
-_NEAR, _FAR = 1, 2
+#: Tiles around a cell whose sums its heads see, to each side.
+_REACH = 2
 #: How sharply a colour is told from the grey and from other colours: cosine of 35 degrees.
 _THRESHOLD = 0.82
 #: Colours keep this far from the direction of black, which pads pictures: cosine of 66 degrees.
@@ -101,11 +101,11 @@ def _first_pixel() -> int:
     return -((STRIDE - 1) // 2)
 
 
-def _centre_weights(kernel: np.ndarray, out: int, part: int, sign: float, reach: int) -> None:
+def _centre_weights(kernel: np.ndarray, out: int, part: int, sign: float) -> None:
     """Add ± the way from the cell to a part's disc, in y (axis 0) and x (axis 1), to channels out and out + half."""
     half, area, middle = kernel.shape[0] // 2, _area(), kernel.shape[1] // 2
-    for row in range(-reach, reach + 1):
-        for column in range(-reach, reach + 1):
+    for row in range(-_REACH, _REACH + 1):
+        for column in range(-_REACH, _REACH + 1):
             cell = kernel[:, middle + row, middle + column]
             for axis, shift in ((0, row), (1, column)):
                 channel = out + axis * half
@@ -114,18 +114,18 @@ def _centre_weights(kernel: np.ndarray, out: int, part: int, sign: float, reach:
 
 
 def _head_layers() -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    channels, size = 3 * KEYPOINT_COUNT, 2 * _FAR + 1
+    channels, size = 3 * KEYPOINT_COUNT, 2 * _REACH + 1
     heat = np.zeros((KEYPOINT_COUNT, size, size, channels))
     offsets = np.zeros((2 * KEYPOINT_COUNT, size, size, channels))
     moves = {name: np.zeros((2 * EDGE_COUNT, size, size, channels)) for name in ("fwd", "bwd")}
     for part in range(KEYPOINT_COUNT):
-        heat[part, _FAR - 1 : _FAR + 2, _FAR - 1 : _FAR + 2, 3 * part] = 8 / _area()
-        heat[part, _FAR, _FAR, 3 * part] = 16 / _area()
-        _centre_weights(offsets, part, part, 1, _NEAR)
+        heat[part, _REACH - 1 : _REACH + 2, _REACH - 1 : _REACH + 2, 3 * part] = 8 / _area()
+        heat[part, _REACH, _REACH, 3 * part] = 16 / _area()
+        _centre_weights(offsets, part, part, 1)
     for edge, (parent, child) in enumerate(PART_TREE):
         for name, source, target in (("fwd", parent, child), ("bwd", child, parent)):
-            _centre_weights(moves[name], edge, target, 1, _FAR)
-            _centre_weights(moves[name], edge, source, -1, _NEAR)
+            _centre_weights(moves[name], edge, target, 1)
+            _centre_weights(moves[name], edge, source, -1)
     return {
         "heatmap": (heat, np.full(KEYPOINT_COUNT, -6.0)),
         # Moments count pixels at their centres, positions from the corner of the first.

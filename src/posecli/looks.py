@@ -22,7 +22,7 @@ from posecli.types import DecodedPose, Maps, Settings
 ZOOM_STRIDE = 16
 ZOOM_SCORE_THRESHOLD = 0.2
 ZOOM_MAX_POSES = 6
-#: A second look at nearly the first one's scale (within this factor) shows nothing new.
+#: A second look at nearly the first one's scale (within this factor) shows nothing new, unless it is mirrored.
 SAME_SCALE = 1.2
 
 
@@ -62,12 +62,13 @@ class Looker:
         with timed(timings, "infer"):
             maps = _run(self._first, prepared, mirror=mirror)
         with timed(timings, "decode"):
-            poses = [_in_picture(maps, pose, prepared.transform) for pose in self._decode(maps)]
+            # Before the score becomes a rank: what is left over of people already found has little of its own.
+            decoded = [pose for pose in self._decode(maps) if pose.score >= self._settings.min_pose_score]
+            poses = [_in_picture(maps, pose, prepared.transform) for pose in decoded]
         if self._settings.zoom:
             with timed(timings, "zoom"):
-                poses = drop_doubles(list(self._look_again(frame, poses, prepared.transform)))
-        poses = [pose for pose in poses if pose.score >= self._settings.min_pose_score]
-        return sorted(poses, key=lambda pose: -pose.score)
+                poses = list(self._look_again(frame, poses, prepared.transform))
+        return [pose for pose in drop_doubles(poses) if pose.score >= self._settings.min_pose_score]
 
     def _decode(self, maps: Maps) -> list[DecodedPose]:
         settings = self._settings
@@ -85,7 +86,7 @@ class Looker:
         left = self._settings.max_zooms
         for pose in sorted(poses, key=lambda pose: -pose.score):
             crop = person_crop(pose, (frame.width, frame.height), self._settings.zoom_size)
-            if left <= 0 or crop is None or _shows_nothing_new(crop, transform):
+            if left <= 0 or crop is None or (not self._settings.mirror and _shows_nothing_new(crop, transform)):
                 yield pose
                 continue
             left -= 1

@@ -16,8 +16,8 @@ import numpy.typing as npt
 from posecli.skeleton import OKS_SIGMAS
 from posecli.types import INPUT_SIZE_STEP, DecodedPose
 
-#: A crop's sides relative to the box around the person's certain keypoints: best of 1.25 to 2.25.
-MARGIN = 1.75
+#: A crop's sides relative to the box around the person's certain keypoints: the room helps up to here.
+MARGIN = 2.0
 #: Keypoints from this score on make up that box.
 BOX_SCORE = 0.3
 #: Least similarity (OKS) of the two looks' poses to be the same person.
