@@ -22,8 +22,9 @@ from posecli.errors import ImageTooLarge, InputError, NotFound, PermissionDenied
 from posecli.types import INPUT_SIZE_STEP, MAX_INPUT_SIZE
 
 #: A JPEG is decoded at a reduced scale as long as it stays this many times finer than the input. Keypoints then move
-#: by 0.1 to 0.2 input pixels in the median; at 1.5 it is 0.3, and some people come and go (`benchmarks/results.md`).
-DRAFT_MARGIN = 1.9
+#: by 0.1 to 0.2 input pixels in the median, no more than at three times finer; at 1.5 it is 0.3, and some people come
+#: and go (`benchmarks/results.md`).
+DRAFT_MARGIN = 1.6
 #: What lies outside a padded picture: black, as in the reference implementation.
 PADDING_COLOUR = (0, 0, 0)
 _BACKGROUND = (255, 255, 255)
