@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from posecli import draw
 from posecli.draw import draw_poses
 from posecli.skeleton import KEYPOINT_NAMES
-from posecli.types import Keypoint, Pose
+from posecli.types import EXTRAS, Keypoint, Pose
 
 from .tiny_model import person_at
 
@@ -36,7 +35,7 @@ def test_draws_at_the_keypoints_and_nowhere_far_from_them() -> None:
 def test_the_picture_given_stays_as_it_is() -> None:
     picture = Image.new("RGB", (100, 200), (90, 90, 90))
     copy = picture.copy()
-    draw_poses(picture, [pose_at(50, 40)], extras=draw.EXTRAS)
+    draw_poses(picture, [pose_at(50, 40)], extras=EXTRAS)
     assert picture.tobytes() == copy.tobytes()
 
 
@@ -87,11 +86,11 @@ def test_edges_are_smooth() -> None:
 
 @pytest.mark.parametrize("where", [(-500.0, -500.0), (1e25, 0.0), (-20.0, 10.0), (99.9, 199.9)])
 def test_people_beyond_the_border_do_no_harm(where: tuple[float, float]) -> None:
-    assert draw_poses(Image.new("RGB", (100, 200)), [pose_at(*where)], extras=draw.EXTRAS).size == (100, 200)
+    assert draw_poses(Image.new("RGB", (100, 200)), [pose_at(*where)], extras=EXTRAS).size == (100, 200)
 
 
 def test_a_one_pixel_picture() -> None:
-    assert draw_poses(Image.new("RGB", (1, 1)), [pose_at(0, 0)], extras=draw.EXTRAS).size == (1, 1)
+    assert draw_poses(Image.new("RGB", (1, 1)), [pose_at(0, 0)], extras=EXTRAS).size == (1, 1)
 
 
 def test_labels_stay_inside() -> None:

@@ -18,9 +18,6 @@ from PIL import Image, ImageDraw, ImageFont
 from posecli.skeleton import DRAWN_EDGES, side_of
 from posecli.types import Keypoint, Pose
 
-EXTRAS = ("scores", "boxes", "names")
-BACKGROUNDS = ("picture", "none", "black", "white")
-
 #: Keypoints below the first score are left out; from the second on they are drawn at full strength.
 FAINTEST_SCORE, FULL_SCORE = 0.1, 0.6
 FAINTEST_OPACITY = 0.25
@@ -57,8 +54,8 @@ def draw_poses(
 ) -> Image.Image:
     """A new picture of the same size with the people drawn on it.
 
-    image: RGB, in the frame of the poses. extras: of `EXTRAS`. background: of `BACKGROUNDS`; `none` is transparent
-    and gives an RGBA picture. Keypoints may lie outside the picture.
+    image: RGB, in the frame of the poses. extras: of `types.EXTRAS`. background: of `types.BACKGROUNDS`; `none` is
+    transparent and gives an RGBA picture. Keypoints may lie outside the picture.
     """
     canvas = _blank(image, background)
     # The most certain person is drawn last, on top.

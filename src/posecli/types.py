@@ -22,6 +22,9 @@ SCHEMA = "posecli/1"
 DECODERS = ("multi", "single")
 FITS = ("aspect", "pad", "stretch")
 STRIDES = (8, 16, 32)
+#: What may be drawn besides skeletons, and what people may be drawn on.
+EXTRAS = ("scores", "boxes", "names")
+BACKGROUNDS = ("picture", "none", "black", "white")
 #: Input sizes are n times this, plus one, so that every output stride divides them evenly.
 INPUT_SIZE_STEP = max(STRIDES)
 MAX_INPUT_SIZE = 128 * INPUT_SIZE_STEP + 1

@@ -9,7 +9,7 @@ import click
 
 from posecli.errors import UsageError
 from posecli.presets import DEFAULT_PRESET, PRESETS, with_preset
-from posecli.types import DECODERS, FITS, STRIDES, Settings
+from posecli.types import BACKGROUNDS, DECODERS, EXTRAS, FITS, STRIDES, Settings
 from posecli.writers import FORMAT_NAMES
 
 if TYPE_CHECKING:
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 Command = TypeVar("Command", bound=Callable[..., Any])
 Decorator = Callable[[Command], Command]
 
-_EXTRAS = ("scores", "boxes", "names")
-_BACKGROUNDS = ("picture", "none", "black", "white")
 _PICTURE_FORMATS = ("png", "jpg", "webp")
 
 
@@ -49,9 +47,9 @@ picture_options = _group(
         "--picture-format", type=click.Choice(_PICTURE_FORMATS), default="png", show_default=True,
         help="Of annotated pictures in a folder.",
     ),
-    click.option("--draw", multiple=True, type=click.Choice(_EXTRAS), help="Draw more than skeletons; repeatable."),
+    click.option("--draw", multiple=True, type=click.Choice(EXTRAS), help="Draw more than skeletons; repeatable."),
     click.option(
-        "--background", type=click.Choice(_BACKGROUNDS), default="picture", show_default=True,
+        "--background", type=click.Choice(BACKGROUNDS), default="picture", show_default=True,
         help="What people are drawn on; none is transparent.",
     ),
 )  # fmt: skip
