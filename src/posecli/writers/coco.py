@@ -11,6 +11,7 @@ import json
 import os
 import zlib
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any
 
 from posecli.errors import UsageError
@@ -74,8 +75,9 @@ def _write_map(numbers: dict[str, int], path: str) -> None:
         file.write((json.dumps({"images": images}, indent=0) + "\n").encode())
 
 
-def annotated_ids(path: str | None) -> dict[str, int]:
-    """File names of a COCO annotation file, and their ids. Raises UsageError."""
+@lru_cache(maxsize=1)
+def annotated_ids(path: str | None) -> Mapping[str, int]:
+    """File names of a COCO annotation file, and their ids; read once a run. Raises UsageError."""
     if path is None:
         return {}
     try:
