@@ -15,6 +15,7 @@ PACKAGE = ROOT / "src" / "posecli"
 #: Rooms from the bottom to the top: a file imports only from its own row and those below.
 ROWS = (
     ("errors",),
+    ("extras",),
     ("skeleton",),
     ("types", "presets"),
     ("record_schema", "inputs", "images", "writers.base"),
@@ -29,6 +30,7 @@ ROWS = (
     ("worker",),
     ("engines",),
     ("benchmark", "journal"),
+    ("evaluate",),
     ("outputs",),
     ("report",),
     ("batch",),

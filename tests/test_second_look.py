@@ -10,7 +10,7 @@ from PIL import Image
 
 from posecli import PoseEstimator
 from posecli.decode.refine import certainty, mirror_average, refine
-from posecli.decode.zoom import drop_doubles, join_looks, person_crop, similarity
+from posecli.decode.zoom import average, drop_doubles, fills, join_looks, person_crop, put_together, similarity
 from posecli.errors import UsageError
 from posecli.images import frame_from_image
 from posecli.model.graph import read_graph
@@ -89,10 +89,44 @@ def test_looks_are_joined_where_they_agree() -> None:
     assert joined.score == pytest.approx(0.6)
 
 
-def test_a_person_whom_the_second_look_misses_is_kept() -> None:
+def test_a_second_look_that_shows_somebody_else_is_none() -> None:
     first = pose(100, 100)
-    assert join_looks(first, []) is first
-    assert join_looks(first, [pose(400, 100)]) is first
+    assert join_looks(first, []) is None
+    assert join_looks(first, [pose(400, 100)]) is None
+
+
+def test_several_looks_are_averaged() -> None:
+    near, far = pose(100, 100, score=0.9), pose(100, 100, score=0.3, shift=10)
+    joined = average([near, far._replace(scores=far.scores / 2)])
+    assert (abs(joined.xy - near.xy) < abs(joined.xy - far.xy)).all()
+    assert joined.score == pytest.approx(0.6)
+
+
+def test_crops_are_no_coarser_than_asked_for() -> None:
+    person = pose(320, 240)
+    small, fine = person_crop(person, (640, 480), 129), person_crop(person, (640, 480), 129, least_scale=2)
+    assert small is not None
+    assert fine is not None
+    assert small.box == fine.box
+    left, _, right, _ = fine.box
+    assert small.size_hw[1] / (right - left) < 2
+    assert fine.size_hw[1] / (right - left) == pytest.approx(2, rel=0.3)
+    assert person_crop(person, (640, 480), 129, least_scale=2, largest=129) == small
+
+
+def test_large_people_take_the_place_of_their_pieces() -> None:
+    person, elsewhere = pose(100, 100, score=0.6), pose(400, 100, score=0.2)
+    piece = person._replace(scores=np.where(np.arange(17) < 5, 0.9, 0.0), score=0.3)
+    assert put_together([piece, elsewhere], [person]) == [elsewhere, person]
+    better = piece._replace(score=0.7)
+    assert put_together([better, elsewhere], [person]) == [better, elsewhere]
+    assert put_together([elsewhere], [person]) == [elsewhere, person]
+
+
+def test_how_much_of_the_picture_a_person_fills() -> None:
+    person = pose(100, 100)
+    low, high = person.xy.min(axis=0), person.xy.max(axis=0)
+    assert fills(person, (1000, 1000)) == pytest.approx((high - low).max() / 1000)
 
 
 def test_of_doubles_the_better_stays() -> None:
@@ -124,7 +158,7 @@ def test_looking_again_never_loses_or_doubles_anybody(real_model: Path) -> None:
 
 def test_zoom_settings_are_checked() -> None:
     with pytest.raises(UsageError, match="nearest are 193 and 225"):
-        Settings(zoom_size=200)
+        Settings(zoom_size=(200,))
     with pytest.raises(UsageError, match="max_zooms"):
         Settings(max_zooms=-1)
 

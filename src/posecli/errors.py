@@ -5,7 +5,8 @@ PosecliError
 ├── FatalError                 4  nothing can run
 │   ├── ModelError                model missing, damaged, foreign
 │   │   └── DownloadError         not to be had from where it should be
-│   ├── EngineError               an engine or a package is not there
+│   ├── EngineError               an engine or a runtime is not there
+│   ├── MissingExtra              a package beyond the core is not there
 │   └── OutputError               not writable, disk full
 └── InputError                 1  one input failed; becomes its record
     ├── NotFound, PermissionDenied, UnreadableImage, UnsupportedImage, ImageTooLarge
@@ -41,7 +42,11 @@ class DownloadError(ModelError):
 
 
 class EngineError(FatalError):
-    """An engine, or the package that it needs, is not there or will not start."""
+    """An engine, or the runtime that it needs, is not there or will not start."""
+
+
+class MissingExtra(FatalError):
+    """A package that only this needs is not installed; the hint names the extra that brings it."""
 
 
 class OutputError(FatalError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import IO, TYPE_CHECKING
 
 import numpy as np
@@ -50,7 +51,7 @@ class PoseEstimator:
         input_size: int | None = None,
         fit: str | None = None,
         zoom: bool | None = None,
-        zoom_size: int | None = None,
+        zoom_size: int | Sequence[int] | None = None,
         max_zooms: int | None = None,
         mirror: bool | None = None,
         decoder: str | None = None,
@@ -67,7 +68,7 @@ class PoseEstimator:
             "input_size": input_size,
             "fit": fit,
             "zoom": zoom,
-            "zoom_size": zoom_size,
+            "zoom_size": (zoom_size,) if isinstance(zoom_size, int) else zoom_size and tuple(zoom_size),
             "max_zooms": max_zooms,
             "mirror": mirror,
             "decoder": decoder,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from math import sqrt
 from time import perf_counter
 
 import numpy as np
@@ -11,7 +12,7 @@ import numpy.typing as npt
 
 from posecli.decode import decode_multi, decode_single
 from posecli.decode.refine import certainty, mirror_average, refine
-from posecli.decode.zoom import Crop, drop_doubles, join_looks, person_crop
+from posecli.decode.zoom import Crop, average, drop_doubles, fills, join_looks, person_crop, put_together
 from posecli.errors import UsageError
 from posecli.images import Frame, ModelInput, Transform, fitted_size, input_size_for, prepare, prepare_part
 from posecli.model.graph import Graph
@@ -24,6 +25,12 @@ ZOOM_SCORE_THRESHOLD = 0.2
 ZOOM_MAX_POSES = 6
 #: A second look at nearly the first one's scale (within this factor) shows nothing new, unless it is mirrored.
 SAME_SCALE = 1.2
+#: Larger inputs, side in pixels, are not mirrored: it costs most there, and shows a large person no better.
+LARGEST_MIRRORED = 353
+#: A first look this many times as large as the network's own input is given a small one beside it, for people ...
+MUCH_LARGER = 2.0
+#: ... who fill at least this share of the picture's height or width, and are found with at least this score.
+LARGE, CERTAIN = 0.6, 0.3
 
 
 class Looker:
@@ -62,13 +69,32 @@ class Looker:
         with timed(timings, "infer"):
             maps = _run(self._first, prepared, mirror=mirror)
         with timed(timings, "decode"):
-            # Before the score becomes a rank: what is left over of people already found has little of its own.
-            decoded = [pose for pose in self._decode(maps) if pose.score >= self._settings.min_pose_score]
-            poses = [_in_picture(maps, pose, prepared.transform) for pose in decoded]
+            poses = self._poses(maps, prepared.transform)
         if self._settings.zoom:
             with timed(timings, "zoom"):
-                poses = list(self._look_again(frame, poses, prepared.transform))
+                large, small_scale = self._too_large_for(frame, size_hw)
+                scales = {id(pose): small_scale for pose in large}
+                together = put_together(poses, large)
+                scale = 1 / max(prepared.transform.scale_xy)
+                poses = list(self._look_again(frame, [(pose, scales.get(id(pose), scale)) for pose in together]))
         return [pose for pose in drop_doubles(poses) if pose.score >= self._settings.min_pose_score]
+
+    def _poses(self, maps: Maps, transform: Transform) -> list[DecodedPose]:
+        # Chosen before the score becomes a rank: what is left over of people already found has little of its own.
+        decoded = [pose for pose in self._decode(maps) if pose.score >= self._settings.min_pose_score]
+        return [_in_picture(maps, pose, transform) for pose in decoded]
+
+    def _too_large_for(self, frame: Frame, size_hw: tuple[int, int]) -> tuple[list[DecodedPose], float]:
+        """People so large that a first look of this size sees only parts of them, found by a smaller one; its scale."""
+        native = self._first.native_size_hw
+        if self._settings.decoder == "single" or size_hw[0] * size_hw[1] < MUCH_LARGER * native[0] * native[1]:
+            return [], 1.0
+        small_hw = input_size_for((frame.width, frame.height), native, None, "aspect")
+        prepared = prepare(frame, size_hw=small_hw, fit="aspect")
+        found = self._poses(_run(self._first, prepared, mirror=False), prepared.transform)
+        picture_wh = (frame.width, frame.height)
+        large = [pose for pose in found if pose.score >= CERTAIN and fills(pose, picture_wh) >= LARGE]
+        return large, 1 / max(prepared.transform.scale_xy)
 
     def _decode(self, maps: Maps) -> list[DecodedPose]:
         settings = self._settings
@@ -81,22 +107,49 @@ class Looker:
             nms_radius=settings.nms_radius,
         )
 
-    def _look_again(self, frame: Frame, poses: list[DecodedPose], transform: Transform) -> Iterator[DecodedPose]:
-        """The poses in falling score, the first `max_zooms` of them after a second look."""
+    def _look_again(self, frame: Frame, found: list[tuple[DecodedPose, float]]) -> Iterator[DecodedPose]:
+        """The poses in falling score, the first `max_zooms` of them after a second look.
+
+        found: poses, and the input pixels that stood for a picture pixel when they were found.
+        """
         left = self._settings.max_zooms
-        for pose in sorted(poses, key=lambda pose: -pose.score):
-            crop = person_crop(pose, (frame.width, frame.height), self._settings.zoom_size)
-            if left <= 0 or crop is None or (not self._settings.mirror and _shows_nothing_new(crop, transform)):
-                yield pose
-                continue
-            left -= 1
-            yield join_looks(pose, self._look_at(frame, crop))
+        for pose, scale in sorted(found, key=lambda pose_and_scale: -pose_and_scale[0].score):
+            crops = self._crops(frame, pose, scale) if left > 0 else []
+            left -= bool(crops)
+            yield self._look_closer(frame, pose, crops)
+
+    def _look_closer(self, frame: Frame, pose: DecodedPose, crops: list[Crop]) -> DecodedPose:
+        looks = []
+        for crop in crops:
+            joined = join_looks(pose, self._look_at(frame, crop))
+            if joined is None:  # not to be seen from near: others would cost time and show as little
+                break
+            looks.append(joined)
+        return average(looks) if looks else pose
+
+    def _crops(self, frame: Frame, pose: DecodedPose, scale: float) -> list[Crop]:
+        """What to look at again for a person: on maps no coarser than the first look's, and only what may show more."""
+        picture_wh = (frame.width, frame.height)
+        least = scale * self._second.output_stride / self._first.output_stride
+        largest = round(least * sqrt(frame.width * frame.height))
+        crops = [
+            person_crop(pose, picture_wh, size, least_scale=least, largest=largest) for size in self._settings.zoom_size
+        ]
+        wanted = [
+            crop
+            for crop in crops
+            if crop is not None and (self._settings.mirror or not _shows_nothing_new(crop, scale))
+        ]
+        return list(dict.fromkeys(wanted))  # sizes that came out alike are one look
 
     def _look_at(self, frame: Frame, crop: Crop) -> Iterator[DecodedPose]:
         prepared = prepare_part(frame, crop.box, size_hw=crop.size_hw)
-        maps = _run(self._second, prepared, mirror=self._settings.mirror)
+        maps = _run(self._second, prepared, mirror=self._mirrors(crop))
         for pose in decode_multi(maps, max_poses=ZOOM_MAX_POSES, score_threshold=ZOOM_SCORE_THRESHOLD):
             yield _in_picture(maps, pose, prepared.transform)
+
+    def _mirrors(self, crop: Crop) -> bool:
+        return self._settings.mirror and crop.size_hw[0] * crop.size_hw[1] <= LARGEST_MIRRORED**2
 
 
 def _finer_runtime(graph: Graph, first: Runtime, threads: int) -> Runtime:
@@ -108,10 +161,10 @@ def _finer_runtime(graph: Graph, first: Runtime, threads: int) -> Runtime:
         return first
 
 
-def _shows_nothing_new(crop: Crop, transform: Transform) -> bool:
+def _shows_nothing_new(crop: Crop, scale: float) -> bool:
     left, _, right, _ = crop.box
-    first, second = 1 / transform.scale_xy[0], crop.size_hw[1] / (right - left)
-    return max(first / second, second / first) < SAME_SCALE
+    second = crop.size_hw[1] / (right - left)
+    return max(scale / second, second / scale) < SAME_SCALE
 
 
 def _run(runtime: Runtime, prepared: ModelInput, *, mirror: bool) -> Maps:

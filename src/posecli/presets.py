@@ -6,8 +6,8 @@ from typing import Any
 
 PRESETS: dict[str, dict[str, Any]] = {
     "fast": {},
-    "balanced": {"input_size": 513, "zoom": True, "zoom_size": 193},
-    "accurate": {"input_size": 513, "stride": 16, "zoom": True, "zoom_size": 257, "mirror": True},
+    "balanced": {"input_size": 481, "zoom": True, "zoom_size": (193,)},
+    "accurate": {"input_size": 513, "stride": 16, "zoom": True, "zoom_size": (257, 321), "mirror": True},
 }
 DEFAULT_PRESET = "fast"
 

@@ -50,7 +50,7 @@ class Settings:
     input_size: int | None = None  # longer side of the input, pixels; None: the model's own
     fit: str = "aspect"
     zoom: bool = False  # a second look at each person
-    zoom_size: int = 257  # its input has about this many pixels squared
+    zoom_size: tuple[int, ...] = (257,)  # one look each; its input has about this many pixels squared, or more
     max_zooms: int = 20  # people who get one
     mirror: bool = False  # each look joined with one at the mirror image
     decoder: str = "multi"
@@ -67,7 +67,8 @@ class Settings:
             _check_choice("stride", self.stride, STRIDES)
         if self.input_size is not None:
             _check_input_size(self.input_size)
-        _check_input_size(self.zoom_size)
+        for size in self.zoom_size:
+            _check_input_size(size)
         _check_range("max_zooms", self.max_zooms, 0, math.inf)
         _check_range("max_poses", self.max_poses, 1, math.inf)
         _check_range("score_threshold", self.score_threshold, 0, 1)
@@ -77,7 +78,8 @@ class Settings:
 
     def to_dict(self) -> dict[str, Any]:
         """What shapes the poses of a picture that can be read: written into each record, compared by --resume."""
-        return {name: value for name, value in asdict(self).items() if name != "max_pixels"}
+        shaping = {name: value for name, value in asdict(self).items() if name != "max_pixels"}
+        return {**shaping, "zoom_size": list(self.zoom_size)}  # as JSON gives it back
 
 
 def _check_choice(name: str, value: object, choices: Iterable[object]) -> None:

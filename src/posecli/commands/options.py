@@ -65,11 +65,13 @@ model_options = _group(
 def _of_settings(name: str, help_text: str, kind: Any, metavar: str | None = None) -> Callable[[Any], Any]:
     """An option of `Settings`; None where it is not given, so that it can win over a preset."""
     flag = "--" + name.replace("_", "-")
-    default = "by preset" if kind is bool else getattr(Settings, name) or "the model's"
+    value = getattr(Settings, name)
+    several = isinstance(value, tuple)
+    default = "by preset" if kind is bool or several else value or "the model's"
     shown = f"{help_text}  [default: {default}]"
     if kind is bool:
         return click.option(f"{flag}/--no-{flag[2:]}", name, default=None, help=shown)
-    return click.option(flag, name, type=kind, metavar=metavar, help=shown)
+    return click.option(flag, name, type=kind, metavar=metavar, multiple=several, help=shown)
 
 
 _SETTINGS = {
@@ -77,7 +79,7 @@ _SETTINGS = {
     "input_size": ("Longer side of the input, n*32+1; the budget of pixels is its square.", int, "N"),
     "fit": ("How a picture meets the input.", click.Choice(FITS), None),
     "zoom": ("Look a second time at each person, closer.", bool, None),
-    "zoom_size": ("As --input-size, of the second look.", int, "N"),
+    "zoom_size": ("As --input-size, of the second look; repeatable: a look each.", int, "N"),
     "max_zooms": ("Most people who get a second look.", int, "N"),
     "mirror": ("Join each last look with one at the mirror image.", bool, None),
     "decoder": ("All people, or the one that stands out.", click.Choice(DECODERS), None),
@@ -101,6 +103,7 @@ def settings_of(options: dict[str, Any]) -> Settings:
     explicit = {name: options[name] for name in _SETTINGS}
     if explicit["stride"] is not None:
         explicit["stride"] = int(explicit["stride"])
+    explicit["zoom_size"] = explicit["zoom_size"] or None  # repeatable options are empty where they are not given
     return Settings(**with_preset(options["preset"], explicit))
 
 

@@ -7,14 +7,14 @@ cropped from the full-resolution picture at that size and looked at again, and w
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from math import log
+from math import log, sqrt
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from posecli.skeleton import OKS_SIGMAS
-from posecli.types import INPUT_SIZE_STEP, DecodedPose
+from posecli.types import INPUT_SIZE_STEP, MAX_INPUT_SIZE, DecodedPose
 
 #: A crop's sides relative to the box around the person's certain keypoints: the room helps up to here.
 MARGIN = 2.0
@@ -40,10 +40,18 @@ class Crop(NamedTuple):
     size_hw: tuple[int, int]
 
 
-def person_crop(pose: DecodedPose, picture_wh: tuple[int, int], size: int) -> Crop | None:
+def person_crop(
+    pose: DecodedPose,
+    picture_wh: tuple[int, int],
+    size: int,
+    *,
+    least_scale: float = 0.0,
+    largest: int = MAX_INPUT_SIZE,
+) -> Crop | None:
     """The crop around a person, inside the picture; None where there is nothing to see.
 
-    size: the input has about size × size pixels.
+    size: the input has about size × size pixels, and more where that would show a picture pixel at less than
+    least_scale input pixels, up to about largest × largest.
     """
     corner, far_corner = _extent(pose)
     half = np.maximum((far_corner - corner) / 2 * MARGIN, MIN_CROP_PX / 2)
@@ -53,14 +61,16 @@ def person_crop(pose: DecodedPose, picture_wh: tuple[int, int], size: int) -> Cr
     width, height = high - low
     if min(width, height) < MIN_CROP_PX / 2:
         return None
-    return Crop((low[0], low[1], high[0], high[1]), _crop_size(width / height, size))
+    shape = min(_SHAPES, key=lambda ratio: abs(log(ratio) - abs(log(width / height))))
+    wanted = min(max(size, least_scale * sqrt(width * height)), max(size, largest))
+    size_hw = _crop_size(shape, wanted, upright=width < height)
+    return Crop((low[0], low[1], high[0], high[1]), size_hw)
 
 
-def _crop_size(aspect: float, size: int) -> tuple[int, int]:
-    """Height and width of the input, of one of a few shapes."""
-    shape = min(_SHAPES, key=lambda ratio: abs(log(ratio) - abs(log(aspect))))
+def _crop_size(shape: float, size: float, *, upright: bool) -> tuple[int, int]:
+    """Height and width of an input of about size × size pixels, the longer side `shape` times the shorter."""
     longer, shorter = (_whole_cells(size * shape**power) for power in (0.5, -0.5))
-    return (longer, shorter) if aspect < 1 else (shorter, longer)
+    return (longer, shorter) if upright else (shorter, longer)
 
 
 def _whole_cells(pixels: float) -> int:
@@ -71,6 +81,12 @@ def _extent(pose: DecodedPose) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.
     certain = pose.xy[pose.scores >= BOX_SCORE]
     points = certain if len(certain) >= 3 else pose.xy
     return points.min(axis=0), points.max(axis=0)
+
+
+def fills(pose: DecodedPose, picture_wh: tuple[int, int]) -> float:
+    """The share of a picture's height or width, whichever is more, that a person takes up."""
+    corner, far_corner = _extent(pose)
+    return float(((far_corner - corner) / picture_wh).max())
 
 
 def similarity(pose: DecodedPose, other: DecodedPose) -> float:
@@ -86,20 +102,45 @@ def _closeness(pose: DecodedPose, other: DecodedPose) -> npt.NDArray[np.float64]
     return np.exp(-squared / (area * _TWO_SIGMA_SQUARED))
 
 
-def join_looks(first: DecodedPose, found: Iterable[DecodedPose]) -> DecodedPose:
-    """What the two looks say together about one person; the first look's pose where the second did not find it.
+def join_looks(first: DecodedPose, found: Iterable[DecodedPose]) -> DecodedPose | None:
+    """What the two looks say together about one person; None where the second did not find it.
 
     Positions are averaged by scores where the looks agree; the rank is the geometric mean of both.
     """
     similar = [(similarity(first, pose), pose) for pose in found]
     matches = [(likeness * pose.score, pose) for likeness, pose in similar if likeness >= SAME_PERSON]
     if not matches:
-        return first
+        return None
     second = max(matches, key=lambda match: match[0])[1]
     weight = second.scores**2 + 1e-6
     first_weight = first.scores**2 * _closeness(first, second)
     xy = (first.xy * first_weight[:, None] + second.xy * weight[:, None]) / (first_weight + weight)[:, None]
     return DecodedPose(xy, second.scores, float(np.sqrt(first.score * second.score)))
+
+
+def average(poses: Sequence[DecodedPose]) -> DecodedPose:
+    """What several looks at one person say: positions by the squares of their scores, scores alike."""
+    scores = np.array([pose.scores for pose in poses])
+    weights = (scores**2 + 1e-6)[:, :, None]
+    xy = (weights * np.array([pose.xy for pose in poses])).sum(axis=0) / weights.sum(axis=0)
+    return DecodedPose(xy, scores.mean(axis=0), float(np.mean([pose.score for pose in poses])))
+
+
+def put_together(poses: Sequence[DecodedPose], large: Iterable[DecodedPose]) -> list[DecodedPose]:
+    """Add large people to those that a finer look found. It may have seen pieces of them, which then go; where it saw
+    one of them better, they stay as it saw them."""
+    together = list(poses)
+    for person in large:
+        pieces = [pose for pose in together if _lies_on(pose, person)]
+        if all(pose.score < person.score for pose in pieces):
+            together = [pose for pose in together if not any(pose is piece for piece in pieces)] + [person]
+    return together
+
+
+def _lies_on(piece: DecodedPose, person: DecodedPose) -> bool:
+    """Whether what one pose sees are keypoints of the other."""
+    seen = piece.scores >= BOX_SCORE / 2
+    return float(_closeness(person, piece)[seen if seen.any() else slice(None)].mean()) >= SAME_PERSON
 
 
 def drop_doubles(poses: Sequence[DecodedPose]) -> list[DecodedPose]:

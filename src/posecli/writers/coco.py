@@ -26,7 +26,7 @@ def write(records: Iterable[Record], file: TextSink, options: WriteOptions) -> N
     ids = _choose_ids(records, options)
     separator = "[\n"
     for record in records:
-        for entry in _people(record, ids[record.image]):
+        for entry in people_of(record, ids[record.image]):
             file.write(separator + to_json(entry))
             separator = ",\n"
     file.write("[]\n" if separator == "[\n" else "\n]\n")
@@ -34,17 +34,18 @@ def write(records: Iterable[Record], file: TextSink, options: WriteOptions) -> N
 
 def write_one(record: Record, file: TextSink, options: WriteOptions) -> None:
     """The file of one image. Alone it cannot be numbered in order: a name that says no number gives its checksum."""
-    number = _id_of(record.image, annotated_ids(options.coco_images))
+    number = image_id(record.image, annotated_ids(options.coco_images))
     if number is None:
         number = zlib.crc32(os.fsencode(record.image)) & 0x7FFFFFFF
-    people = [{**entry, "file_name": text_name(record.image)} for entry in _people(record, number)]
+    people = [{**entry, "file_name": text_name(record.image)} for entry in people_of(record, number)]
     file.write(to_json(people) + "\n")
 
 
-def _people(record: Record, image_id: int) -> list[dict[str, Any]]:
+def people_of(record: Record, number: int) -> list[dict[str, Any]]:
+    """The entries of one image, which has this number."""
     return [
         {
-            "image_id": image_id,
+            "image_id": number,
             "category_id": PERSON_CATEGORY,
             "keypoints": [value for p in pose.keypoints for value in (round(p.x, 2), round(p.y, 2), round(p.score, 4))],
             "score": round(pose.score, 4),
@@ -56,7 +57,7 @@ def _people(record: Record, image_id: int) -> list[dict[str, Any]]:
 def _choose_ids(records: Iterable[Record], options: WriteOptions) -> dict[str, int]:
     """A number for every image. Those that no annotation file and no name gives are numbered, and the map written."""
     known = annotated_ids(options.coco_images)
-    found = {record.image: _id_of(record.image, known) for record in records}
+    found = {record.image: image_id(record.image, known) for record in records}
     given = {name: number for name, number in found.items() if number is not None}
     if len(given) == len(found) and len(set(given.values())) == len(given):
         return given
@@ -87,7 +88,7 @@ def annotated_ids(path: str | None) -> Mapping[str, int]:
         raise UsageError(f"cannot read image ids from {path}: {error}") from error
 
 
-def _id_of(name: str, known: Mapping[str, int]) -> int | None:
+def image_id(name: str, known: Mapping[str, int]) -> int | None:
     """By full name, by base name, else the number that the name is; with an annotation file, only those it knows."""
     base = os.path.basename(name)
     if known:
