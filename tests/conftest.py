@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -61,6 +62,9 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest
     """No test depends on what the user has set, and none touches the user's cache."""
     for name in [name for name in os.environ if name.startswith("POSECLI_")]:
         monkeypatch.delenv(name)
+    if find_spec("tflite_runtime") is not None:
+        # Where both runtimes are installed for the tests, this Python is the one that covers the older.
+        monkeypatch.setenv("POSECLI_RUNTIME", "tflite-runtime")
     monkeypatch.setenv("POSECLI_CACHE", str(tmp_path_factory.mktemp("cache")))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from math import sqrt
 from time import perf_counter
 
@@ -36,13 +36,23 @@ LARGE, CERTAIN = 0.6, 0.3
 class Looker:
     """Runs one network over frames, as the settings say. Poses come in picture pixels.
 
-    Raises ModelError or UsageError where the network cannot be used so.
+    runtime_class: what runs it. Raises ModelError or UsageError where the network cannot be used so.
     """
 
-    def __init__(self, graph: Graph, settings: Settings, *, threads: int) -> None:
+    def __init__(
+        self, graph: Graph, settings: Settings, *, threads: int, runtime_class: type[Runtime] = Runtime
+    ) -> None:
         self._settings = settings
-        self._first = Runtime(graph, threads=threads, stride=settings.stride)
-        self._second = _finer_runtime(graph, self._first, threads) if settings.zoom else self._first
+        self._first = runtime_class(graph, threads=threads, stride=settings.stride)
+        self._second = self._first
+        if settings.zoom and self._first.output_stride > ZOOM_STRIDE:
+            with suppress(UsageError):  # its layers cannot be finer
+                self._second = runtime_class(graph, threads=threads, stride=ZOOM_STRIDE)
+
+    @property
+    def runtimes(self) -> tuple[Runtime, ...]:
+        """What runs the first look and, where that is another, the second."""
+        return (self._first,) if self._second is self._first else (self._first, self._second)
 
     @property
     def output_stride(self) -> int:
@@ -150,15 +160,6 @@ class Looker:
 
     def _mirrors(self, crop: Crop) -> bool:
         return self._settings.mirror and crop.size_hw[0] * crop.size_hw[1] <= LARGEST_MIRRORED**2
-
-
-def _finer_runtime(graph: Graph, first: Runtime, threads: int) -> Runtime:
-    if first.output_stride <= ZOOM_STRIDE:
-        return first
-    try:
-        return Runtime(graph, threads=threads, stride=ZOOM_STRIDE)
-    except UsageError:
-        return first
 
 
 def _shows_nothing_new(crop: Crop, scale: float) -> bool:

@@ -25,6 +25,8 @@ STRIDES = (8, 16, 32)
 #: What may be drawn besides skeletons, and what people may be drawn on.
 EXTRAS = ("scores", "boxes", "names")
 BACKGROUNDS = ("picture", "none", "black", "white")
+#: What `posecli model quantize` leaves in float32: the heads and the first block; the heads; nothing.
+RECIPES = ("float-ends", "float-heads", "int8")
 #: Input sizes are n times this, plus one, so that every output stride divides them evenly.
 INPUT_SIZE_STEP = max(STRIDES)
 MAX_INPUT_SIZE = 128 * INPUT_SIZE_STEP + 1

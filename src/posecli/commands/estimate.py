@@ -119,6 +119,7 @@ def _run(options: dict[str, Any], settings: Settings, policy: str, inputs: Input
     from posecli import batch
     from posecli.journal import RunIdentity
     from posecli.model.catalog import load_model_file
+    from posecli.model.hints import runtime_hint
     from posecli.outputs import RESUME
     from posecli.report import Report
     from posecli.worker import Job
@@ -136,6 +137,8 @@ def _run(options: dict[str, Any], settings: Settings, policy: str, inputs: Input
         progress=show_bar and not options["quiet"] and not inputs.is_one_file(),
         require_pose=options["require_pose"],
     )
+    if not options["quiet"] and (hint := runtime_hint(model)):
+        report.say(hint)
     if inputs.can_be_listed_again():
         report.expect_in_background(_inputs(options, outputs))
     status = batch.run(

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from posecli.presets import PRESETS, with_preset
+from posecli.types import RECIPES, STRIDES, Settings
 
 if TYPE_CHECKING:
     from posecli.model.catalog import KnownModel
@@ -134,7 +138,51 @@ def _describe(model: str | None) -> dict[str, Any]:
         "heatmaps are": "logits" if heads.heatmaps_are_logits else "scores",
         "outputs": {name: tensor.describe() for name, tensor in heads.tensors.items()},
         "operators": len(graph.operators),
+        **({"made by posecli": json.loads(graph.provenance)} if graph.provenance else {}),
     }
+
+
+@command.command("quantize", context_settings={"max_content_width": 100})
+@_MODEL_ARGUMENT
+@click.option("-o", "--output", required=True, metavar="FILE", help="Where the int8 model goes.")
+@click.option("--calibrate", required=True, metavar="FOLDER", help="Pictures like those that it will see.")
+@click.option("--count", type=click.IntRange(1), default=60, show_default=True, help="Most pictures to calibrate on.")
+@click.option("--recipe", type=click.Choice(RECIPES), default=RECIPES[0], show_default=True, help="What stays float32.")
+@click.option("--preset", type=click.Choice(list(PRESETS)), help="Calibrate for this preset only.  [default: all]")
+@click.option("--stride", type=click.Choice([str(s) for s in STRIDES]), help="Calibrate at this stride.")
+@click.option("--input-size", type=int, metavar="N", help="Calibrate at this size.")
+@click.option("--overwrite", is_flag=True, help="Replace FILE.")
+@_JSON
+def quantize(model: str | None, output: str, calibrate: str, as_json: bool, overwrite: bool, **options: Any) -> None:
+    """Make an int8 model from a float32 one: a third of its size, and faster where LiteRT runs it on a processor with
+    8-bit instructions. Needs the extra quantize.
+
+    The layers' ranges are taken from your pictures, prepared as the presets prepare them; then both models look at
+    the pictures, and the difference is reported.
+
+    \b
+    Examples:
+      posecli model quantize -o posenet_int8.tflite --calibrate photos/
+      posecli model quantize -o small.tflite --calibrate photos/ --preset fast --recipe int8
+    """
+    from posecli.calibrate import make_int8
+    from posecli.errors import UsageError
+    from posecli.writers.base import whole_file
+
+    if os.path.exists(output) and not overwrite:
+        raise UsageError(f"{output} exists already", "--overwrite replaces it")
+    settings = [
+        Settings(**with_preset(name, {"input_size": options["input_size"], "stride": _number(options["stride"])}))
+        for name in ([options["preset"]] if options["preset"] else PRESETS)
+    ]
+    data, summary = make_int8(model, calibrate, settings, recipe=options["recipe"], count=options["count"])
+    with whole_file(output) as file:
+        file.write(data)
+    click.echo(json.dumps({"path": output, **summary.to_dict()}, indent=2) if as_json else f"{output}: {summary}")
+
+
+def _number(text: str | None) -> int | None:
+    return int(text) if text is not None else None
 
 
 def _known(model: str | None) -> KnownModel:

@@ -15,6 +15,8 @@ from posecli.errors import ModelError
 from posecli.model.flatbuffer import Table, read_model
 
 SCHEMA_VERSION = 3
+#: Name of the metadata entry that tells where a file comes from.
+PROVENANCE = "posecli"
 #: No layer of a PoseNet comes near this many elements; a damaged shape easily does.
 MAX_ELEMENTS = 2**28
 MAX_STRIDE, MAX_DILATION = 64, 64
@@ -70,6 +72,8 @@ class Graph(NamedTuple):
     outputs: tuple[Tensor, ...]
     #: Names that signatures give to output tensors, by tensor index.
     signature_names: dict[int, str]
+    #: What `posecli model quantize` wrote down about where the file comes from: JSON, empty for other files.
+    provenance: str
 
     def producer(self, tensor: int) -> Operator | None:
         """The operator that makes a tensor; None for the input and for constants."""
@@ -88,7 +92,7 @@ def read_graph(data: bytes, *, trusted: bool = False) -> Graph:
     if len(model["subgraphs"]) != 1:
         raise ModelError(f"it has {len(model['subgraphs'])} networks in it, expected one")
     (subgraph,) = model["subgraphs"]
-    tensors = _read_tensors(subgraph, model["buffers"])
+    tensors = _read_tensors(subgraph, model["buffers"], len(data))
     graph = Graph(
         data=data,
         tensors=tensors,
@@ -100,6 +104,7 @@ def read_graph(data: bytes, *, trusted: bool = False) -> Graph:
             for signature in model["signature_defs"]
             for entry in signature["outputs"]
         },
+        provenance=_provenance(model, data),
     )
     _check_order(graph)
     for operator in graph.operators:
@@ -110,11 +115,19 @@ def read_graph(data: bytes, *, trusted: bool = False) -> Graph:
     return graph
 
 
-def _read_tensors(subgraph: Table, buffers: list[Table]) -> tuple[Tensor, ...]:
-    return tuple(_read_tensor(index, table, buffers) for index, table in enumerate(subgraph["tensors"]))
+def _provenance(model: Table, data: bytes) -> str:
+    for entry in model["metadata"]:
+        if entry["name"] == PROVENANCE and entry["buffer"] < len(model["buffers"]):
+            place = _buffer_place(model["buffers"][entry["buffer"]], len(data))
+            return data[place[0] : sum(place)].decode("utf-8", "replace") if place else ""
+    return ""
 
 
-def _read_tensor(index: int, table: Table, buffers: list[Table]) -> Tensor:
+def _read_tensors(subgraph: Table, buffers: list[Table], file_size: int) -> tuple[Tensor, ...]:
+    return tuple(_read_tensor(index, table, buffers, file_size) for index, table in enumerate(subgraph["tensors"]))
+
+
+def _read_tensor(index: int, table: Table, buffers: list[Table], file_size: int) -> Tensor:
     name, shape = table["name"], tuple(table["shape"])
     if table["type"] not in _DTYPES:
         raise ModelError(f"its tensor {name!r} has the type number {table['type']}, which no PoseNet uses")
@@ -127,10 +140,7 @@ def _read_tensor(index: int, table: Table, buffers: list[Table]) -> Tensor:
         raise ModelError(f"it is damaged: its tensor {name!r} has the shapes {list(shape)} and {signature}")
     if table["buffer"] >= len(buffers):
         raise ModelError(f"it is damaged: its tensor {name!r} refers to buffer {table['buffer']} of {len(buffers)}")
-    buffer = buffers[table["buffer"]]
-    if buffer["offset"] or buffer["size"]:
-        raise ModelError("its weights lie behind the flatbuffer, as in files over 2 GB: no PoseNet is that large")
-    data = buffer["data"] or None
+    data = _buffer_place(buffers[table["buffer"]], file_size)
     dtype = _DTYPES[table["type"]]
     if data is not None and data[1] != prod(shape) * np.dtype(dtype).itemsize:
         raise ModelError(
@@ -138,6 +148,16 @@ def _read_tensor(index: int, table: Table, buffers: list[Table]) -> Tensor:
         )
     scales, zero_points = _read_quantization(table, name, shape, dtype)
     return Tensor(index, name, shape, dtype, scales, zero_points, data)
+
+
+def _buffer_place(buffer: Table, file_size: int) -> tuple[int, int] | None:
+    """First byte and length of a constant: inside the flatbuffer or, in files of newer writers, behind it."""
+    start, length = buffer["offset"], buffer["size"]
+    if start <= 1:  # the schema's "not behind it"
+        return buffer["data"] or None
+    if buffer["data"] or not length or start + length > file_size:
+        raise ModelError(f"it is damaged: a buffer of {length} bytes at {start} in a file of {file_size}")
+    return start, length
 
 
 def _read_quantization(
@@ -325,7 +345,11 @@ def _check_activations(graph: Graph) -> None:
     body: set[int] = set()
     heads: set[int] = set()
     outputs = {tensor.number for tensor in graph.outputs}
-    read = {index for operator in graph.operators if operator.kind in CONVOLUTIONS for index in operator.inputs[:1]}
+    read: set[int] = set()
+    for operator in reversed(graph.operators):
+        # What a convolution reads may have changed its type on the way.
+        if operator.kind in CONVOLUTIONS or (operator.kind in ELEMENTWISE and operator.output in read):
+            read.add(operator.inputs[0])
     for operator in graph.operators:
         if operator.kind in CONVOLUTIONS and operator.options is not None:
             is_head = operator.output in outputs or operator.output not in read

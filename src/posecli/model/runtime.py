@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
 import tempfile
 import threading
+import warnings
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -24,10 +26,13 @@ from posecli.types import Maps
 if TYPE_CHECKING:
     from ai_edge_litert.interpreter import Interpreter
 
-#: Interpreters kept for different input shapes; each holds its own packed weights and activations.
-KEPT_INTERPRETERS = 6
+#: Interpreters kept for different input shapes; each holds its own packed weights (20 MiB) and activations.
+KEPT_INTERPRETERS = 3
 #: The network's numbers for the pixel values 0 to 255: x / 127.5 - 1 (float32 models take these as they are).
 PIXEL_SCALE, PIXEL_SHIFT = 1 / 127.5, -1.0
+
+#: Packages that have an interpreter, the better first, and where.
+_RUNTIMES = {"ai-edge-litert": "ai_edge_litert.interpreter", "tflite-runtime": "tflite_runtime.interpreter"}
 
 UInt8Image = npt.NDArray[np.uint8]
 
@@ -38,6 +43,8 @@ class Runtime:
     graph: a checked network. threads: processors that one call may use. stride: another output stride than the
     file's own; raises UsageError where the network does not allow it.
     """
+
+    _interpreter_options: ClassVar[dict[str, Any]] = {}
 
     def __init__(self, graph: Graph, *, threads: int, stride: int | None = None) -> None:
         self._graph = graph
@@ -69,31 +76,41 @@ class Runtime:
                 interpreter.invoke()
             except (RuntimeError, ValueError) as error:
                 raise ModelError(f"the runtime cannot run it: {error}") from error
+            self._look_inside(interpreter)
             outputs = {name: _read_output(interpreter, head) for name, head in self._heads.tensors.items()}
         return self._to_maps(outputs)
 
     def _interpreter(self, height: int, width: int) -> Interpreter:
-        """The interpreter for an input shape, made on first use; the least recently used one goes."""
+        """The interpreter for an input shape, made on first use; from then on the least recently used one changes its
+        shape, which is quicker than to make one, and keeps memory bounded."""
         size = (height, width)
         if size not in self._interpreters:
-            while len(self._interpreters) >= KEPT_INTERPRETERS:
-                self._interpreters.popitem(last=False)
-            self._interpreters[size] = self._make_interpreter(height, width)
+            if len(self._interpreters) < KEPT_INTERPRETERS:
+                interpreter = self._make_interpreter()
+            else:
+                _, interpreter = self._interpreters.popitem(last=False)
+            self._give_shape(interpreter, size)
+            self._interpreters[size] = interpreter
         self._interpreters.move_to_end(size)
         return self._interpreters[size]
 
-    def _make_interpreter(self, height: int, width: int) -> Interpreter:
+    def _make_interpreter(self) -> Interpreter:
         interpreter_class = find_runtime()[1]
-        with _chatter_held_back() as chatter:
+        with chatter_held_back() as chatter:
             try:
-                interpreter = interpreter_class(model_content=self._data, num_threads=self._threads)
-                if (height, width) != self.native_size_hw:
-                    shape = [1, height, width, 3]
-                    interpreter.resize_tensor_input(self._graph.input.number, shape, strict=False)
+                return interpreter_class(
+                    model_content=self._data, num_threads=self._threads, **self._interpreter_options
+                )
+            except (RuntimeError, ValueError) as error:
+                raise ModelError(f"the runtime cannot load it: {error} {chatter()}".rstrip()) from error
+
+    def _give_shape(self, interpreter: Interpreter, size_hw: tuple[int, int]) -> None:
+        with chatter_held_back() as chatter:
+            try:
+                interpreter.resize_tensor_input(self._graph.input.number, [1, *size_hw, 3], strict=False)
                 interpreter.allocate_tensors()
             except (RuntimeError, ValueError) as error:
                 raise ModelError(f"the runtime cannot load it: {error} {chatter()}".rstrip()) from error
-        return interpreter
 
     def _fill_input(self, interpreter: Interpreter, image: UInt8Image) -> None:
         tensor = interpreter.tensor(self._graph.input.number)()[0]
@@ -102,6 +119,9 @@ class Runtime:
             tensor += np.float32(PIXEL_SHIFT)
         else:
             np.take(self._pixel_values, image, out=tensor)
+
+    def _look_inside(self, interpreter: Interpreter) -> None:
+        """For those who want to see more than the outputs."""
 
     def _to_maps(self, outputs: dict[str, npt.NDArray[np.float32]]) -> Maps:
         if "mid_offsets" in outputs:
@@ -115,20 +135,44 @@ class Runtime:
         return Maps(**outputs, output_stride=self.output_stride)
 
 
-def find_runtime() -> tuple[str, type[Interpreter]]:
-    """Name and interpreter class of the installed runtime; LiteRT before tflite-runtime, its predecessor.
+class ObservingRuntime(Runtime):
+    """A runtime that notes the range of every tensor that it computes: what calibration needs. Slow.
 
-    Raises EngineError where neither is installed.
+    ranges: least and largest value by the tensor's name, over all that was run so far.
     """
-    with suppress(ImportError):
-        from ai_edge_litert.interpreter import Interpreter
 
-        return "ai-edge-litert", Interpreter
-    with suppress(ImportError):
-        from tflite_runtime.interpreter import Interpreter as TFLiteInterpreter
+    _interpreter_options: ClassVar[dict[str, Any]] = {"experimental_preserve_all_tensors": True}
 
-        return "tflite-runtime", TFLiteInterpreter
-    raise EngineError("no TFLite runtime is installed", "pip install ai-edge-litert")
+    def __init__(self, graph: Graph, *, threads: int, stride: int | None = None) -> None:
+        super().__init__(graph, threads=threads, stride=stride)
+        self.ranges: dict[str, tuple[float, float]] = {}
+
+    def _make_interpreter(self) -> Interpreter:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that this needs memory is known
+            return super()._make_interpreter()
+
+    def _look_inside(self, interpreter: Interpreter) -> None:
+        for tensor in self._graph.tensors:
+            if tensor.data is None:
+                values = interpreter.get_tensor(tensor.number)
+                low, high = self.ranges.get(tensor.name, (np.inf, -np.inf))
+                self.ranges[tensor.name] = min(low, float(values.min())), max(high, float(values.max()))
+
+
+def find_runtime() -> tuple[str, type[Interpreter]]:
+    """Name and interpreter class of the runtime: the one that POSECLI_RUNTIME names, else LiteRT, which is faster at
+    8-bit models, else tflite-runtime, its predecessor. Raises EngineError where it is not installed.
+    """
+    wanted = os.environ.get("POSECLI_RUNTIME")
+    if wanted and wanted not in _RUNTIMES:
+        raise EngineError(f"POSECLI_RUNTIME is {wanted!r}, expected one of {', '.join(_RUNTIMES)}")
+    for name in [wanted] if wanted else _RUNTIMES:
+        with suppress(ImportError):
+            return name, importlib.import_module(_RUNTIMES[name]).Interpreter
+    raise EngineError(
+        f"no TFLite runtime is installed{f' called {wanted}' if wanted else ''}", "pip install ai-edge-litert"
+    )
 
 
 def _pixel_values(tensor: Tensor) -> npt.NDArray[Any] | None:
@@ -157,7 +201,7 @@ def _sigmoid(logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
 
 
 @contextmanager
-def _chatter_held_back() -> Iterator[Any]:
+def chatter_held_back() -> Iterator[Any]:
     """Keep what the runtime's C++ code writes to standard error away from the user.
 
     Yields a function that returns what was written: on failure it tells why. The descriptor belongs to the whole
