@@ -122,6 +122,7 @@ def plot(rows: list[Row], path: Path) -> None:
 
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
+    from matplotlib.ticker import FuncFormatter, NullFormatter
 
     figure, axes = plt.subplots(figsize=(7.5, 4.5))
     front = [row for row in rows if not any(other.seconds < row.seconds and other.ap > row.ap for other in rows)]
@@ -131,9 +132,11 @@ def plot(rows: list[Row], path: Path) -> None:
     axes.plot([row.seconds for row in front], [row.ap for row in front], "-", color="0.6", linewidth=1)
     for row in presets:
         axes.plot(row.seconds, row.ap, "o", color="C0", markersize=9)
-        axes.annotate(row.name.split()[-1], (row.seconds, row.ap), (8, -12), textcoords="offset points", color="C0")
+        axes.annotate(row.name.split()[-1], (row.seconds, row.ap), (-4, -16), textcoords="offset points", color="C0")
     axes.annotate(rows[0].name, (rows[0].seconds, rows[0].ap), (8, -10), textcoords="offset points", color="0.4")
     axes.set_xscale("log")
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel("seconds a picture")
     axes.set_ylabel("COCO keypoint AP")
     axes.set_ylim(bottom=0)

@@ -1,9 +1,12 @@
 #!/usr/bin/env python3
 """Pictures a second of `posecli estimate`, start-up included, against the bare network and a plain loop.
 
-    python benchmarks/throughput.py PICTURES [--count 2000] [--rounds 3] [-- further options of posecli estimate]
+    python benchmarks/throughput.py PICTURES [--count 2000] [--rounds 3] [--int8 MODEL] [--openvino]
+                                    [-- further options of posecli estimate]
 
-The three alternate, so that a drifting machine moves all alike; ratios are medians over the rounds.
+With --int8 also `posecli estimate` with that model, with --openvino (package openvino) also a program as a user would
+write it around OpenVINO: a thread a processor, each with its own request, and bf16 where the processor has it.
+All alternate, so that a drifting machine moves them alike; ratios are medians over the rounds.
 """
 
 from __future__ import annotations
@@ -17,6 +20,9 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from time import perf_counter
@@ -74,6 +80,39 @@ def loop_rate(model: str, files: list[str], processors: int) -> float:
     return len(files) / (perf_counter() - start)
 
 
+def openvino_rate(model: str, files: list[str], processors: int, precision: str) -> float:
+    """Open, decode, resize, infer, best cell, in as many threads as there are processors."""
+    import openvino
+
+    core = openvino.Core()
+    settings = {"INFERENCE_PRECISION_HINT": precision, "PERFORMANCE_HINT": "THROUGHPUT", "NUM_STREAMS": processors}
+    compiled = core.compile_model(core.read_model(model), "CPU", settings)
+    _, height, width, _ = compiled.input(0).shape
+    local = threading.local()
+
+    def look_at(file: str) -> None:
+        if not hasattr(local, "request"):
+            local.request = compiled.create_infer_request()
+        with Image.open(file) as picture:
+            small = picture.convert("RGB").resize((width, height), Image.Resampling.BILINEAR)
+        local.request.infer([(np.asarray(small, np.float32) / 127.5 - 1)[None]])
+        local.request.get_output_tensor(0).data[0].reshape(-1, 17).argmax(0)
+
+    with ThreadPoolExecutor(processors) as pool:
+        list(pool.map(look_at, files[:processors]))
+        start = perf_counter()
+        list(pool.map(look_at, files))
+    return len(files) / (perf_counter() - start)
+
+
+def openvino_precisions() -> list[str]:
+    """f32, and bf16 where the processor has it."""
+    import openvino
+
+    capabilities = openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return ["f32", *(["bf16"] if "BF16" in capabilities else [])]
+
+
 def posecli_rate(folder: Path, count: int, options: list[str]) -> float:
     with tempfile.TemporaryDirectory() as out:
         command = [sys.executable, "-m", "posecli", "estimate", str(folder), "-o", f"{out}/x.jsonl", "-q", *options]
@@ -90,6 +129,8 @@ def main() -> None:
     parser.add_argument("pictures")
     parser.add_argument("--count", type=int, default=2000)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--int8", metavar="MODEL", help="also measure posecli with this model")
+    parser.add_argument("--openvino", action="store_true", help="also measure OpenVINO")
     parser.add_argument("options", nargs="*")
     args = parser.parse_args()
     model, processors = str(locate_model()), available_processors()
@@ -99,19 +140,22 @@ def main() -> None:
         for number, source in zip(range(args.count), itertools.cycle(sources), strict=False):
             (folder / f"{number:06d}{Path(source).suffix}").symlink_to(source)
         files = (sources * (LOOP_PICTURES // len(sources) + 1))[:LOOP_PICTURES]
-        rows = [
-            (
-                bare_rate(model, processors),
-                loop_rate(model, files, processors),
-                posecli_rate(folder, args.count, args.options),
-            )
-            for _ in range(args.rounds)
-        ]
-    bare, loop, ours = (statistics.median(column) for column in zip(*rows, strict=True))
-    to_bare, to_loop = (statistics.median(row[2] / row[k] for row in rows) for k in (0, 1))
+        rates = {
+            "bare network": partial(bare_rate, model, processors),
+            "plain loop": partial(loop_rate, model, files, processors),
+            "posecli": partial(posecli_rate, folder, args.count, args.options),
+        }
+        if args.int8:
+            rates["bare int8"] = partial(bare_rate, args.int8, processors)
+            rates["posecli int8"] = partial(posecli_rate, folder, args.count, ["--model", args.int8, *args.options])
+        for precision in openvino_precisions() if args.openvino else ():
+            rates[f"OpenVINO {precision}"] = partial(openvino_rate, model, files, processors, precision)
+        rounds = [{what: rate() for what, rate in rates.items()} for _ in range(args.rounds)]
     print(f"runtime {find_runtime()[0]}, {processors} processors, {args.count} pictures, {args.rounds} rounds")
-    print(f"bare network {bare:.1f}/s, plain loop {loop:.1f}/s, posecli {ours:.1f}/s")
-    print(f"posecli / bare network {to_bare:.2f}, posecli / plain loop {to_loop:.2f}")
+    for what in rates:
+        shares = (statistics.median(row[what] / row[base] for row in rounds) for base in ("bare network", "posecli"))
+        rate = statistics.median(row[what] for row in rounds)
+        print("{:14} {:7.1f}/s   {:.2f} of the bare network, {:.2f} of posecli".format(what, rate, *shares))
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ ROWS = (
     ("model.heads", "model.stride", "model.hints"),
     ("model.runtime", "model.quantize"),
     ("decode",),
+    ("measure",),
     ("draw", "looks"),
     ("writers",),
     ("estimate",),
@@ -32,6 +33,8 @@ ROWS = (
     ("benchmark", "journal", "calibrate"),
     ("evaluate",),
     ("outputs",),
+    ("compare", "curves", "doctor"),
+    ("expectations",),
     ("report",),
     ("batch",),
     ("commands",),
@@ -82,7 +85,7 @@ def test_functions_can_be_read_without_scrolling(module: str) -> None:
 
 def test_only_the_runtime_knows_a_tflite_package() -> None:
     for module, path in modules().items():
-        if module not in ("model.runtime", "model.quantize", "model.hints"):
+        if module not in ("model.runtime", "model.quantize", "model.hints", "extras"):
             assert "tflite_runtime" not in path.read_text(), module
             assert "ai_edge_litert" not in path.read_text(), module
 

@@ -180,3 +180,29 @@ def test_interpreters_are_kept_per_shape_and_few(real_model: Path) -> None:
         runtime.run(np.zeros((65, 32 * cells + 1, 3), np.uint8))
     assert len(runtime._interpreters) == module.KEPT_INTERPRETERS
     assert (65, 65) not in runtime._interpreters
+
+
+@pytest.mark.parametrize("stride", [8, 16, 32])
+def test_every_stride_runs_wholly_in_xnnpack(stride: int, real_model: Path) -> None:
+    graph = read_graph(real_model.read_bytes())
+    runtime = Runtime(graph, threads=1, stride=stride)
+    runtime.run(np.zeros((129, 161, 3), np.uint8))
+    (interpreter,) = runtime._interpreters.values()
+    delegates = [node for node in interpreter._get_ops_details() if node["op_name"] == "DELEGATE"]
+    assert len(delegates) == 1
+    assert set(delegates[0]["outputs"]) == {tensor.number for tensor in graph.outputs}
+    assert graph.input.number in delegates[0]["inputs"]
+
+
+def test_an_interpreter_that_changed_its_shape_is_as_good_as_new(
+    real_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("posecli.model.runtime.KEPT_INTERPRETERS", 1)
+    graph = read_graph(real_model.read_bytes())
+    image = np.random.default_rng(4).integers(0, 256, (129, 161, 3), dtype=np.uint8)
+    changed = Runtime(graph, threads=1)
+    for shape in ((257, 257), (65, 321)):
+        changed.run(np.zeros((*shape, 3), np.uint8))
+    maps, expected = changed.run(image), Runtime(graph, threads=1).run(image)
+    for name in ("heatmaps", "offsets", "displacement_fwd", "displacement_bwd"):
+        np.testing.assert_array_equal(getattr(maps, name), getattr(expected, name))

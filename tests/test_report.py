@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from posecli.expectations import Expectations
 from posecli.report import Report
 from posecli.types import Record
 
@@ -29,7 +30,7 @@ def test_numbers_add_up(capsys: pytest.CaptureFixture[str]) -> None:
      ([make_record(people=0), FAILED], True, 1)],
 )  # fmt: skip
 def test_exit_status(records: list[Record], require_pose: bool, status: int) -> None:
-    report = Report(require_pose=require_pose)
+    report = Report(expectations=Expectations(least=int(require_pose)))
     list(report.watch(records))
     assert report.exit_status() == status
 

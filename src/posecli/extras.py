@@ -3,9 +3,24 @@
 from __future__ import annotations
 
 import importlib
+from importlib.util import find_spec
 from typing import Any
 
 from posecli.errors import MissingExtra
+
+#: Extra → the packages, by the names they are imported under, that it brings.
+EXTRAS = {
+    "eval": ("pycocotools",),
+    "litert": ("ai_edge_litert",),
+    "measure": ("scipy", "matplotlib"),
+    "quantize": ("ai_edge_quantizer",),
+    "report": ("jinja2",),
+}
+
+
+def installed(extra: str) -> bool:
+    """Whether all packages of an extra are there."""
+    return all(find_spec(package) is not None for package in EXTRAS[extra])
 
 
 def need(module: str, *, extra: str) -> Any:

@@ -24,6 +24,8 @@ def record_schema() -> dict[str, Any]:
             "schema": {"const": SCHEMA},
             "image": {"type": "string", "description": "the name that the user gave; undecodable bytes as \\udcXX"},
             "status": {"enum": ["ok", "error"]},
+            "frame": {"type": "integer", "minimum": 0, "description": "of a clip or a file of several pictures"},
+            "time": {"type": "number", "description": "seconds from the clip's beginning"},
         },
         "required": ["schema", "image", "status"],
         "oneOf": [_ok_schema(), _error_schema()],
@@ -52,6 +54,8 @@ def _ok_schema() -> dict[str, Any]:
             "type": "array",
             "description": "people in falling score; nobody found is an empty list",
             "items": _closed_object(
+                optional=("id",),
+                id={"type": "integer", "minimum": 1, "description": "the same person in all frames, where tracked"},
                 score=_SCORE,
                 box={**_array(4, {"type": "number"}), "description": "x, y, width, height around the keypoints"},
                 keypoints={
@@ -75,11 +79,11 @@ def _keypoint(index: int, name: str) -> dict[str, Any]:
     return _closed_object(id={"const": index}, part={"const": name}, x=_PIXELS, y=_PIXELS, score=_SCORE)
 
 
-def _closed_object(**properties: Any) -> dict[str, Any]:
+def _closed_object(*, optional: tuple[str, ...] = (), **properties: Any) -> dict[str, Any]:
     return {
         "type": "object",
         "properties": properties,
-        "required": list(properties),
+        "required": [name for name in properties if name not in optional],
         "additionalProperties": False,
     }
 

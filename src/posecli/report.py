@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
+from posecli.expectations import Expectations
 from posecli.types import Record
 
 if TYPE_CHECKING:
@@ -19,13 +20,16 @@ EXIT_OK, EXIT_SOME_FAILED, EXIT_USAGE, EXIT_EXPECTATION, EXIT_FATAL = range(5)
 class Report:
     """Counts records and owns what is said about them.
 
-    quiet: say nothing unless something fails. progress: show a bar. require_pose: a picture with nobody in it
-    counts against the run.
+    quiet: say nothing unless something fails. progress: show a bar. expectations: what every record is held against;
+    what does not hold is said and counts against the run.
     """
 
-    def __init__(self, *, quiet: bool = False, progress: bool = False, require_pose: bool = False) -> None:
+    def __init__(
+        self, *, quiet: bool = False, progress: bool = False, expectations: Expectations | None = None
+    ) -> None:
         self._quiet = quiet
-        self._require_pose = require_pose
+        self._expectations = expectations or Expectations()
+        self._unmet = 0
         self._start = perf_counter()
         self._bar: tqdm[Any] | None = _make_bar() if progress else None
         self.ok = self.failed = self.skipped = self.with_people = self.people = 0
@@ -69,8 +73,7 @@ class Report:
             self.ok += 1
             self.with_people += bool(record.poses)
             self.people += len(record.poses)
-            if self._require_pose and not record.poses:
-                self.say(f"{record.image}: nobody found (--require-pose)")
+        self._hold_against(self._expectations.of(record))
         if self._bar is not None:
             self._bar.set_postfix(people=self.people, failed=self.failed, refresh=False)
             self._bar.update()
@@ -84,8 +87,15 @@ class Report:
         else:
             print(safe, file=sys.stderr, flush=True)
 
+    def _hold_against(self, complaints: Iterable[str]) -> None:
+        for complaint in complaints:
+            self._unmet += 1
+            self.say(complaint)
+
     def close(self, *, interrupted: bool = False) -> None:
         """End the progress bar and sum up."""
+        if not interrupted:
+            self._hold_against(self._expectations.at_the_end())
         if self._bar is not None:
             self._bar.close()
             self._bar = None
@@ -102,10 +112,10 @@ class Report:
         )
 
     def exit_status(self) -> int:
-        """0 all well; 1 some inputs failed; 3 nobody found where somebody was required."""
+        """0 all well; 1 some inputs failed; 3 an expectation did not hold."""
         if self.failed:
             return EXIT_SOME_FAILED
-        return EXIT_EXPECTATION if self._require_pose and self.with_people < self.ok else EXIT_OK
+        return EXIT_EXPECTATION if self._unmet else EXIT_OK
 
 
 def _count_of(count: int, one: str, many: str = "") -> str:

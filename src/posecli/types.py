@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from posecli.errors import UsageError
@@ -155,11 +155,13 @@ class Keypoint(NamedTuple):
 
 
 class Pose(NamedTuple):
-    """One person: all 17 keypoints in id order; `box` is x, y, width, height around them, picture pixels."""
+    """One person: all 17 keypoints in id order; `box` is x, y, width, height around them, picture pixels; `id` is the
+    same for one person in all frames where people are tracked."""
 
     score: float
     box: tuple[float, float, float, float]
     keypoints: tuple[Keypoint, ...]
+    id: int | None = None
 
     @classmethod
     def from_keypoints(cls, score: float, keypoints: Iterable[Keypoint]) -> Pose:
@@ -176,7 +178,7 @@ class Pose(NamedTuple):
         if [(p.id, p.part) for p in keypoints] != list(enumerate(KEYPOINT_NAMES)):
             raise ValueError("a pose must have the 17 keypoints in their order")
         x, y, width, height = data["box"]
-        return cls(score=data["score"], box=(x, y, width, height), keypoints=keypoints)
+        return cls(score=data["score"], box=(x, y, width, height), keypoints=keypoints, id=data.get("id"))
 
 
 class ModelInfo(NamedTuple):
@@ -199,12 +201,15 @@ class Failure(NamedTuple):
 class Record:
     """What became of one input: `ok` with poses (possibly none) in falling score, or `error` with its reason.
 
+    `frame` counts from 0 and `time` is in seconds where the input is a clip or has several pictures in it.
     `settings` are those that shaped the poses (`Settings.to_dict`). `timings` are milliseconds by stage; they stay
     in the process and are not part of the JSON form.
     """
 
     image: str
     status: str
+    frame: int | None = None
+    time: float | None = None
     width: int | None = None
     height: int | None = None
     model: ModelInfo | None = None
@@ -226,6 +231,10 @@ class Record:
     def to_dict(self) -> dict[str, Any]:
         """The JSON form, as `posecli schema` describes it: positions to 0.01 px, scores to four digits."""
         data: dict[str, Any] = {"schema": SCHEMA, "image": self.image, "status": self.status}
+        if self.frame is not None:
+            data["frame"] = self.frame
+        if self.time is not None:
+            data["time"] = round(self.time, 6)
         if self.error is not None:
             return data | {"error": self.error._asdict()}
         assert self.model is not None
@@ -245,12 +254,14 @@ class Record:
         if data["schema"] != SCHEMA:
             raise ValueError(f"schema is {data['schema']!r}, expected {SCHEMA!r}")
         if data["status"] == "error":
-            return cls.failed(data["image"], **data["error"])
+            return replace(cls.failed(data["image"], **data["error"]), frame=data.get("frame"), time=data.get("time"))
         model = data["model"]
         height, width = model["input"]
         return cls(
             image=data["image"],
             status="ok",
+            frame=data.get("frame"),
+            time=data.get("time"),
             width=data["width"],
             height=data["height"],
             model=ModelInfo(model["name"], model["sha256"], (height, width), model["stride"]),
@@ -261,6 +272,7 @@ class Record:
 
 def _pose_dict(pose: Pose) -> dict[str, Any]:
     return {
+        **({"id": pose.id} if pose.id is not None else {}),
         "score": round(pose.score, 4),
         "box": [round(value, 2) for value in pose.box],
         "keypoints": [

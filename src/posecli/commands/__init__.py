@@ -12,9 +12,12 @@ from posecli import __version__
 _COMMANDS = {
     "estimate": "Find people's poses in pictures.",
     "convert": "Write saved records in another format, or draw them.",
+    "compare": "Tell what differs between two runs.",
+    "measure": "Measure joint angles.",
     "evaluate": "Measure precision and recall against annotations.",
     "benchmark": "Measure how fast it is on this machine.",
     "model": "Find, fetch and check the model's file.",
+    "doctor": "Test this installation.",
     "schema": "Print the JSON Schema of the record.",
 }
 

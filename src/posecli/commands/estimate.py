@@ -12,6 +12,8 @@ import click
 
 from posecli.commands.options import (
     data_options,
+    limit_options,
+    limits_of,
     model_options,
     outputs_of,
     picture_options,
@@ -24,6 +26,7 @@ from posecli.errors import UsageError
 
 if TYPE_CHECKING:
     from posecli.engines import EngineOptions
+    from posecli.expectations import Expectations
     from posecli.inputs import Inputs
     from posecli.outputs import Outputs
     from posecli.types import ImageInput, Record, Settings
@@ -53,6 +56,12 @@ if TYPE_CHECKING:
 )
 @click.option("--fail-fast", is_flag=True, help="Stop at the first input that fails.")
 @click.option("--require-pose", is_flag=True, help="Exit with 3 unless every picture has somebody in it.")
+@click.option("--expect-people", type=click.IntRange(0), metavar="N", help="Exit with 3 unless every picture has N.")
+@click.option(
+    "--min-people", type=click.IntRange(0), metavar="N", help="Exit with 3 unless every picture has N or more."
+)
+@click.option("--expect", metavar="FILE", help="Exit with 3 unless the records are like those in FILE; see compare.")
+@limit_options
 @click.option("--dry-run", is_flag=True, help="Only list what would be read and written.")
 @click.option("--progress/--no-progress", default=None, help="Progress bar.  [default: on a terminal]")
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing unless something fails.")
@@ -124,6 +133,7 @@ def _run(options: dict[str, Any], settings: Settings, policy: str, inputs: Input
     from posecli.report import Report
     from posecli.worker import Job
 
+    expectations = _expectations(options)
     listed: Iterable[ImageInput] = inputs
     if policy != RESUME and outputs.may_have_files():
         listed = inputs if inputs.can_be_listed_again() else list(inputs)
@@ -135,7 +145,7 @@ def _run(options: dict[str, Any], settings: Settings, policy: str, inputs: Input
     report = Report(
         quiet=options["quiet"],
         progress=show_bar and not options["quiet"] and not inputs.is_one_file(),
-        require_pose=options["require_pose"],
+        expectations=expectations,
     )
     if not options["quiet"] and (hint := runtime_hint(model)):
         report.say(hint)
@@ -153,6 +163,22 @@ def _run(options: dict[str, Any], settings: Settings, policy: str, inputs: Input
     if options["verbose"]:
         report.say(f"{inputs.passed_over} other files were passed over")
     return status
+
+
+def _expectations(options: dict[str, Any]) -> Expectations:
+    """What the records are held against. Raises UsageError where the file of expected records cannot be read."""
+    from posecli.expectations import Expectations
+
+    least = max(options["min_people"] or 0, int(options["require_pose"]))
+    if options["expect"] is None:
+        return Expectations(least=least, exactly=options["expect_people"])
+    if options["resume"]:
+        raise UsageError("--expect sees only what this run does, and --resume leaves out the rest", "posecli compare")
+    from posecli.compare import Expectation
+    from posecli.journal import read_records
+
+    expected = Expectation(read_records(options["expect"]), limits_of(options))
+    return Expectations(least=least, exactly=options["expect_people"], expected=expected)
 
 
 def _estimate(options: dict[str, Any], job: Job, images: Iterable[ImageInput]) -> Iterator[Record]:

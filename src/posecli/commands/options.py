@@ -13,6 +13,7 @@ from posecli.types import BACKGROUNDS, DECODERS, EXTRAS, FITS, STRIDES, Settings
 from posecli.writers import FORMAT_NAMES
 
 if TYPE_CHECKING:
+    from posecli.compare import Limits
     from posecli.outputs import Outputs
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -54,12 +55,31 @@ picture_options = _group(
     ),
 )  # fmt: skip
 
+model_option = click.option(
+    "--model", metavar="NAME|PATH", help="The model.  [default: POSECLI_MODEL, else the official PoseNet]"
+)
 model_options = _group(
-    click.option(
-        "--model", metavar="NAME|PATH", help="The model.  [default: POSECLI_MODEL, else the official PoseNet]"
-    ),
+    model_option,
     click.option("--offline", is_flag=True, help="Never touch the network (also POSECLI_OFFLINE)."),
 )
+
+limit_options = _group(
+    click.option(
+        "--max-distance", type=click.FloatRange(0), default=4.0, show_default=True, metavar="PX",
+        help="Keypoints may move by so many pixels.",
+    ),
+    click.option(
+        "--max-score-change", type=click.FloatRange(0), default=0.1, show_default=True, metavar="X",
+        help="Scores may change by so much.",
+    ),
+)  # fmt: skip
+
+
+def limits_of(options: dict[str, Any]) -> Limits:
+    """What counts as unchanged."""
+    from posecli.compare import Limits
+
+    return Limits(options["max_distance"], options["max_score_change"])
 
 
 def _of_settings(name: str, help_text: str, kind: Any, metavar: str | None = None) -> Callable[[Any], Any]:

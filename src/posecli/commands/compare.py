@@ -1,0 +1,63 @@
+"""`posecli compare`: what differs between two sets of records, for CI."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from posecli.commands.options import limit_options, limits_of
+
+if TYPE_CHECKING:
+    from posecli.compare import Difference
+
+
+@click.command("compare", context_settings={"max_content_width": 100})
+@click.argument("expected")
+@click.argument("actual")
+@limit_options
+@click.option("--ignore-missing", is_flag=True, help="Pictures that only EXPECTED has are no difference.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@click.option("--github", is_flag=True, help="Also as annotations that GitHub shows beside the files.")
+def command(expected: str, actual: str, *, ignore_missing: bool, as_json: bool, github: bool, **options: Any) -> None:
+    """Tell what differs between two files of records; exit with 3 where something does.
+
+    Pictures are matched by name, people by similarity: missing and new ones, keypoints that moved, scores that
+    changed. EXPECTED and ACTUAL are what `posecli estimate` wrote; - is standard input.
+
+    \b
+    Examples:
+      posecli compare expected.jsonl poses.jsonl
+      posecli estimate samples/ | posecli compare expected.jsonl - --max-distance 8
+    """
+    from posecli.compare import compare
+    from posecli.journal import read_records
+    from posecli.report import EXIT_EXPECTATION, EXIT_OK
+
+    found = list(
+        compare(read_records(expected), read_records(actual), limits_of(options), ignore_missing=ignore_missing)
+    )
+    if as_json:
+        click.echo(json.dumps([difference.to_dict() for difference in found], indent=2))
+    else:
+        click.echo(_table(found))
+    if github:
+        for difference in found:
+            click.echo(f"::error file={_escaped(difference.image, ',:')},title=posecli::{_escaped(difference.message)}")
+    sys.exit(EXIT_EXPECTATION if found else EXIT_OK)
+
+
+def _table(found: list[Difference]) -> str:
+    if not found:
+        return "no differences"
+    width = max(len(difference.image) for difference in found)
+    lines = [f"{difference.image:{width}}  {difference.message}" for difference in found]
+    pictures = len({difference.image for difference in found})
+    return "\n".join([*lines, f"{len(found)} differences in {pictures} pictures"])
+
+
+def _escaped(text: str, more: str = "") -> str:
+    """Text as GitHub's workflow commands take it."""
+    return "".join(f"%{ord(character):02X}" if character in "%\r\n" + more else character for character in text)

@@ -1,0 +1,37 @@
+"""`posecli doctor`: is all well on this machine?"""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import click
+
+from posecli.commands.options import model_option
+
+
+@click.command("doctor", context_settings={"max_content_width": 100})
+@model_option
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+def command(model: str | None, *, as_json: bool) -> None:
+    """Test this installation without a network: Python, packages, runtime, model, one inference.
+
+    Each line says ok or what to do; exit with 3 where something is wrong.
+
+    \b
+    Examples:
+      posecli doctor
+      posecli doctor --model my_posenet.tflite --json
+    """
+    from posecli.doctor import examine
+    from posecli.report import EXIT_EXPECTATION, EXIT_OK
+
+    findings = []
+    for finding in examine(model):
+        findings.append(finding)
+        if not as_json:
+            remedy = f": {finding.remedy}" if finding.remedy else ""
+            click.echo(f"{'ok  ' if finding.ok else 'FAIL'}  {finding.what:12}  {finding.found}{remedy}")
+    if as_json:
+        click.echo(json.dumps([finding._asdict() for finding in findings], indent=2))
+    sys.exit(EXIT_OK if all(finding.ok for finding in findings) else EXIT_EXPECTATION)

@@ -1,0 +1,86 @@
+"""`posecli measure`: joint angles from saved records."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import json
+import sys
+from collections.abc import Sequence
+from typing import IO, TYPE_CHECKING
+
+import click
+
+from posecli.errors import UsageError
+
+if TYPE_CHECKING:
+    from posecli.measure import Measurement
+
+
+@click.command("measure", context_settings={"max_content_width": 100})
+@click.argument("records")
+@click.option("-o", "--output", metavar="FILE", help="Where the table goes.  [default: standard output]")
+@click.option("-f", "--format", "format_name", type=click.Choice(["csv", "json"]), help="[default: by -o, else csv]")
+@click.option("--keypoint-threshold", type=click.FloatRange(0, 1), default=0.3, show_default=True, metavar="X",
+              help="Keypoints below it leave empty cells.")  # fmt: skip
+@click.option("--smooth", type=click.FloatRange(0, min_open=True), metavar="SECONDS", help="Smooth clips over so long.")
+@click.option("--plot", metavar="FILE.png", help="Draw the angles, over time for clips.")
+@click.option("--overwrite", is_flag=True, help="Replace files that exist.")
+def command(
+    records: str, *, output: str | None, format_name: str | None, keypoint_threshold: float, smooth: float | None,
+    plot: str | None, overwrite: bool,
+) -> None:  # fmt: skip
+    """Measure joint angles in degrees: elbows, shoulders, hips and knees, trunk lean, neck, ankle line.
+
+    RECORDS is what `posecli estimate` wrote; - is standard input. A row a person and picture or frame. Joints are 180
+    where they are stretched out; lean and neck are 0 where they are straight, positive to the right of the picture.
+    --smooth and --plot need the extra measure.
+
+    \b
+    Examples:
+      posecli measure poses.jsonl -o angles.csv
+      posecli measure clip.jsonl -f json --smooth 0.3 --plot angles.png
+    """
+    from posecli.journal import read_records
+    from posecli.measure import measure
+
+    _refuse_existing([path for path in (output, plot) if path is not None], overwrite=overwrite)
+    rows = list(measure(read_records(records), threshold=keypoint_threshold))
+    if smooth is not None or plot is not None:
+        from posecli import curves
+
+        rows = curves.smooth(rows, smooth) if smooth is not None else rows
+        if plot is not None:
+            curves.plot(rows, plot)
+    as_json = format_name == "json" or (format_name is None and (output or "").endswith(".json"))
+    _write(rows, output, as_json=as_json)
+
+
+def _refuse_existing(paths: list[str], *, overwrite: bool) -> None:
+    import os
+
+    for path in paths:
+        if os.path.lexists(path) and not overwrite:
+            raise UsageError(f"{path} exists already", "--overwrite replaces it")
+
+
+def _write(rows: Sequence[Measurement], output: str | None, *, as_json: bool) -> None:
+    from posecli.writers.base import whole_text
+
+    with contextlib.nullcontext(sys.stdout) if output is None else whole_text(output) as file:
+        if as_json:
+            json.dump([row.to_dict() for row in rows], file, indent=1)
+            file.write("\n")
+        else:
+            _write_csv(rows, file)
+
+
+def _write_csv(rows: Sequence[Measurement], file: IO[str]) -> None:
+    from posecli.measure import ANGLES
+    from posecli.writers.base import text_name
+
+    table = csv.writer(file, lineterminator="\n")
+    table.writerow(["image", "frame", "time", "person", "score", *ANGLES])
+    for row in rows:
+        angles = [None if row.angles[name] is None else f"{row.angles[name]:.1f}" for name in ANGLES]
+        table.writerow([text_name(row.image), row.frame, row.time, row.person, f"{row.score:.4f}", *angles])
