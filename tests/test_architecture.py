@@ -33,7 +33,7 @@ ROWS = (
     ("benchmark", "journal", "calibrate"),
     ("evaluate",),
     ("outputs",),
-    ("compare", "curves", "doctor"),
+    ("compare", "curves", "doctor", "gallery"),
     ("expectations",),
     ("report",),
     ("batch",),

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
+from posecli.measure import angles_of, joint_positions
 from posecli.skeleton import DRAWN_EDGES, side_of
 from posecli.types import Keypoint, Pose
 
@@ -195,6 +196,11 @@ def _draw_extras(
             _label(
                 pen, size, (point.x + 2 * line, point.y), f"{point.part} {point.score:.2f}", colour=colour, font=font
             )
+    if "angles" in extras:
+        angles, places = angles_of(pose), joint_positions(pose)
+        for name, point in places.items():
+            if (angle := angles[name]) is not None and _is_drawn(point, *size):
+                _label(pen, size, (point.x + 2 * line, point.y), f"{angle:.0f}°", colour=colour, font=font)
     if "scores" in extras:
         _label(
             pen, size, ((left + right) / 2, top - 6 * line), f"{pose.score:.2f}", colour=colour, font=font, anchor="ms"

@@ -23,7 +23,7 @@ DECODERS = ("multi", "single")
 FITS = ("aspect", "pad", "stretch")
 STRIDES = (8, 16, 32)
 #: What may be drawn besides skeletons, and what people may be drawn on.
-EXTRAS = ("scores", "boxes", "names")
+EXTRAS = ("scores", "boxes", "names", "angles")
 BACKGROUNDS = ("picture", "none", "black", "white")
 #: What `posecli model quantize` leaves in float32: the heads and the first block; the heads; nothing.
 RECIPES = ("float-ends", "float-heads", "int8")

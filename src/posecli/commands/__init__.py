@@ -12,6 +12,7 @@ from posecli import __version__
 _COMMANDS = {
     "estimate": "Find people's poses in pictures.",
     "convert": "Write saved records in another format, or draw them.",
+    "report": "Make a page of pictures with their skeletons to look through.",
     "compare": "Tell what differs between two runs.",
     "measure": "Measure joint angles.",
     "evaluate": "Measure precision and recall against annotations.",

@@ -1,0 +1,38 @@
+"""`posecli report`: a page to look through a run."""
+
+from __future__ import annotations
+
+import os
+
+import click
+
+from posecli.errors import UsageError
+
+
+@click.command("report", context_settings={"max_content_width": 100})
+@click.argument("records")
+@click.option("-o", "--output", required=True, metavar="FILE.html", help="Where the page goes.")
+@click.option("--image-root", metavar="DIR", help="Where the pictures are, if not where the records say.")
+@click.option("--link", is_flag=True, help="Leave the pictures outside the page: small, but it must stay beside them.")
+@click.option("--size", type=click.IntRange(64, 4096), default=480, show_default=True, metavar="PX",
+              help="Longer side of the pictures in the page.")  # fmt: skip
+@click.option("--overwrite", is_flag=True, help="Replace FILE.html.")
+def command(records: str, *, output: str, image_root: str | None, link: bool, size: int, overwrite: bool) -> None:
+    """Make one self-contained page: the pictures with skeletons over them, to filter, sort and look through.
+
+    RECORDS is what `posecli estimate` wrote; - is standard input. The page needs no network. Arrow keys move through
+    the pictures, Enter opens one, Escape closes it. Needs the extra report.
+
+    \b
+    Examples:
+      posecli report poses.jsonl -o report.html
+      posecli report poses.jsonl -o report.html --link --image-root photos/
+    """
+    from posecli.gallery import write_page
+    from posecli.images import lift_pillow_limit
+    from posecli.journal import read_records
+
+    if os.path.lexists(output) and not overwrite:
+        raise UsageError(f"{output} exists already", "--overwrite replaces it")
+    lift_pillow_limit()
+    write_page(read_records(records), output, image_root=image_root, link=link, size=size)
