@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from posecli.commands import _COMMANDS as COMMANDS
+
 from .conftest import Posecli, records_of
 from .tiny_model import draw_discs, person_at
 
@@ -186,3 +188,18 @@ def test_the_real_model_finds_people(posecli: Posecli, real_model: Path, test_da
     nose = np.array([record.poses[0].keypoints[0].x, record.poses[0].keypoints[0].y])
     assert ((nose > 0) & (nose < 1280)).all()
     assert b"XNNPACK" not in result.stderr
+
+
+@pytest.mark.parametrize("command", [name for name in COMMANDS if name != "schema"])
+def test_every_command_shows_two_examples(command: str, posecli: Posecli) -> None:
+    text = posecli(command, "--help").stdout.decode()
+    examples = text.split("Examples:")[1].split("\n\n")[0]
+    assert sum(line.strip().startswith(("posecli", "find")) for line in examples.splitlines()) >= 2
+
+
+def test_shell_completion(posecli: Posecli) -> None:
+    for shell in ("bash", "zsh", "fish"):
+        result = posecli(env={"_POSECLI_COMPLETE": f"{shell}_source"})
+        assert b"_POSECLI_COMPLETE" in result.stdout, result.stderr
+    words = {"COMP_WORDS": "posecli estimate --pre", "COMP_CWORD": "2", "_POSECLI_COMPLETE": "bash_complete"}
+    assert b"--preset" in posecli(env=words).stdout

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from importlib.util import find_spec
 
+from posecli.errors import ModelError
 from posecli.model.catalog import ModelFile
 from posecli.model.flatbuffer import read_model
 
@@ -12,10 +13,8 @@ _UINT8, _INT8 = 3, 9
 
 
 def runtime_hint(file: ModelFile) -> str:
-    """A line for those who run an 8-bit model on tflite-runtime, which has no fast kernels for it; else empty.
-
-    Raises ModelError for a damaged file.
-    """
+    """A line for those who run an 8-bit model on tflite-runtime, which has no fast kernels for it; else empty. So it is
+    for a damaged file: who loads it says what is wrong."""
     on_litert = os.environ.get("POSECLI_RUNTIME") != "tflite-runtime" and find_spec("ai_edge_litert") is not None
     if file.known or on_litert or not _computes_in_8_bits(file.data):
         return ""
@@ -24,7 +23,10 @@ def runtime_hint(file: ModelFile) -> str:
 
 def _computes_in_8_bits(data: bytes) -> bool:
     """Whether a network computes 8-bit numbers; weights alone may be 8-bit in a float network."""
-    model = read_model(data)
+    try:
+        model = read_model(data)
+    except ModelError:
+        return False
     constants = {index for index, buffer in enumerate(model["buffers"]) if buffer["data"] or buffer["size"]}
     return any(
         tensor["type"] in (_UINT8, _INT8) and tensor["buffer"] not in constants
