@@ -1,4 +1,4 @@
-"""What posecli writes, read by the packages that people use it with. The README has `supervision` too, and its own test."""
+"""What posecli writes, read by the packages that people use it with. (`supervision`: see the README and its test.)"""
 
 from __future__ import annotations
 

@@ -9,6 +9,7 @@ from posecli.errors import UsageError
 from posecli.journal import Done, RunIdentity
 from posecli.outputs import RESUME, Outputs
 from posecli.report import Report
+from posecli.sequence import Sequence
 from posecli.types import ImageInput, Record
 
 #: From inputs to their records: an engine with its job and options.
@@ -32,15 +33,18 @@ def run(
     *,
     policy: str,
     identity: RunIdentity,
+    sequence: Sequence,
     fail_fast: bool = False,
 ) -> int:
     """Send the records of all inputs to the outputs and the report; return the exit status.
 
+    sequence: what is done to records in the order of the inputs.
     policy: what becomes of files that are there (`outputs.REFUSE`, `OVERWRITE`, `RESUME`).
     """
     done = outputs.run.take_up(policy, identity) if outputs.run is not None else Done()
-    remaining = _without_finished(inputs, outputs, done, report, identity) if policy == RESUME else inputs
-    records = report.watch(estimate(remaining), fail_fast=fail_fast)
+    if policy == RESUME:
+        inputs = _without_finished(inputs, outputs, done, report=report, identity=identity, sequence=sequence)
+    records = report.watch(sequence.follow(estimate(sequence.watch(inputs))), fail_fast=fail_fast)
     interrupted = True
     try:
         if outputs.run is not None:
@@ -58,11 +62,18 @@ def run(
 
 
 def _without_finished(
-    inputs: Iterable[ImageInput], outputs: Outputs, done: Done, report: Report, identity: RunIdentity
+    inputs: Iterable[ImageInput],
+    outputs: Outputs,
+    done: Done,
+    *,
+    report: Report,
+    identity: RunIdentity,
+    sequence: Sequence,
 ) -> Iterator[ImageInput]:
     for image in inputs:
-        finished = image.name in done if outputs.run is not None else outputs.finished(image, identity)
+        finished = image.key in done if outputs.run is not None else outputs.finished(image, identity)
         if finished:
             report.skip()
+            sequence.skip(image)
         else:
             yield image

@@ -34,7 +34,7 @@ _SHADES = {"left": (0.45, 1.0), "middle": (0.65, 1.0), "right": (0.9, 0.92)}
 _RIM_COLOUR = (16, 18, 24)
 _RIM_OPACITY = 0.55
 #: Rows painted at a time: keeps the field of a long slanting line close to the line.
-_BAND_ROWS = 48
+_BAND_ROWS = 96
 _LABEL_OF_PICTURE, _MIN_LABEL_PX = 0.024, 11
 
 RGB = tuple[int, int, int]
@@ -60,7 +60,7 @@ def draw_poses(
     """
     canvas = _blank(image, background)
     # The most certain person is drawn last, on top.
-    people = list(enumerate(poses))[::-1]
+    people = [(index if pose.id is None else pose.id - 1, pose) for index, pose in enumerate(poses)][::-1]
     for index, pose in people:
         _draw_person(canvas, pose, _hue(index))
     picture = Image.fromarray(canvas)
@@ -127,19 +127,24 @@ def _line_radius(ends: Sequence[_End], width: int, height: int) -> float:
 
 def _stroke(canvas: Canvas, start: _End, end: _End, radius: float) -> None:
     """Paint a line with round ends, its colour and opacity changing from one end to the other."""
-    length_squared = (end.x - start.x) ** 2 + (end.y - start.y) ** 2
+    step_x, step_y = end.x - start.x, end.y - start.y
+    length_squared = step_x**2 + step_y**2
+    colour: npt.NDArray[np.float32] = np.array(start.colour, np.float32)
+    opacity: npt.NDArray[np.float32] | float = start.opacity
+    changes = end.colour != start.colour or end.opacity != start.opacity
     for rows, columns in _bands(canvas, start, end, radius):
         y = np.arange(rows.start, rows.stop, dtype=np.float32)[:, None] + np.float32(0.5 - start.y)
         x = np.arange(columns.start, columns.stop, dtype=np.float32)[None, :] + np.float32(0.5 - start.x)
-        along = np.zeros(np.broadcast_shapes(x.shape, y.shape), np.float32)
+        along: npt.NDArray[np.float32] = np.zeros((1, 1), np.float32)
         if length_squared > 0:
-            along = ((x * (end.x - start.x) + y * (end.y - start.y)) / length_squared).clip(0, 1).astype(np.float32)
-        distance = np.hypot(x - along * (end.x - start.x), y - along * (end.y - start.y))
-        covered = (radius + 0.5 - distance).clip(0, 1)
-        opacity = covered * (start.opacity + along * (end.opacity - start.opacity))
-        change = np.array(end.colour, np.float32) - np.array(start.colour, np.float32)
-        colour = np.array(start.colour, np.float32) + along[:, :, None] * change
-        _blend(canvas[rows, columns], colour, opacity[:, :, None])
+            along = np.clip(x * (step_x / length_squared) + y * (step_y / length_squared), 0, 1)
+        distance = np.sqrt((x - along * step_x) ** 2 + (y - along * step_y) ** 2)
+        covered = np.clip(radius + 0.5 - distance, 0, 1)[:, :, None]
+        if changes:
+            along = along[:, :, None]
+            opacity = start.opacity + along * (end.opacity - start.opacity)
+            colour = np.array(start.colour, np.float32) + along * (np.array(end.colour, np.float32) - start.colour)
+        _blend(canvas[rows, columns], colour, covered * opacity)
 
 
 def _bands(canvas: Canvas, start: _End, end: _End, radius: float) -> Iterator[tuple[slice, slice]]:
@@ -203,8 +208,18 @@ def _draw_extras(
                 _label(pen, size, (point.x + 2 * line, point.y), f"{angle:.0f}°", colour=colour, font=font)
     if "scores" in extras:
         _label(
-            pen, size, ((left + right) / 2, top - 6 * line), f"{pose.score:.2f}", colour=colour, font=font, anchor="ms"
+            pen,
+            size,
+            ((left + right) / 2, top - 6 * line),
+            f"{_name_of(pose)}{pose.score:.2f}",
+            colour=colour,
+            font=font,
+            anchor="ms",
         )
+
+
+def _name_of(pose: Pose) -> str:
+    return "" if pose.id is None else f"#{pose.id} "
 
 
 def _label(

@@ -15,6 +15,7 @@ EXTRAS = {
     "measure": ("scipy", "matplotlib"),
     "quantize": ("ai_edge_quantizer",),
     "report": ("jinja2",),
+    "video": ("av", "scipy"),
 }
 
 

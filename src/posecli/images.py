@@ -201,7 +201,8 @@ def _not_identified(file: IO[bytes] | None, name: str) -> InputError:
         return UnreadableImage(f"{name} is empty")
     for start, magic, what in _FOREIGN:
         if head[start:].startswith(magic):
-            return UnsupportedImage(f"{name} is {what}, which cannot be read here")
+            hint = "pip install 'posecli[video]'" if what == "a video" else ""
+            return UnsupportedImage(f"{name} is {what}, which cannot be read here", hint)
     return UnreadableImage(f"{name} is not a picture, or its beginning is damaged")
 
 

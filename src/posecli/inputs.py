@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import PurePath
 from typing import IO
 
+from posecli.clips import VIDEO_EXTENSIONS, can_read_videos
 from posecli.errors import UsageError
 from posecli.types import ImageInput
 
@@ -188,11 +189,12 @@ def output_name(name: str) -> str:
 
 
 def picture_extensions() -> frozenset[str]:
-    """Extensions, in lower case with their dot, of the formats that Pillow reads here."""
+    """Extensions, in lower case with their dot, of the pictures and, with the extra `video`, clips that can be read."""
     from PIL import Image
 
     registered = Image.registered_extensions()
-    return frozenset(ext for ext, kind in registered.items() if kind in Image.OPEN and kind not in _NOT_DECODED)
+    pictures = frozenset(ext for ext, kind in registered.items() if kind in Image.OPEN and kind not in _NOT_DECODED)
+    return pictures | VIDEO_EXTENSIONS if can_read_videos() else pictures
 
 
 def natural_key(name: str) -> list[tuple[int, int | str]]:

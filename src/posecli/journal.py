@@ -82,9 +82,9 @@ def take_up(path: str, identity: RunIdentity) -> Done:
     kept_bytes = 0
     with open(path, "rb") as file:
         for line, record in _whole_lines(file):
-            if record.ok and record.image not in done:
+            if record.ok and record.key not in done:
                 identity.check(record, path)
-                done.add(record.image)
+                done.add(record.key)
                 kept_bytes += len(line)
     if kept_bytes != os.path.getsize(path):
         _keep_finished(path)
@@ -95,8 +95,8 @@ def _keep_finished(path: str) -> None:
     kept = Done()
     with open(path, "rb") as old, whole_file(path) as new:
         for line, record in _whole_lines(old):
-            if record.ok and record.image not in kept:
-                kept.add(record.image)
+            if record.ok and record.key not in kept:
+                kept.add(record.key)
                 new.write(line)
 
 

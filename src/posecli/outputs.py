@@ -7,8 +7,10 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
+from posecli.clips import is_clip
 from posecli.errors import UsageError
 from posecli.journal import JOURNAL_SUFFIX, Done, Journal, RunIdentity, finished_image, read_records, remove, take_up
+from posecli.sequence import CLIP_EXTENSIONS, ClipOutput, clip_output_name
 from posecli.types import ImageInput, Record
 from posecli.worker import DataOutput, PictureOutput, picture_kind
 from posecli.writers import choose_format, get_format
@@ -56,6 +58,12 @@ class RunOutput(NamedTuple):
         if not os.path.exists(self.lines_path):
             self._rebuild_journal()
         return take_up(self.lines_path, identity)
+
+    def finished_records(self) -> Iterable[Record]:
+        """What an earlier run has finished, each time it is gone through."""
+        if self.path is None or not os.path.isfile(self.lines_path):
+            return ()
+        return [record for record in Journal(self.lines_path) if record.ok and record.frame is not None]
 
     def discard(self) -> None:
         """Delete what an earlier run has written line by line; whole files stay until they are replaced."""
@@ -117,6 +125,7 @@ class Outputs(NamedTuple):
     run: RunOutput | None
     data: DataOutput | None
     pictures: PictureOutput | None
+    clips: ClipOutput | None = None
 
     def folders(self) -> list[tuple[str, str]]:
         """Folders that get files, with the suffix that those have."""
@@ -129,15 +138,22 @@ class Outputs(NamedTuple):
 
     def paths_for(self, image: ImageInput) -> list[str]:
         """The files that are made for one input."""
-        return [output.path_for(image) for output in (self.data, self.pictures) if output is not None]
+        clip = image.frame is not None or (self.clips is not None and is_clip(image.name))
+        data_name = image._replace(output=f"{image.output}_{0:012d}") if clip and image.frame is None else image
+        paths = [self.data.path_for(data_name)] if self.data is not None else []
+        if clip and self.clips is not None:
+            paths.append(self.clips.path_for(image.name, clip_output_name(image)))
+        elif self.pictures is not None:
+            paths.append(self.pictures.path_for(image))
+        return paths
 
     def check(self, policy: str) -> None:
         """Refuse single files that exist, before anything is read. Raises UsageError."""
         if self.run is not None:
             self.run.check(policy)
-        picture = self.pictures
-        if picture is not None and picture.is_file and policy == REFUSE and os.path.lexists(picture.path):
-            raise UsageError(f"{picture.path} exists already", "--overwrite replaces it")
+        for output in (self.pictures, self.clips):
+            if output is not None and output.is_file and policy == REFUSE and os.path.lexists(output.path):
+                raise UsageError(f"{output.path} exists already", "--overwrite replaces it")
 
     def check_files(self, images: Iterable[ImageInput], policy: str) -> None:
         """Refuse outputs that exist or are an input themselves. Raises UsageError for the first."""
@@ -157,37 +173,52 @@ class Outputs(NamedTuple):
             is_record = get_format(self.data.format_name).keeps_failures
             if not (finished_image(path, identity) if is_record else os.path.isfile(path)):
                 return False
-        return self.pictures is None or os.path.isfile(self.pictures.path_for(image))
+        return all(
+            os.path.isfile(path)
+            for path in self.paths_for(image)
+            if self.data is None or path != self.data.path_for(image)
+        )
 
 
 def choose_outputs(
-    output: str | None, format_name: str | None, pictures: PictureOutput | None, options: WriteOptions
+    output: str | None,
+    format_name: str | None,
+    drawn: tuple[PictureOutput | None, ClipOutput | None],
+    options: WriteOptions,
 ) -> Outputs:
     """From -o, -f and what -a became to destinations. Raises UsageError."""
-    if output is None and pictures is not None and format_name is None:
-        return Outputs(None, None, pictures)
+    if output is None and any(drawn) and format_name is None:
+        return Outputs(None, None, *drawn)
     folder = output is not None and (os.path.isdir(output) or output.endswith(("/", os.sep)))
     chosen = choose_format(format_name, output, folder=folder)
     if folder:
         assert output is not None
-        return Outputs(None, DataOutput(output, chosen.name, options), pictures)
+        return Outputs(None, DataOutput(output, chosen.name, options), *drawn)
     if not chosen.one_file_a_run:
         raise UsageError(f"{chosen.name} writes one file an image", "name a folder: -o FOLDER/")
-    return Outputs(RunOutput(chosen, output, options._replace(path=output)), None, pictures)
+    return Outputs(RunOutput(chosen, output, options._replace(path=output)), None, *drawn)
 
 
 def choose_pictures(
     path: str | None, *, kind: str, extras: tuple[str, ...], background: str, one_input: bool
-) -> PictureOutput | None:
-    """From -a and its options to a destination. Raises UsageError for one file where the inputs may be many."""
+) -> tuple[PictureOutput | None, ClipOutput | None]:
+    """From -a and its options to destinations of pictures and of clips. Raises UsageError for one file where the
+    inputs may be many."""
     if path is None:
-        return None
+        return None, None
     kind_of_file = picture_kind(path)
-    if kind_of_file is None or os.path.isdir(path) or path.endswith(("/", os.sep)):
-        return PictureOutput(path, is_file=False, kind=kind, extras=extras, background=background)
+    clip_file = os.path.splitext(path)[1].lower() in CLIP_EXTENSIONS
+    clips = ClipOutput(path, is_file=clip_file, extras=extras, background=background)
+    if (kind_of_file is None and not clip_file) or os.path.isdir(path) or path.endswith(("/", os.sep)):
+        folder = PictureOutput(path, is_file=False, kind=kind, extras=extras, background=background)
+        return folder, clips._replace(is_file=False)
     if not one_input:
-        raise UsageError(f"{path} is one picture, but the inputs may be many", "name a folder: --annotate FOLDER/")
-    return PictureOutput(path, is_file=True, kind=kind_of_file, extras=extras, background=background)
+        what = "clip" if clip_file else "picture"
+        raise UsageError(f"{path} is one {what}, but the inputs may be many", "name a folder: --annotate FOLDER/")
+    if clip_file:
+        return None, clips
+    assert kind_of_file is not None
+    return PictureOutput(path, is_file=True, kind=kind_of_file, extras=extras, background=background), None
 
 
 def _is_same_file(path: str, other: str) -> bool:

@@ -33,15 +33,34 @@ MAX_INPUT_SIZE = 128 * INPUT_SIZE_STEP + 1
 
 
 class ImageInput(NamedTuple):
-    """One picture to read: small and picklable, the only thing that goes into a worker.
+    """One picture or frame to look at: picklable, the only thing that goes into a worker.
 
-    `name` is what the user called it, and its path unless `data` holds its bytes; `output` is the relative path
-    that files made for it are named after.
+    `name` is what the user called it, and its path unless `data` holds its bytes, or `pixels` the width, height and
+    RGB bytes of a frame; `output` is the relative path that files made for it are named after. `failure` (code,
+    message) stands for what could not be had from a clip.
     """
 
     name: str
     output: str
     data: bytes | None = None
+    frame: int | None = None
+    time: float | None = None
+    pixels: tuple[int, int, bytes] | None = None
+    failure: tuple[str, str] | None = None
+
+    @property
+    def key(self) -> str:
+        """What tells it from all other inputs."""
+        return frame_key(self.name, self.frame)
+
+    def failed(self, code: str, message: str) -> Record:
+        """The record of it where it gave no poses."""
+        return replace(Record.failed(self.name, code, message), frame=self.frame, time=self.time)
+
+
+def frame_key(name: str, frame: int | None) -> str:
+    """What tells a picture, or a frame of a clip, from all others: no name has a NUL in it."""
+    return name if frame is None else f"{name}\0{frame}"
 
 
 @dataclass(frozen=True)
@@ -60,6 +79,9 @@ class Settings:
     score_threshold: float = 0.5  # root part score, 0..1
     nms_radius: float = 20.0  # input pixels
     min_pose_score: float = 0.15  # 0..1
+    track: bool = False  # people of clips keep a number
+    track_gap: float = 1.0  # seconds that somebody may be out of sight
+    smooth: bool = False  # steadier keypoints of tracked people
     max_pixels: int = 200_000_000  # decoded pixels of one picture
 
     def __post_init__(self) -> None:
@@ -76,6 +98,7 @@ class Settings:
         _check_range("score_threshold", self.score_threshold, 0, 1)
         _check_range("nms_radius", self.nms_radius, 0, 1e6)
         _check_range("min_pose_score", self.min_pose_score, 0, 1)
+        _check_range("track_gap", self.track_gap, 0, 1e6)
         _check_range("max_pixels", self.max_pixels, 1, math.inf)
 
     def to_dict(self) -> dict[str, Any]:
@@ -217,6 +240,11 @@ class Record:
     poses: tuple[Pose, ...] = ()
     error: Failure | None = None
     timings: Mapping[str, float] = field(default_factory=dict, compare=False)
+
+    @property
+    def key(self) -> str:
+        """What tells its input from all others."""
+        return frame_key(self.image, self.frame)
 
     @property
     def ok(self) -> bool:

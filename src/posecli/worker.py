@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import errno
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
 
 from posecli.errors import INTERNAL_ERROR, ModelError, OutputError
 from posecli.estimate import PoseEstimator
@@ -16,6 +19,7 @@ from posecli.writers import get_format
 from posecli.writers.base import WriteOptions, output_path, whole_file
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
     from PIL import Image
 
 #: PNG compression: level 6 takes three times as long for pictures 3 % smaller.
@@ -87,18 +91,30 @@ class Worker:
         except OutputError as error:
             cause = error.__cause__
             if isinstance(cause, OSError) and cause.errno == errno.ENAMETOOLONG:
-                return Record.failed(image.name, INTERNAL_ERROR, str(error))  # this name's fault alone
+                return image.failed(INTERNAL_ERROR, str(error))  # this name's fault alone
             raise
 
     def _process(self, image: ImageInput) -> Record:
-        source = image.data if image.data is not None else image.name
-        pictures = self._job.pictures
-        record, frame = self._estimator.estimate_with_frame(source, name=image.name, full_size=pictures is not None)
+        if image.failure is not None:
+            return image.failed(*image.failure)
+        pictures = self._job.pictures if image.frame is None else None  # frames are drawn where they are in order
+        record, frame = self._estimator.estimate_with_frame(
+            _source(image), name=image.name, full_size=pictures is not None
+        )
+        if image.frame is not None:
+            record = replace(record, frame=image.frame, time=image.time)
         if pictures is not None and frame is not None:
             pictures.write(frame.image, record, image)
         if self._job.data is not None:
             self._job.data.write(record, image)
         return record
+
+
+def _source(image: ImageInput) -> str | bytes | npt.NDArray[np.uint8]:
+    if image.pixels is not None:
+        width, height, data = image.pixels
+        return np.frombuffer(data, np.uint8).reshape(height, width, 3)
+    return image.data if image.data is not None else image.name
 
 
 def save_picture(picture: Image.Image, path: str, kind: str) -> None:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from posecli.commands.options import (
+    clip_options,
+    clips_of,
     data_options,
     limit_options,
     limits_of,
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from posecli.expectations import Expectations
     from posecli.inputs import Inputs
     from posecli.outputs import Outputs
+    from posecli.sequence import Sequence, Step
     from posecli.types import ImageInput, Record, Settings
     from posecli.worker import Job
 
@@ -42,6 +45,7 @@ if TYPE_CHECKING:
 @picture_options
 @model_options
 @settings_options
+@clip_options
 @click.option(
     "--engine",
     type=click.Choice(["auto", *ENGINE_NAMES]),
@@ -126,6 +130,7 @@ def _dry_run(inputs: Inputs, outputs: Outputs, policy: str) -> int:
 
 def _run(options: dict[str, Any], settings: Settings, policy: str, inputs: Inputs, outputs: Outputs) -> int:
     from posecli import batch
+    from posecli.clips import expand
     from posecli.journal import RunIdentity
     from posecli.model.catalog import load_model_file
     from posecli.model.hints import runtime_hint
@@ -138,9 +143,10 @@ def _run(options: dict[str, Any], settings: Settings, policy: str, inputs: Input
     if policy != RESUME and outputs.may_have_files():
         listed = inputs if inputs.can_be_listed_again() else list(inputs)
         outputs.check_files(_inputs(options, outputs) if listed is inputs else listed, policy)
-    listed = batch.at_least_one(listed)
+    listed = expand(batch.at_least_one(listed), clips_of(options))
     model = load_model_file(options["model"], offline=options["offline"], progress=not options["quiet"])
-    job = Job(settings, str(model.path), model.sha256, outputs.pictures, outputs.data)
+    in_order = settings.track  # what is known of a frame only after those before it is written behind the workers
+    job = Job(settings, str(model.path), model.sha256, outputs.pictures, None if in_order else outputs.data)
     show_bar = sys.stderr.isatty() if options["progress"] is None else options["progress"]
     report = Report(
         quiet=options["quiet"],
@@ -158,11 +164,32 @@ def _run(options: dict[str, Any], settings: Settings, policy: str, inputs: Input
         report,
         policy=policy,
         identity=RunIdentity(model.sha256, settings),
+        sequence=_sequence(settings, outputs, policy),
         fail_fast=options["fail_fast"],
     )
     if options["verbose"]:
         report.say(f"{inputs.passed_over} other files were passed over")
     return status
+
+
+def _sequence(settings: Settings, outputs: Outputs, policy: str) -> Sequence:
+    """Tracking and smoothing, which carry on where an earlier run stopped, and annotated clips."""
+    from posecli.outputs import RESUME
+    from posecli.sequence import Sequence
+
+    earlier = outputs.run.finished_records() if policy == RESUME and outputs.run is not None else ()
+    steps: list[Step] = []
+    finished = {}
+    if settings.track:
+        from posecli.track import Smoother, Tracker
+
+        tracker = Tracker(gap=settings.track_gap)
+        steps = [tracker, *([Smoother()] if settings.smooth else [])]
+        for record in earlier:
+            tracker.remember(record)
+    if outputs.clips is not None:
+        finished = {record.key: record.poses for record in earlier if record.frame is not None}
+    return Sequence(steps, data=outputs.data if settings.track else None, clips=outputs.clips, finished=finished)
 
 
 def _expectations(options: dict[str, Any]) -> Expectations:

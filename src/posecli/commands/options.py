@@ -13,6 +13,7 @@ from posecli.types import BACKGROUNDS, DECODERS, EXTRAS, FITS, STRIDES, Settings
 from posecli.writers import FORMAT_NAMES
 
 if TYPE_CHECKING:
+    from posecli.clips import ClipOptions
     from posecli.compare import Limits
     from posecli.outputs import Outputs
 
@@ -87,7 +88,8 @@ def _of_settings(name: str, help_text: str, kind: Any, metavar: str | None = Non
     flag = "--" + name.replace("_", "-")
     value = getattr(Settings, name)
     several = isinstance(value, tuple)
-    default = "by preset" if kind is bool or several else value or "the model's"
+    by_preset = kind is bool and not name.startswith(("track", "smooth"))
+    default = "by preset" if by_preset or several else "off" if kind is bool else value or "the model's"
     shown = f"{help_text}  [default: {default}]"
     if kind is bool:
         return click.option(f"{flag}/--no-{flag[2:]}", name, default=None, help=shown)
@@ -107,8 +109,35 @@ _SETTINGS = {
     "score_threshold": ("Least score of the part that a pose grows from.", float, "X"),
     "nms_radius": ("Parts this close are the same person's; input pixels.", float, "PX"),
     "min_pose_score": ("Poses below it are dropped; 0 keeps all.", float, "X"),
+    "track": ("Number the people of clips, and keep the numbers.", bool, None),
+    "track_gap": ("Seconds that somebody may be out of sight.", float, "SECONDS"),
+    "smooth": ("Steadier keypoints of clips; tracks people too.", bool, None),
     "max_pixels": ("Refuse pictures of more pixels.", int, "N"),
 }
+clip_options = _group(
+    click.option("--every", type=click.IntRange(1), default=1, metavar="N", help="Of clips, every N-th frame."),
+    click.option(
+        "--fps", type=click.FloatRange(0, min_open=True), metavar="N", help="Of clips, at most N frames a second."
+    ),
+    click.option(
+        "--from",
+        "start",
+        type=click.FloatRange(0),
+        default=0.0,
+        metavar="SECONDS",
+        help="Of clips, frames from here on.",
+    ),
+    click.option("--to", "end", type=click.FloatRange(0), metavar="SECONDS", help="Of clips, frames before this."),
+)
+
+
+def clips_of(options: dict[str, Any]) -> ClipOptions:
+    """Which frames of clips to look at. Raises UsageError."""
+    from posecli.clips import ClipOptions, check_options
+
+    return check_options(ClipOptions(options["every"], options["start"], options["end"], options["fps"]))
+
+
 settings_options = _group(
     click.option(
         "--preset", type=click.Choice(list(PRESETS)), default=DEFAULT_PRESET, show_default=True,
@@ -124,6 +153,7 @@ def settings_of(options: dict[str, Any]) -> Settings:
     if explicit["stride"] is not None:
         explicit["stride"] = int(explicit["stride"])
     explicit["zoom_size"] = explicit["zoom_size"] or None  # repeatable options are empty where they are not given
+    explicit["track"] = explicit["track"] or explicit["smooth"]
     return Settings(**with_preset(options["preset"], explicit))
 
 
@@ -136,7 +166,7 @@ def outputs_of(options: dict[str, Any], *, one_input: bool) -> Outputs:
         from posecli.writers.coco import annotated_ids
 
         annotated_ids(options["coco_images"])  # found out now, not after hours
-    pictures = choose_pictures(
+    drawn = choose_pictures(
         options["annotate"],
         kind=options["picture_format"],
         extras=options["draw"],
@@ -144,7 +174,7 @@ def outputs_of(options: dict[str, Any], *, one_input: bool) -> Outputs:
         one_input=one_input,
     )
     write_options = WriteOptions(coco_images=options["coco_images"], body25=options["openpose_body25"])
-    return choose_outputs(options["output"], options["format_name"], pictures, write_options)
+    return choose_outputs(options["output"], options["format_name"], drawn, write_options)
 
 
 def policy_of(options: dict[str, Any]) -> str:

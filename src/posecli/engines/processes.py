@@ -12,11 +12,13 @@ import contextlib
 import itertools
 import multiprocessing
 import signal
+import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
+from queue import SimpleQueue
 from time import monotonic
 from typing import NamedTuple
 
@@ -145,7 +147,7 @@ class _Pool:
         guilty, *rest = worker.in_hand or [None]
         self._replace(worker, [item for item in rest if item is not None])
         if guilty is not None:
-            yield guilty.number, Record.failed(guilty.image.name, code, f"{guilty.image.name}: {why}")
+            yield guilty.number, guilty.image.failed(code, f"{guilty.image.name}: {why}")
 
     def _replace(self, worker: _WorkerProcess, unfinished: list[_Item]) -> None:
         worker.stop()
@@ -219,6 +221,15 @@ def _interrupts_held_back() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
+def _receive_ahead(connection: Connection, arrived: SimpleQueue[ImageInput | None]) -> None:
+    """Take in what the parent sends while the worker is busy: a frame is larger than a pipe, and the parent would wait.
+    None at the end of the pipe."""
+    with contextlib.suppress(EOFError, OSError):
+        while True:
+            arrived.put(connection.recv())
+    arrived.put(None)
+
+
 def _work(connection: Connection, job: Job, threads: int) -> None:
     """A worker's life: load the model, say so, then answer pictures with records until the pipe ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -226,7 +237,9 @@ def _work(connection: Connection, job: Job, threads: int) -> None:
         try:
             worker = Worker(job, threads=threads)
             connection.send(None)
-            while True:
-                connection.send(worker(connection.recv()))
+            arrived: SimpleQueue[ImageInput | None] = SimpleQueue()
+            threading.Thread(target=_receive_ahead, args=(connection, arrived), daemon=True).start()
+            while (image := arrived.get()) is not None:
+                connection.send(worker(image))
         except PosecliError as error:
             connection.send(error)

@@ -27,7 +27,7 @@ def run(inputs: Iterable[ImageInput], job: Job, options: EngineOptions) -> Itera
                 record = worker(image)
         except _TimeIsUpError:
             message = f"{image.name}: not done after {options.timeout:g} seconds"
-            record = Record.failed(image.name, TIMED_OUT, message)
+            record = image.failed(TIMED_OUT, message)
         yield record
 
 

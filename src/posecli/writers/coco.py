@@ -26,7 +26,7 @@ def write(records: Iterable[Record], file: TextSink, options: WriteOptions) -> N
     ids = _choose_ids(records, options)
     separator = "[\n"
     for record in records:
-        for entry in people_of(record, ids[record.image]):
+        for entry in people_of(record, ids[record.key]):
             file.write(separator + to_json(entry))
             separator = ",\n"
     file.write("[]\n" if separator == "[\n" else "\n]\n")
@@ -35,8 +35,8 @@ def write(records: Iterable[Record], file: TextSink, options: WriteOptions) -> N
 def write_one(record: Record, file: TextSink, options: WriteOptions) -> None:
     """The file of one image. Alone it cannot be numbered in order: a name that says no number gives its checksum."""
     number = image_id(record.image, annotated_ids(options.coco_images))
-    if number is None:
-        number = zlib.crc32(os.fsencode(record.image)) & 0x7FFFFFFF
+    if number is None or record.frame is not None:
+        number = zlib.crc32(os.fsencode(record.key)) & 0x7FFFFFFF
     people = [{**entry, "file_name": text_name(record.image)} for entry in people_of(record, number)]
     file.write(to_json(people) + "\n")
 
@@ -57,7 +57,7 @@ def people_of(record: Record, number: int) -> list[dict[str, Any]]:
 def _choose_ids(records: Iterable[Record], options: WriteOptions) -> dict[str, int]:
     """A number for every image. Those that no annotation file and no name gives are numbered, and the map written."""
     known = annotated_ids(options.coco_images)
-    found = {record.image: image_id(record.image, known) for record in records}
+    found = {record.key: image_id(record.image, known) if record.frame is None else None for record in records}
     given = {name: number for name, number in found.items() if number is not None}
     if len(given) == len(found) and len(set(given.values())) == len(given):
         return given
@@ -71,7 +71,10 @@ def _choose_ids(records: Iterable[Record], options: WriteOptions) -> dict[str, i
 
 
 def _write_map(numbers: dict[str, int], path: str) -> None:
-    images = [{"id": number, "file_name": text_name(name)} for name, number in numbers.items()]
+    images: list[dict[str, Any]] = []
+    for key, number in numbers.items():
+        name, _, frame = key.partition("\0")
+        images.append({"id": number, "file_name": text_name(name), **({"frame": int(frame)} if frame else {})})
     with whole_file(path) as file:
         file.write((json.dumps({"images": images}, indent=0) + "\n").encode())
 

@@ -9,7 +9,8 @@ from posecli.types import Record
 from posecli.writers.base import Format, TextSink, WriteOptions, text_name
 
 COLUMNS = (
-    "image", "status", "width", "height", "person", "pose_score", "id", "part", "x", "y", "score", "message",
+    "image", "frame", "time", "status", "width", "height", "person", "track", "pose_score", "id", "part", "x", "y",
+    "score", "message",
 )  # fmt: skip
 
 
@@ -23,8 +24,9 @@ def write(records: Iterable[Record], file: TextSink, options: WriteOptions) -> N
 
 
 def _rows(record: Record) -> Iterator[tuple[object, ...]]:
-    head = (text_name(record.image), record.status, record.width, record.height)
-    nothing = (None,) * 7
+    time = round(record.time, 6) if record.time is not None else None
+    head = (text_name(record.image), record.frame, time, record.status, record.width, record.height)
+    nothing = (None,) * 8
     if record.error is not None:
         yield (*head, *nothing, text_name(record.error.message))
     elif not record.poses:
@@ -32,7 +34,7 @@ def _rows(record: Record) -> Iterator[tuple[object, ...]]:
     for person, pose in enumerate(record.poses):
         for point in pose.keypoints:
             position = round(point.x, 2), round(point.y, 2), round(point.score, 4)
-            yield (*head, person, round(pose.score, 4), point.id, point.part, *position, None)
+            yield (*head, person, pose.id, round(pose.score, 4), point.id, point.part, *position, None)
 
 
 FORMAT = Format("csv", write, ".csv")
