@@ -76,7 +76,7 @@ def test_a_video_gives_a_record_a_frame_in_order(video: Path, posecli: Posecli) 
 def test_animations_and_pages(animation: Path, tmp_path: Path, posecli: Posecli) -> None:
     records = records_of(posecli("estimate", animation).stdout)
     assert [record.time for record in records] == pytest.approx([0, 0.1, 0.3, 0.6, 0.7])
-    assert places(records) == pytest.approx([60, 68, 76, 84, 92], abs=1)
+    assert places(records) == pytest.approx([60, 68, 76, 84, 92], abs=6)
     first, *others = pictures(3)
     first.save(tmp_path / "pages.tiff", save_all=True, append_images=others)
     pages = records_of(posecli("estimate", tmp_path / "pages.tiff").stdout)
