@@ -178,6 +178,19 @@ def test_annotated_clips_in_a_folder(video: Path, animation: Path, tmp_path: Pat
     assert names == ["clip.mp4.mp4", "moving.webp.gif"]
 
 
+def test_saved_records_of_a_clip_are_drawn_and_shown(video: Path, tmp_path: Path, posecli: Posecli) -> None:
+    posecli("estimate", video, "-o", tmp_path / "r.jsonl", "--track")
+    result = posecli("convert", tmp_path / "r.jsonl", "-a", tmp_path / "again.mp4", "--background", "black")
+    assert result.returncode == 0, result.stderr
+    with av.open(str(tmp_path / "again.mp4")) as container:
+        assert len(list(container.decode(video=0))) == FRAMES
+    posecli("report", tmp_path / "r.jsonl", "-o", tmp_path / "r.html")
+    assert (tmp_path / "r.html").read_text().count('<script type="text/plain"') == FRAMES
+    video.unlink()
+    missing = posecli("convert", tmp_path / "r.jsonl", "-a", tmp_path / "none.mp4")
+    assert (missing.returncode, b"no clip is there" in missing.stderr) == (1, True)
+
+
 def test_killed_and_resumed(tmp_path: Path, tiny_model: Path, posecli: Posecli) -> None:
     video = write_video(tmp_path / "long.mp4", 150)
     command = ["estimate", video, "-o", tmp_path / "r.jsonl", "-a", tmp_path / "a.mp4", "--track"]

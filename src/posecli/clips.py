@@ -11,6 +11,7 @@ import os
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from fractions import Fraction
 from typing import IO, Any, NamedTuple
 
 import numpy as np
@@ -171,6 +172,27 @@ def _upright(picture: Any) -> RGBFrame:
     return np.ascontiguousarray(np.rot90(pixels, round(getattr(picture, "rotation", 0) / 90)))
 
 
+class FrameReader:
+    """Frames of clips by their numbers. In rising order each clip is decoded once."""
+
+    def __init__(self) -> None:
+        self._path = ""
+        self._next = 0
+        self._frames: Iterator[ClipFrame] = iter(())
+
+    def read(self, path: str, number: int) -> RGBFrame:
+        """The pixels of a frame, uint8 [h, w, 3]. Raises UnreadableImage where there is no such frame."""
+        if path != self._path or number < self._next:
+            if not is_clip(path):
+                raise UnreadableImage(f"{path}: no clip is there")
+            self._path, self._frames = path, frames_of(path, ClipOptions())
+        for frame in self._frames:
+            self._next = frame.number + 1
+            if frame.number == number:
+                return frame.pixels
+        raise UnreadableImage(f"{path} has no frame {number}")
+
+
 class ClipWriter:
     """An annotated clip: MP4 (H.264 where the build has it, else MPEG-4) or GIF, at the times of its frames.
 
@@ -209,7 +231,6 @@ class ClipWriter:
 
     def _open(self, picture: Image.Image) -> None:
         av = need("av", extra="video")
-        fractions = need("fractions", extra="video")
         self._av = av
         self._container = av.open(self._file, "w", format="mp4")
         codec = "libx264" if "libx264" in av.codecs_available else "mpeg4"
@@ -219,7 +240,7 @@ class ClipWriter:
         # Chroma is stored at half the size: sides must be even.
         self._stream.width, self._stream.height = picture.width // 2 * 2, picture.height // 2 * 2
         self._stream.pix_fmt = "yuv420p"
-        self._stream.codec_context.time_base = fractions.Fraction(1, 90_000)
+        self._stream.codec_context.time_base = Fraction(1, 90_000)
         self._sound = self._sound_stream()
         self._last = -1
 

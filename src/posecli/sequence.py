@@ -74,10 +74,14 @@ class Sequence:
     def watch(self, images: Iterable[ImageInput]) -> Iterator[ImageInput]:
         """Inputs on their way to the workers."""
         for image in images:
-            draws = self._clips is not None and image.frame is not None
-            if draws or self._data is not None:
-                self._waiting[image.key] = _Waiting(image if draws else image._replace(pixels=None, data=None))
+            self.expect(image)
             yield image
+
+    def expect(self, image: ImageInput) -> None:
+        """Note an input whose record will come."""
+        draws = self._clips is not None and image.frame is not None
+        if draws or self._data is not None:
+            self._waiting[image.key] = _Waiting(image if draws else image._replace(pixels=None, data=None))
 
     def skip(self, image: ImageInput) -> None:
         """A frame that an earlier run has finished: drawn, where the clip has still to be."""

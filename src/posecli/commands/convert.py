@@ -13,8 +13,10 @@ from posecli.commands.options import data_options, outputs_of, picture_options
 from posecli.errors import InputError, UsageError
 
 if TYPE_CHECKING:
+    from posecli.clips import FrameReader
     from posecli.outputs import Outputs
     from posecli.report import Report
+    from posecli.sequence import Sequence
     from posecli.types import ImageInput, Record
 
 
@@ -61,17 +63,52 @@ def _write_images(
 ) -> Iterator[Record]:
     """Write the files of each image; records go on to the file of the run. A picture that cannot be read counts as
     failed, and its record goes on all the same."""
+    from posecli.clips import FrameReader
     from posecli.inputs import output_name
+    from posecli.sequence import Sequence
     from posecli.types import ImageInput
 
-    for record in records:
-        image = ImageInput(record.image, output_name(record.image))
-        outputs.check_files([image], policy)
-        if outputs.data is not None:
-            outputs.data.write(record, image)
-        failure = _draw(record, image, outputs, image_root)
-        report.count(failure if failure is not None else record)
-        yield record
+    sequence, frames = Sequence(clips=outputs.clips), FrameReader()
+
+    def written() -> Iterator[Record]:
+        for record in records:
+            image = ImageInput(record.image, output_name(record.image))
+            if record.frame is not None:
+                image = image._replace(output=f"{image.output}_{record.frame:012d}", frame=record.frame)
+            outputs.check_files([image], policy)
+            if outputs.data is not None:
+                outputs.data.write(record, image)
+            if record.frame is None:
+                failure = _draw(record, image, outputs, image_root)
+            else:
+                failure = _hand_over(record, image, sequence, frames, image_root=image_root, outputs=outputs)
+            report.count(failure if failure is not None else record)
+            yield record
+
+    yield from sequence.follow(written())
+
+
+def _hand_over(
+    record: Record,
+    image: ImageInput,
+    sequence: Sequence,
+    frames: FrameReader,
+    *,
+    image_root: str | None,
+    outputs: Outputs,
+) -> Record | None:
+    """Have a frame drawn in its clip, where one is wanted; the record of what went wrong, or None."""
+    from posecli.types import Record
+
+    if outputs.clips is None or not record.ok or record.frame is None:
+        return None
+    try:
+        pixels = frames.read(os.path.join(image_root, record.image) if image_root else record.image, record.frame)
+    except InputError as error:
+        return Record.failed(record.image, error.code, str(error))
+    size = (pixels.shape[1], pixels.shape[0], pixels.tobytes())
+    sequence.expect(image._replace(time=record.time, pixels=size))
+    return None
 
 
 def _draw(record: Record, image: ImageInput, outputs: Outputs, image_root: str | None) -> Record | None:

@@ -11,7 +11,7 @@ from typing import IO, TYPE_CHECKING
 
 import click
 
-from posecli.errors import UsageError
+from posecli.commands.options import refuse_existing
 
 if TYPE_CHECKING:
     from posecli.measure import Measurement
@@ -44,7 +44,7 @@ def command(
     from posecli.journal import read_records
     from posecli.measure import measure
 
-    _refuse_existing([path for path in (output, plot) if path is not None], overwrite=overwrite)
+    refuse_existing(output, plot, overwrite=overwrite)
     rows = list(measure(read_records(records), threshold=keypoint_threshold))
     if smooth is not None or plot is not None:
         from posecli import curves
@@ -54,14 +54,6 @@ def command(
             curves.plot(rows, plot)
     as_json = format_name == "json" or (format_name is None and (output or "").endswith(".json"))
     _write(rows, output, as_json=as_json)
-
-
-def _refuse_existing(paths: list[str], *, overwrite: bool) -> None:
-    import os
-
-    for path in paths:
-        if os.path.lexists(path) and not overwrite:
-            raise UsageError(f"{path} exists already", "--overwrite replaces it")
 
 
 def _write(rows: Sequence[Measurement], output: str | None, *, as_json: bool) -> None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from posecli.commands.options import refuse_existing
 from posecli.presets import PRESETS, with_preset
 from posecli.types import RECIPES, STRIDES, Settings
 
@@ -166,11 +166,9 @@ def quantize(model: str | None, output: str, calibrate: str, as_json: bool, over
       posecli model quantize -o small.tflite --calibrate photos/ --preset fast --recipe int8
     """
     from posecli.calibrate import make_int8
-    from posecli.errors import UsageError
     from posecli.writers.base import whole_file
 
-    if os.path.exists(output) and not overwrite:
-        raise UsageError(f"{output} exists already", "--overwrite replaces it")
+    refuse_existing(output, overwrite=overwrite)
     settings = [
         Settings(**with_preset(name, {"input_size": options["input_size"], "stride": _number(options["stride"])}))
         for name in ([options["preset"]] if options["preset"] else PRESETS)

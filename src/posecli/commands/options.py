@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -175,6 +176,13 @@ def outputs_of(options: dict[str, Any], *, one_input: bool) -> Outputs:
     )
     write_options = WriteOptions(coco_images=options["coco_images"], body25=options["openpose_body25"])
     return choose_outputs(options["output"], options["format_name"], drawn, write_options)
+
+
+def refuse_existing(*paths: str | None, overwrite: bool) -> None:
+    """Raise UsageError for the first output that is there, unless it may be replaced. None: no such output."""
+    for path in paths:
+        if path is not None and not overwrite and os.path.lexists(path):
+            raise UsageError(f"{path} exists already", "--overwrite replaces it")
 
 
 def policy_of(options: dict[str, Any]) -> str:

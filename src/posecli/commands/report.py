@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
-
 import click
 
-from posecli.errors import UsageError
+from posecli.commands.options import refuse_existing
 
 
 @click.command("report", context_settings={"max_content_width": 100})
@@ -32,7 +30,6 @@ def command(records: str, *, output: str, image_root: str | None, link: bool, si
     from posecli.images import lift_pillow_limit
     from posecli.journal import read_records
 
-    if os.path.lexists(output) and not overwrite:
-        raise UsageError(f"{output} exists already", "--overwrite replaces it")
+    refuse_existing(output, overwrite=overwrite)
     lift_pillow_limit()
     write_page(read_records(records), output, image_root=image_root, link=link, size=size)

@@ -18,9 +18,10 @@ from typing import Any
 
 from PIL import Image
 
+from posecli.clips import FrameReader
 from posecli.errors import InputError
 from posecli.extras import need
-from posecli.images import read_frame
+from posecli.images import frame_from_array, read_frame
 from posecli.skeleton import DRAWN_EDGES, KEYPOINT_NAMES
 from posecli.types import Record, Settings
 from posecli.writers.base import text_name, whole_text
@@ -88,20 +89,24 @@ def _place(record: Record, image_root: str | None) -> str:
 
 def _pictures(records: Iterable[Record], places: Iterable[str], size: int) -> Iterator[tuple[int, str]]:
     """Number and base64 text of each picture that can be read."""
+    frames = FrameReader()
     for number, (record, place) in enumerate(zip(records, places, strict=True)):
-        if record.ok and (data := _jpeg(place, size)):
+        if record.ok and (data := _jpeg(place, record.frame, size, frames)):
             yield number, base64.b64encode(data).decode()
 
 
-def _jpeg(place: str, size: int) -> bytes:
-    """A picture made small; empty where it cannot be read."""
+def _jpeg(place: str, number: int | None, size: int, frames: FrameReader) -> bytes:
+    """A picture, or a frame of a clip, made small; empty where it cannot be read."""
 
     def shrunk(width: int, height: int) -> tuple[int, int]:
         scale = min(size / max(width, height), 1)
         return max(round(width * scale), 1), max(round(height * scale), 1)
 
     try:
-        frame = read_frame(place, max_pixels=Settings.max_pixels, detail=shrunk)
+        if number is not None:
+            frame = frame_from_array(frames.read(place, number))
+        else:
+            frame = read_frame(place, max_pixels=Settings.max_pixels, detail=shrunk)
     except InputError:
         return b""
     data = io.BytesIO()
