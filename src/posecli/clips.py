@@ -10,9 +10,7 @@ import itertools
 import os
 from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from fractions import Fraction
-from typing import IO, Any, NamedTuple
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +20,9 @@ from posecli.errors import UnreadableImage, UsageError
 from posecli.extras import installed, need
 from posecli.images import to_rgb
 from posecli.types import ImageInput
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 VIDEO_EXTENSIONS = frozenset(
     (
@@ -100,6 +101,8 @@ def expand(images: Iterable[ImageInput], options: ClipOptions) -> Iterator[Image
 
 def _decoded_ahead(frames: Iterator[ClipFrame]) -> Iterator[ClipFrame]:
     """The same frames, decoded by a thread beside whoever uses them, a few ahead."""
+    from concurrent.futures import ThreadPoolExecutor  # only who has a clip pays for loading it
+
     with ThreadPoolExecutor(1) as thread:
         waiting: deque[Future[ClipFrame | None]] = deque()
         try:
@@ -231,6 +234,8 @@ class ClipWriter:
 
     def _open(self, picture: Image.Image) -> None:
         av = need("av", extra="video")
+        from fractions import Fraction
+
         self._av = av
         self._container = av.open(self._file, "w", format="mp4")
         codec = "libx264" if "libx264" in av.codecs_available else "mpeg4"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -18,6 +17,7 @@ from posecli.worker import DataOutput
 from posecli.writers.base import output_path, whole_file
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
     from contextlib import AbstractContextManager
     from typing import IO
 
@@ -146,6 +146,8 @@ class _Drawing:
     threads of their own, beside the one that feeds the workers."""
 
     def __init__(self, output: ClipOutput, image: ImageInput) -> None:
+        from concurrent.futures import ThreadPoolExecutor  # only who draws a clip pays for loading it
+
         self.name = image.name
         self._output = output
         path = output.path_for(image.name, clip_output_name(image))
