@@ -129,7 +129,11 @@ def frames_of(path: str, options: ClipOptions) -> Iterator[ClipFrame]:
             continue
         if options.fps is not None and time is not None:
             due = max(due + 1 / options.fps, time + 0.5 / options.fps)
-        yield ClipFrame(number, time, _upright(picture))
+        try:
+            pixels = _upright(picture)
+        except Exception as error:  # decoders of damaged files raise anything
+            raise UnreadableImage(f"{path}: frame {number} is damaged ({error or type(error).__name__})") from error
+        yield ClipFrame(number, time, pixels)
 
 
 def _decoded(path: str) -> Iterator[tuple[int, float | None, Any]]:
@@ -240,7 +244,7 @@ class ClipWriter:
         self._container = av.open(self._file, "w", format="mp4")
         codec = "libx264" if "libx264" in av.codecs_available else "mpeg4"
         # Quick rather than small: the encoder shares the processors with the network.
-        options = {"preset": "superfast", "crf": "21"} if codec == "libx264" else {"qscale": "3"}
+        options = {"preset": "ultrafast", "crf": "23"} if codec == "libx264" else {"qscale": "3"}
         self._stream = self._container.add_stream(codec, rate=self._rate(), options=options)
         # Chroma is stored at half the size: sides must be even.
         self._stream.width, self._stream.height = picture.width // 2 * 2, picture.height // 2 * 2

@@ -73,14 +73,15 @@ if TYPE_CHECKING:
 def command(**options: Any) -> None:
     """Find people's poses in pictures.
 
-    INPUT is a picture, a folder (with all below it), a quoted glob pattern, or - for a picture on standard input.
-    One JSON record a picture goes to standard output, unless -o or -a says otherwise.
+    INPUT is a picture, a clip, a folder (with all below it), a quoted glob pattern, or - for a picture on standard
+    input. One JSON record a picture or frame goes to standard output, unless -o or -a says otherwise.
 
     \b
     Examples:
       posecli estimate photo.jpg
       posecli estimate photo.jpg -o photo.json -a photo.png
       posecli estimate photos/ -o poses.jsonl --resume
+      posecli estimate clip.mp4 -o clip.jsonl -a annotated.mp4 --track
       find . -name '*.jpg' -print0 | posecli estimate --files-from - -0
     """
     settings, policy = settings_of(options), policy_of(options)
