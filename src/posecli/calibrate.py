@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from statistics import median
@@ -91,16 +90,17 @@ def _frames(folder: str, count: int) -> list[Frame]:
 def _observe(graph: Graph, frames: Sequence[Frame], settings: Sequence[Settings]) -> dict[str, tuple[float, float]]:
     """The range of every tensor while the pictures are looked at in all the ways that the settings ask for."""
     ranges: dict[str, tuple[float, float]] = {}
-    combinations = list(itertools.product(settings, frames))
-    with tqdm(combinations, desc="calibrating", unit=" pictures", disable=None) as bar:
-        lookers = {id(one): Looker(graph, one, threads=1, runtime_class=ObservingRuntime) for one in settings}
-        for one, frame in bar:
-            lookers[id(one)].look(frame, {})
-    for runtime in (runtime for looker in lookers.values() for runtime in looker.runtimes):
-        assert isinstance(runtime, ObservingRuntime)
-        for name, (low, high) in runtime.ranges.items():
-            known = ranges.get(name, (low, high))
-            ranges[name] = min(low, known[0]), max(high, known[1])
+    with tqdm(total=len(settings) * len(frames), desc="calibrating", unit=" pictures", disable=None) as bar:
+        for one in settings:
+            looker = Looker(graph, one, threads=1, runtime_class=ObservingRuntime)
+            for frame in frames:
+                looker.look(frame, {})
+                bar.update()
+            for runtime in looker.runtimes:
+                assert isinstance(runtime, ObservingRuntime)
+                for name, (low, high) in runtime.ranges.items():
+                    known = ranges.get(name, (low, high))
+                    ranges[name] = min(low, known[0]), max(high, known[1])
     return ranges
 
 

@@ -57,6 +57,28 @@ class ClipFrame(NamedTuple):
     pixels: RGBFrame
 
 
+def is_video(path: str) -> bool:
+    """Whether a file is called as videos are."""
+    return os.path.splitext(path)[1].lower() in VIDEO_EXTENSIONS
+
+
+def frame_output(output: str, number: int) -> str:
+    """What outputs of a frame are named after: the name of its clip's, and its place."""
+    return f"{output}_{number:012d}"
+
+
+def pack(pixels: RGBFrame) -> tuple[int, int, bytes]:
+    """Pixels uint8 [h, w, 3] as they travel in an `ImageInput`: width, height, bytes."""
+    height, width, _ = pixels.shape
+    return width, height, pixels.tobytes()
+
+
+def unpack(packed: tuple[int, int, bytes]) -> RGBFrame:
+    """The pixels of an `ImageInput`, uint8 [h, w, 3], read only."""
+    width, height, data = packed
+    return np.frombuffer(data, np.uint8).reshape(height, width, 3)
+
+
 def can_read_videos() -> bool:
     """Whether the extra `video` is installed."""
     return installed("video")
@@ -64,12 +86,11 @@ def can_read_videos() -> bool:
 
 def is_clip(path: str) -> bool:
     """Whether a file holds frames rather than one picture, by its extension and, for Pillow's formats, its content."""
-    extension = os.path.splitext(path)[1].lower()
     if not os.path.isfile(path):  # to open a pipe may take forever
         return False
-    if extension in VIDEO_EXTENSIONS:
+    if is_video(path):
         return can_read_videos()
-    if extension not in _SEQUENCES:
+    if os.path.splitext(path)[1].lower() not in _SEQUENCES:
         return False
     try:
         with Image.open(path) as image:
@@ -88,12 +109,11 @@ def expand(images: Iterable[ImageInput], options: ClipOptions) -> Iterator[Image
         try:
             for frame in _decoded_ahead(frames_of(image.name, options)):
                 seen = frame.number
-                height, width, _ = frame.pixels.shape
                 yield image._replace(
-                    output=f"{image.output}_{frame.number:012d}",
+                    output=frame_output(image.output, frame.number),
                     frame=frame.number,
                     time=frame.time,
-                    pixels=(width, height, frame.pixels.tobytes()),
+                    pixels=pack(frame.pixels),
                 )
         except UnreadableImage as error:
             yield image._replace(frame=seen + 1, failure=(error.code, str(error)))
@@ -117,9 +137,8 @@ def _decoded_ahead(frames: Iterator[ClipFrame]) -> Iterator[ClipFrame]:
 
 def frames_of(path: str, options: ClipOptions) -> Iterator[ClipFrame]:
     """The frames of a clip that the options ask for. Raises UnreadableImage where it breaks off."""
-    video = os.path.splitext(path)[1].lower() in VIDEO_EXTENSIONS
     due = options.start
-    for number, time, picture in _decoded(path) if video else _pages(path):
+    for number, time, picture in _decoded(path) if is_video(path) else _pages(path):
         if time is not None:
             if options.end is not None and time >= options.end:
                 return
@@ -254,7 +273,7 @@ class ClipWriter:
         self._last = -1
 
     def _rate(self) -> Any:
-        if os.path.splitext(self._source)[1].lower() in VIDEO_EXTENSIONS:
+        if is_video(self._source):
             with self._av.open(self._source) as source:
                 return source.streams.video[0].average_rate or 25
         return 10
@@ -262,7 +281,7 @@ class ClipWriter:
     def _sound_stream(self) -> Any:
         """A stream for the source's sound, copied as it is where an MP4 can hold it."""
         self._source_container = None
-        if os.path.splitext(self._source)[1].lower() not in VIDEO_EXTENSIONS:
+        if not is_video(self._source):
             return None
         source = self._av.open(self._source)
         if not source.streams.audio or source.streams.audio[0].codec_context.name not in ("aac", "mp3", "ac3", "alac"):

@@ -8,10 +8,8 @@ from collections.abc import Iterable, Iterator
 from math import hypot
 from typing import Any, NamedTuple
 
-import numpy as np
-
-from posecli.decode.zoom import similarity
-from posecli.types import DecodedPose, Keypoint, Pose, Record
+from posecli.decode.zoom import as_decoded, similarity
+from posecli.types import Keypoint, Pose, Record
 
 #: Keypoints below this score are guesses: where they lie says nothing.
 SEEN_SCORE = 0.3
@@ -55,11 +53,6 @@ class Expectation:
             if bases[os.path.basename(image)] == 1 or frame is not None
         }
         self._seen: set[tuple[str, int | None]] = set()
-
-    @property
-    def pictures(self) -> int:
-        """How many pictures are expected."""
-        return len(self._expected)
 
     def check(self, actual: Record) -> list[Difference]:
         """What differs in one picture. It is found by its name as given or, where only one has it, its file name."""
@@ -116,7 +109,7 @@ def _differences(expected: Record, actual: Record, limits: Limits) -> Iterator[D
 
 def _pair(expected: tuple[Pose, ...], actual: tuple[Pose, ...]) -> dict[int, int | None]:
     """Who is who: the most similar pairs first, each person once."""
-    ours, theirs = ([_decoded(pose) for pose in poses] for poses in (expected, actual))
+    ours, theirs = ([as_decoded(pose) for pose in poses] for poses in (expected, actual))
     likeness = sorted(
         ((similarity(one, other), i, j) for i, one in enumerate(ours) for j, other in enumerate(theirs)), reverse=True
     )
@@ -127,11 +120,6 @@ def _pair(expected: tuple[Pose, ...], actual: tuple[Pose, ...]) -> dict[int, int
             pairs[i] = j
             taken.add(j)
     return pairs
-
-
-def _decoded(pose: Pose) -> DecodedPose:
-    xy = np.array([(point.x, point.y) for point in pose.keypoints])
-    return DecodedPose(xy, np.array([point.score for point in pose.keypoints]), pose.score)
 
 
 def _changes(image: str, number: int, before: Pose, after: Pose, limits: Limits) -> Iterator[Difference]:

@@ -47,7 +47,7 @@ class Evaluation(NamedTuple):
 
     def to_dict(self) -> dict[str, Any]:
         """JSON form."""
-        groups = {name: {**group._asdict()} for name, group in self.groups.items()}
+        groups = {name: group._asdict() for name, group in self.groups.items()}
         return {**self._asdict(), "groups": groups, "missing": list(self.missing), "unknown": list(self.unknown)}
 
 
@@ -66,15 +66,17 @@ def evaluate(truth_path: str, results_path: str) -> Evaluation:
     Raises UsageError for files that are neither, MissingExtra without pycocotools.
     """
     coco = _read_truth(truth_path)
-    names = {image["file_name"]: int(image["id"]) for image in coco.dataset["images"]}
-    return evaluate_results(coco, read_results(results_path, names))
+    return evaluate_results(coco, read_results(results_path, _ids_of(coco)))
 
 
 def evaluate_records(truth_path: str, records: Iterable[Record]) -> Evaluation:
     """As `evaluate`, for records at hand."""
     coco = _read_truth(truth_path)
-    names = {image["file_name"]: int(image["id"]) for image in coco.dataset["images"]}
-    return evaluate_results(coco, _from_records(records, names))
+    return evaluate_results(coco, _from_records(records, _ids_of(coco)))
+
+
+def _ids_of(coco: Any) -> dict[str, int]:
+    return {image["file_name"]: int(image["id"]) for image in coco.dataset["images"]}
 
 
 def evaluate_results(coco: Any, results: Results) -> Evaluation:

@@ -26,12 +26,12 @@ def installed(extra: str) -> bool:
 
 def need(module: str, *, extra: str) -> Any:
     """Import a module that comes with an extra. Raises MissingExtra, which says how to get it."""
+    package = module.partition(".")[0]
     try:
         return importlib.import_module(module)
     except ImportError as error:
-        if (error.name or "").partition(".")[0] != module.partition(".")[0]:
+        if (error.name or "").partition(".")[0] != package:
             raise  # it is there, and broken: that must be seen
-        package = module.partition(".")[0]
         raise MissingExtra(
             f"this needs {package}, which is not installed", f"pip install 'posecli[{extra}]'"
         ) from error

@@ -8,12 +8,13 @@ import os
 import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
 from pathlib import PurePath
 from typing import IO
 
 from posecli.clips import VIDEO_EXTENSIONS, can_read_videos
 from posecli.errors import UsageError
-from posecli.types import ImageInput
+from posecli.types import ImageInput, Record
 
 STDIN = "-"
 STDIN_NAME = "stdin"
@@ -188,6 +189,12 @@ def output_name(name: str) -> str:
     return os.path.join(OUTSIDE, _below_root(name)) if _leads_outside(name) else os.path.normpath(name)
 
 
+def picture_path(record: Record, root: str | None) -> str:
+    """Where the picture of a record is: below a folder, if one is named, else where the record says."""
+    return os.path.join(root, record.image) if root else record.image
+
+
+@cache
 def picture_extensions() -> frozenset[str]:
     """Extensions, in lower case with their dot, of the pictures and, with the extra `video`, clips that can be read."""
     from PIL import Image

@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from posecli.clips import is_clip
+from posecli.clips import frame_output, is_clip
 from posecli.errors import UsageError
 from posecli.journal import JOURNAL_SUFFIX, Done, Journal, RunIdentity, finished_image, read_records, remove, take_up
 from posecli.sequence import CLIP_EXTENSIONS, ClipOutput, clip_output_name
@@ -138,14 +138,17 @@ class Outputs(NamedTuple):
 
     def paths_for(self, image: ImageInput) -> list[str]:
         """The files that are made for one input."""
-        clip = image.frame is not None or (self.clips is not None and is_clip(image.name))
-        data_name = image._replace(output=f"{image.output}_{0:012d}") if clip and image.frame is None else image
-        paths = [self.data.path_for(data_name)] if self.data is not None else []
-        if clip and self.clips is not None:
-            paths.append(self.clips.path_for(image.name, clip_output_name(image)))
-        elif self.pictures is not None:
-            paths.append(self.pictures.path_for(image))
-        return paths
+        drawn = self._drawn_path(image)
+        whole_clip = image.frame is None and self.clips is not None and is_clip(image.name)
+        first = image._replace(output=frame_output(image.output, 0)) if whole_clip else image
+        data = [self.data.path_for(first)] if self.data is not None else []
+        return data + ([drawn] if drawn is not None else [])
+
+    def _drawn_path(self, image: ImageInput) -> str | None:
+        """The annotated picture of an input, or clip of a clip or frame; None where there is none."""
+        if self.clips is not None and (image.frame is not None or is_clip(image.name)):
+            return self.clips.path_for(image.name, clip_output_name(image))
+        return self.pictures.path_for(image) if self.pictures is not None else None
 
     def check(self, policy: str) -> None:
         """Refuse single files that exist, before anything is read. Raises UsageError."""
@@ -173,11 +176,8 @@ class Outputs(NamedTuple):
             is_record = get_format(self.data.format_name).keeps_failures
             if not (finished_image(path, identity) if is_record else os.path.isfile(path)):
                 return False
-        return all(
-            os.path.isfile(path)
-            for path in self.paths_for(image)
-            if self.data is None or path != self.data.path_for(image)
-        )
+        drawn = self._drawn_path(image)
+        return drawn is None or os.path.isfile(drawn)
 
 
 def choose_outputs(

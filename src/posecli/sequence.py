@@ -8,10 +8,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
 from PIL import Image
 
-from posecli.clips import VIDEO_EXTENSIONS, ClipWriter
+from posecli.clips import ClipWriter, frame_output, is_video, unpack
 from posecli.types import ImageInput, Pose, Record
 from posecli.worker import DataOutput
 from posecli.writers.base import output_path, whole_file
@@ -41,7 +40,7 @@ class ClipOutput(NamedTuple):
         named = os.path.splitext(self.path)[1].lower() if self.is_file else ""
         if named in CLIP_EXTENSIONS:
             return named[1:]
-        return "mp4" if os.path.splitext(name)[1].lower() in VIDEO_EXTENSIONS else "gif"
+        return "mp4" if is_video(name) else "gif"
 
     def path_for(self, name: str, output: str) -> str:
         """Where the annotated clip of an input goes."""
@@ -168,8 +167,7 @@ class _Drawing:
         from posecli.draw import draw_poses
 
         assert image.pixels is not None
-        width, height, data = image.pixels
-        picture = Image.fromarray(np.frombuffer(data, np.uint8).reshape(height, width, 3))
+        picture = Image.fromarray(unpack(image.pixels))
         return draw_poses(picture, poses, extras=self._output.extras, background=self._output.background)
 
     def finish(self) -> None:
@@ -188,4 +186,4 @@ class _Drawing:
 
 def clip_output_name(image: ImageInput) -> str:
     """The name that outputs of a whole clip are named after: a frame's without the frame."""
-    return image.output.removesuffix(f"_{image.frame:012d}") if image.frame is not None else image.output
+    return image.output.removesuffix(frame_output("", image.frame)) if image.frame is not None else image.output

@@ -17,6 +17,7 @@ from math import exp, pi
 import numpy as np
 import numpy.typing as npt
 
+from posecli.decode.zoom import as_decoded
 from posecli.extras import need
 from posecli.skeleton import OKS_SIGMAS
 from posecli.types import Pose, Record
@@ -117,8 +118,7 @@ class Tracker:
         """The time of a frame; whoever was out of sight for too long by then is forgotten."""
         if record.image != self._clip:
             self._clip, self._tracks, self._count = record.image, [], 0
-        assert record.frame is not None
-        time = record.time if record.time is not None else record.frame * FALLBACK_STEP
+        time = _time_of(record)
         self._tracks = [track for track in self._tracks if time - track.time <= self._gap + 1e-6]
         return time
 
@@ -147,8 +147,14 @@ def _likeness(track: _Track, pose: Pose, time: float) -> float:
 
 
 def _arrays(pose: Pose) -> tuple[Points, Points]:
-    numbers = np.array([(point.x, point.y, point.score) for point in pose.keypoints])
-    return numbers[:, :2], numbers[:, 2]
+    decoded = as_decoded(pose)
+    return decoded.xy, decoded.scores
+
+
+def _time_of(record: Record) -> float:
+    """Seconds from the clip's beginning."""
+    assert record.frame is not None
+    return record.time if record.time is not None else record.frame * FALLBACK_STEP
 
 
 def _size(xy: Points, scores: Points) -> float:
@@ -161,7 +167,7 @@ class Smoother:
     """The One Euro filter on every keypoint of every tracked person. Stills and people without an id pass unchanged."""
 
     def __init__(self) -> None:
-        self._states: dict[tuple[str, int], _FilterState] = {}
+        self._states: dict[int, _FilterState] = {}
         self._clip = ""
 
     def __call__(self, record: Record) -> Record:
@@ -170,16 +176,16 @@ class Smoother:
             return record
         if record.image != self._clip:
             self._clip, self._states = record.image, {}
-        time = record.time if record.time is not None else record.frame * FALLBACK_STEP
-        return replace(record, poses=tuple(self._smoothed(record.image, pose, time) for pose in record.poses))
+        time = _time_of(record)
+        return replace(record, poses=tuple(self._smoothed(pose, time) for pose in record.poses))
 
-    def _smoothed(self, image: str, pose: Pose, time: float) -> Pose:
+    def _smoothed(self, pose: Pose, time: float) -> Pose:
         if pose.id is None:
             return pose
         xy, scores = _arrays(pose)
-        state = self._states.get((image, pose.id))
+        state = self._states.get(pose.id)
         if state is None or time - state.time > DEFAULT_GAP:
-            self._states[image, pose.id] = _FilterState(xy, time)
+            self._states[pose.id] = _FilterState(xy, time)
             return pose
         steady = state.step(xy, time, _size(xy, scores))
         points = [point._replace(x=float(x), y=float(y)) for point, (x, y) in zip(pose.keypoints, steady, strict=True)]

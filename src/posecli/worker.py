@@ -8,8 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
-
+from posecli.clips import unpack
 from posecli.errors import INTERNAL_ERROR, ModelError, OutputError
 from posecli.estimate import PoseEstimator
 from posecli.images import lift_pillow_limit
@@ -19,6 +18,7 @@ from posecli.writers import get_format
 from posecli.writers.base import WriteOptions, output_path, whole_file
 
 if TYPE_CHECKING:
+    import numpy as np
     import numpy.typing as npt
     from PIL import Image
 
@@ -112,8 +112,7 @@ class Worker:
 
 def _source(image: ImageInput) -> str | bytes | npt.NDArray[np.uint8]:
     if image.pixels is not None:
-        width, height, data = image.pixels
-        return np.frombuffer(data, np.uint8).reshape(height, width, 3)
+        return unpack(image.pixels)
     return image.data if image.data is not None else image.name
 
 

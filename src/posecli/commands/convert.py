@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
@@ -63,7 +62,7 @@ def _write_images(
 ) -> Iterator[Record]:
     """Write the files of each image; records go on to the file of the run. A picture that cannot be read counts as
     failed, and its record goes on all the same."""
-    from posecli.clips import FrameReader
+    from posecli.clips import FrameReader, frame_output
     from posecli.inputs import output_name
     from posecli.sequence import Sequence
     from posecli.types import ImageInput
@@ -74,7 +73,7 @@ def _write_images(
         for record in records:
             image = ImageInput(record.image, output_name(record.image))
             if record.frame is not None:
-                image = image._replace(output=f"{image.output}_{record.frame:012d}", frame=record.frame)
+                image = image._replace(output=frame_output(image.output, record.frame), frame=record.frame)
             outputs.check_files([image], policy)
             if outputs.data is not None:
                 outputs.data.write(record, image)
@@ -98,30 +97,31 @@ def _hand_over(
     outputs: Outputs,
 ) -> Record | None:
     """Have a frame drawn in its clip, where one is wanted; the record of what went wrong, or None."""
+    from posecli.clips import pack
+    from posecli.inputs import picture_path
     from posecli.types import Record
 
     if outputs.clips is None or not record.ok or record.frame is None:
         return None
     try:
-        pixels = frames.read(os.path.join(image_root, record.image) if image_root else record.image, record.frame)
+        pixels = frames.read(picture_path(record, image_root), record.frame)
     except InputError as error:
         return Record.failed(record.image, error.code, str(error))
-    size = (pixels.shape[1], pixels.shape[0], pixels.tobytes())
-    sequence.expect(image._replace(time=record.time, pixels=size))
+    sequence.expect(image._replace(time=record.time, pixels=pack(pixels)))
     return None
 
 
 def _draw(record: Record, image: ImageInput, outputs: Outputs, image_root: str | None) -> Record | None:
     """Draw the annotated picture where one is wanted; the record of what went wrong, or None."""
     from posecli.images import lift_pillow_limit, read_frame
+    from posecli.inputs import picture_path
     from posecli.types import Record, Settings
 
     if outputs.pictures is None or not record.ok:
         return None
     lift_pillow_limit()
-    path = os.path.join(image_root, record.image) if image_root else record.image
     try:
-        frame = read_frame(path, max_pixels=Settings.max_pixels)
+        frame = read_frame(picture_path(record, image_root), max_pixels=Settings.max_pixels)
     except InputError as error:
         return Record.failed(record.image, error.code, str(error))
     outputs.pictures.write(frame.image, record, image)

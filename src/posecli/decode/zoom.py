@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from posecli.skeleton import OKS_SIGMAS
-from posecli.types import INPUT_SIZE_STEP, MAX_INPUT_SIZE, DecodedPose
+from posecli.types import INPUT_SIZE_STEP, MAX_INPUT_SIZE, DecodedPose, Pose
 
 #: A crop's sides relative to the box around the person's certain keypoints: the room helps up to here.
 MARGIN = 2.0
@@ -31,6 +31,12 @@ _SHAPES = (1.0, 1.6, 2.4)
 _TWO_SIGMA_SQUARED = 2 * (2 * np.array(OKS_SIGMAS)) ** 2
 
 Box = tuple[float, float, float, float]
+
+
+def as_decoded(pose: Pose) -> DecodedPose:
+    """A pose of a record as a decoder gives it, in picture pixels."""
+    numbers = np.array([(point.x, point.y, point.score) for point in pose.keypoints])
+    return DecodedPose(numbers[:, :2], numbers[:, 2], pose.score)
 
 
 class Crop(NamedTuple):

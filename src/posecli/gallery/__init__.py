@@ -22,6 +22,7 @@ from posecli.clips import FrameReader
 from posecli.errors import InputError
 from posecli.extras import need
 from posecli.images import frame_from_array, read_frame
+from posecli.inputs import picture_path
 from posecli.skeleton import DRAWN_EDGES, KEYPOINT_NAMES
 from posecli.types import Record, Settings
 from posecli.writers.base import text_name, whole_text
@@ -43,7 +44,7 @@ def write_page(
     jinja2 = need("jinja2", extra="report")
     environment = jinja2.Environment(loader=jinja2.FileSystemLoader(_FOLDER), autoescape=True)
     listed = list(records)
-    places = [_place(record, image_root) for record in listed]
+    places = [picture_path(record, image_root) for record in listed]
     entries = [_entry(record) for record in listed]
     if link:
         folder = os.path.dirname(os.path.abspath(path))
@@ -81,10 +82,6 @@ def _entry(record: Record) -> dict[str, Any]:
             for pose in record.poses
         ],
     }
-
-
-def _place(record: Record, image_root: str | None) -> str:
-    return os.path.join(image_root, record.image) if image_root else record.image
 
 
 def _pictures(records: Iterable[Record], places: Iterable[str], size: int) -> Iterator[tuple[int, str]]:
