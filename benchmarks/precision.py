@@ -135,6 +135,9 @@ def plot(rows: list[Row], path: Path) -> None:
         axes.annotate(row.name.split()[-1], (row.seconds, row.ap), (-4, -16), textcoords="offset points", color="C0")
     axes.annotate(rows[0].name, (rows[0].seconds, rows[0].ap), (8, -10), textcoords="offset points", color="0.4")
     axes.set_xscale("log")
+    axes.set_xticks(
+        [value for value in (0.02, 0.05, 0.1, 0.2, 0.5, 1) if value < 1.2 * max(row.seconds for row in rows)]
+    )
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel("seconds a picture")
