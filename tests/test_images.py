@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from posecli.errors import ImageTooLarge, InputError, NotFound, PermissionDenied, UnreadableImage, UnsupportedImage
-from posecli.images import Frame, Transform, fitted_size, input_size_for, prepare, read_frame
+from posecli.images import Frame, Transform, finer, fitted_size, input_size_for, prepare, read_frame
 
 LIMIT = 10**8
 
@@ -162,11 +162,36 @@ def test_jpeg_at_reduced_scale_lies_where_the_full_one_does() -> None:
     data = encoded(big, "JPEG", quality=95)
     full = read_frame(data, max_pixels=LIMIT)
     reduced = read_frame(data, max_pixels=LIMIT, detail=lambda w, h: fitted_size((w, h), (257, 257), "pad"))
-    assert (full.reduction, reduced.reduction) == (1, 4)
+    assert (full.reduction, reduced.reduction) == (1, 8)
     assert (reduced.width, reduced.height) == big.size
     a, b = (prepare(frame, size_hw=(257, 257), fit="pad").pixels.astype(int) for frame in (full, reduced))
     assert np.abs(a - b).mean() < 0.2
     assert np.abs(a - b).max() < 25
+
+
+def test_a_reduced_picture_can_be_had_finer(tmp_path: Path) -> None:
+    path = tmp_path / "big.jpg"
+    Image.new("RGB", (2400, 1600), (40, 40, 40)).save(path)
+    for source in (path, path.read_bytes()):
+        coarse = read_frame(source, max_pixels=LIMIT, detail=lambda w, h: (w / 8, h / 8))
+        assert (coarse.reduction, coarse.image.size) == (8, (300, 200))
+        assert finer(coarse, lambda w, h: (w / 9, h / 9)) is coarse
+        better = finer(coarse, lambda w, h: (w / 2.5, h / 2.5))
+        assert (better.reduction, better.image.size, better.width) == (2, (1200, 800), 2400)
+        assert finer(coarse, lambda w, h: (w, h)).reduction == 1
+    Image.new("RGB", (1600, 1600)).save(path)
+    coarse = coarse._replace(source=str(path))
+    with pytest.raises(UnreadableImage, match="changed"):
+        finer(coarse, lambda w, h: (w, h))
+    path.unlink()
+    with pytest.raises(NotFound):
+        finer(coarse, lambda w, h: (w, h))
+
+
+def test_what_cannot_be_read_twice_is_not() -> None:
+    file = io.BufferedReader(io.BytesIO(encoded(Image.new("RGB", (2400, 1600)), "JPEG")))
+    coarse = read_frame(file, max_pixels=LIMIT, detail=lambda w, h: (w / 8, h / 8))
+    assert finer(coarse, lambda w, h: (w, h)) is coarse
 
 
 def test_corners_lie_on_corners() -> None:

@@ -156,6 +156,24 @@ def test_looking_again_never_loses_or_doubles_anybody(real_model: Path) -> None:
     assert len(once.poses) == len(again.poses) == len(few.poses) == 18
 
 
+def test_large_jpegs_are_decoded_as_finely_as_the_crops_need(real_model: Path, tmp_path: Path) -> None:
+    """The same people in the same places as after a full decode, whether they fill the picture or are small in it."""
+    sample = Image.open(SAMPLES / "wave.jpg").convert("RGB")
+    large = sample.resize((sample.width * 4, sample.height * 4))
+    small = Image.new("RGB", (4000, 3000), (120, 120, 120))
+    small.paste(sample.resize((sample.width * 2, sample.height * 2)), (2500, 800))
+    estimator = PoseEstimator(real_model, preset="balanced")
+    for picture in (large, small):
+        path = tmp_path / "picture.jpg"
+        picture.save(path, quality=95)
+        (full,) = estimator.estimate_with_frame(path, full_size=True)[0].poses
+        (sparing,) = estimator.estimate_with_frame(path, full_size=False)[0].poses
+        height = max(point.y for point in full.keypoints) - min(point.y for point in full.keypoints)
+        pairs = zip(full.keypoints, sparing.keypoints, strict=True)
+        far = max(np.hypot(a.x - b.x, a.y - b.y) for a, b in pairs if a.score > 0.3)
+        assert far < 0.06 * height
+
+
 def test_zoom_settings_are_checked() -> None:
     with pytest.raises(UsageError, match="nearest are 193 and 225"):
         Settings(zoom_size=(200,))

@@ -21,10 +21,9 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 from posecli.errors import ImageTooLarge, InputError, NotFound, PermissionDenied, UnreadableImage, UnsupportedImage
 from posecli.types import INPUT_SIZE_STEP, MAX_INPUT_SIZE
 
-#: A JPEG is decoded at a reduced scale as long as it stays this many times finer than the input. Keypoints then move
-#: by 0.1 to 0.2 input pixels in the median, no more than at three times finer; at 1.5 it is 0.3, and some people come
-#: and go (`benchmarks/results.md`).
-DRAFT_MARGIN = 1.6
+#: A JPEG is decoded at a reduced scale as long as it stays this many times finer than the input. More than 1 moves
+#: keypoints less against a full decode, and no measured precision is lost at 1 (`benchmarks/results.md`).
+DRAFT_MARGIN = 1.0
 #: What lies outside a padded picture: black, as in the reference implementation.
 PADDING_COLOUR = (0, 0, 0)
 _BACKGROUND = (255, 255, 255)
@@ -53,17 +52,18 @@ _FOREIGN = (
 
 Source = str | os.PathLike[str] | bytes | IO[bytes]
 #: From the width and height of a picture to those that it will be shrunk to.
-Detail = Callable[[int, int], tuple[int, int]]
+Detail = Callable[[int, int], tuple[float, float]]
 
 
 class Frame(NamedTuple):
     """An upright RGB picture. `width`, `height`: its full size in pixels; `image` may hold fewer, each standing
-    for `reduction` × `reduction` of them."""
+    for `reduction` × `reduction` of them; `source` is then what more can be read from, if anything."""
 
     image: Image.Image
     width: int
     height: int
     reduction: int = 1
+    source: str | bytes | None = None
 
     def part(self, left: float, top: float, right: float, bottom: float) -> tuple[float, float, float, float]:
         """A box in picture pixels as a box of `image`, cut at its border."""
@@ -125,7 +125,27 @@ def read_frame(source: Source, *, max_pixels: int, detail: Detail | None = None)
         rgb = to_rgb(image)
         if orientation in _UPRIGHT:
             rgb = rgb.transpose(_UPRIGHT[orientation])
-        return Frame(rgb, width, height, reduction)
+        return Frame(rgb, width, height, reduction, _to_be_read_again(file, source) if reduction > 1 else None)
+
+
+def finer(frame: Frame, detail: Detail) -> Frame:
+    """The same picture as fine as `detail` asks for (as in `read_frame`): itself, or decoded once more.
+
+    Raises InputError where it cannot be read any more, or is another picture now.
+    """
+    if frame.source is None or reduction_for(frame.width, frame.height, detail) >= frame.reduction:
+        return frame
+    again = read_frame(frame.source, max_pixels=frame.width * frame.height, detail=detail)
+    if (again.width, again.height) != (frame.width, frame.height):
+        raise UnreadableImage("the picture changed while it was looked at")
+    return again
+
+
+def _to_be_read_again(file: IO[bytes], source: Source) -> str | bytes | None:
+    """What gives the same picture once more: its bytes where they are in memory, its path, or nothing."""
+    if isinstance(file, io.BytesIO):
+        return file.getvalue()
+    return os.fspath(source) if isinstance(source, str | os.PathLike) else None
 
 
 def frame_from_image(image: Image.Image) -> Frame:
@@ -218,14 +238,19 @@ def _reduce_jpeg(image: Image.Image, width: int, height: int, detail: Detail | N
     """Ask the JPEG decoder for the smallest scale that is fine enough; return how much smaller it is."""
     if detail is None or image.format not in ("JPEG", "MPO"):
         return 1
-    needed_width, needed_height = detail(width, height)
-    room = min(width / needed_width, height / needed_height) / DRAFT_MARGIN
-    reduction = next((factor for factor in (8, 4, 2) if factor <= room), 1)
+    reduction = reduction_for(width, height, detail)
     if reduction > 1:
         stored = image.size
         image.draft(None, (stored[0] // reduction, stored[1] // reduction))
         reduction = round(stored[0] / image.size[0])
     return reduction
+
+
+def reduction_for(width: int, height: int, detail: Detail) -> int:
+    """How much smaller a JPEG of this size may be decoded: 1, 2, 4 or 8 times."""
+    needed_width, needed_height = detail(width, height)
+    room = min(width / needed_width, height / needed_height) / DRAFT_MARGIN
+    return next((factor for factor in (8, 4, 2) if factor <= room), 1)
 
 
 def to_rgb(image: Image.Image) -> Image.Image:

@@ -14,7 +14,7 @@ from posecli.decode import decode_multi, decode_single
 from posecli.decode.refine import certainty, mirror_average, refine
 from posecli.decode.zoom import Crop, average, drop_doubles, fills, join_looks, person_crop, put_together
 from posecli.errors import UsageError
-from posecli.images import Frame, ModelInput, Transform, fitted_size, input_size_for, prepare, prepare_part
+from posecli.images import Frame, ModelInput, Transform, finer, fitted_size, input_size_for, prepare, prepare_part
 from posecli.model.graph import Graph
 from posecli.model.runtime import Runtime
 from posecli.types import DecodedPose, Maps, Settings
@@ -65,9 +65,7 @@ class Looker:
         return input_size_for((width, height), self._first.native_size_hw, settings.input_size, settings.fit)
 
     def needed_detail(self, width: int, height: int) -> tuple[int, int]:
-        """Width and height beyond which a picture's detail is not looked at."""
-        if self._settings.zoom:
-            return width, height
+        """Width and height beyond which the first look sees no more detail of a picture."""
         return fitted_size((width, height), self.input_size(width, height), self._settings.fit)
 
     def look(self, frame: Frame, timings: dict[str, float]) -> list[DecodedPose]:
@@ -122,11 +120,23 @@ class Looker:
 
         found: poses, and the input pixels that stood for a picture pixel when they were found.
         """
+        plans = list(self._plans(frame, found))
+        scales = [crop.scale for _, crops in plans for crop in crops]
+        if scales:
+            finest = min(scales)
+            frame = finer(frame, lambda width, height: (width / finest, height / finest))
+        for pose, crops in plans:
+            yield self._look_closer(frame, pose, crops)
+
+    def _plans(
+        self, frame: Frame, found: list[tuple[DecodedPose, float]]
+    ) -> Iterator[tuple[DecodedPose, list[Crop]]]:
+        """Poses in falling score, each with what to look at again: nothing, beyond `max_zooms` people."""
         left = self._settings.max_zooms
         for pose, scale in sorted(found, key=lambda pose_and_scale: -pose_and_scale[0].score):
             crops = self._crops(frame, pose, scale) if left > 0 else []
             left -= bool(crops)
-            yield self._look_closer(frame, pose, crops)
+            yield pose, crops
 
     def _look_closer(self, frame: Frame, pose: DecodedPose, crops: list[Crop]) -> DecodedPose:
         looks = []
@@ -163,9 +173,8 @@ class Looker:
 
 
 def _shows_nothing_new(crop: Crop, scale: float) -> bool:
-    left, _, right, _ = crop.box
-    second = crop.size_hw[1] / (right - left)
-    return max(scale / second, second / scale) < SAME_SCALE
+    ratio = scale * crop.scale
+    return max(ratio, 1 / ratio) < SAME_SCALE
 
 
 def _run(runtime: Runtime, prepared: ModelInput, *, mirror: bool) -> Maps:

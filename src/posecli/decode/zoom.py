@@ -45,6 +45,12 @@ class Crop(NamedTuple):
     box: Box
     size_hw: tuple[int, int]
 
+    @property
+    def scale(self) -> float:
+        """Picture pixels to an input pixel."""
+        left, _, right, _ = self.box
+        return (right - left) / self.size_hw[1]
+
 
 def person_crop(
     pose: DecodedPose,
