@@ -21,6 +21,7 @@ from posecli.inputs import Inputs
 from posecli.journal import RunIdentity
 from posecli.outputs import REFUSE, Outputs, RunOutput
 from posecli.report import Report
+from posecli.sequence import Sequence
 from posecli.skeleton import KEYPOINT_NAMES
 from posecli.types import ImageInput, Keypoint, ModelInfo, Pose, Record, Settings
 from posecli.writers import get_format
@@ -33,7 +34,7 @@ def answer_at_once(images: Iterable[ImageInput]) -> Iterator[Record]:
     poses = (Pose.from_keypoints(0.5, points),) * PEOPLE
     model, settings = ModelInfo("none", "0" * 64, (257, 257), 32), Settings().to_dict()
     for image in images:
-        yield Record(image.name, "ok", 640, 480, model, settings, poses)
+        yield Record(image.name, "ok", width=640, height=480, model=model, settings=settings, poses=poses)
 
 
 def run(count: int) -> float:
@@ -52,6 +53,7 @@ def run(count: int) -> float:
             Report(quiet=True),
             policy=REFUSE,
             identity=RunIdentity("0" * 64, Settings()),
+            sequence=Sequence(),
         )
         return perf_counter() - start
 

@@ -91,6 +91,21 @@ def records_of(output: bytes) -> list[Record]:
     return [Record.from_dict(json.loads(line, parse_constant=_refuse)) for line in output.splitlines()]
 
 
+def spawned_children() -> set[int]:
+    """Process ids of this process's children that are posecli's own (Linux)."""
+    found = set()
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdecimal():
+            try:
+                fields = (entry / "stat").read_text().rsplit(")", 1)[1].split()
+                spawned = b"spawn_main" in (entry / "cmdline").read_bytes()
+            except OSError:
+                continue
+            if int(fields[1]) == os.getpid() and fields[0] != "Z" and spawned:
+                found.add(int(entry.name))
+    return found
+
+
 def _refuse(constant: str) -> None:
     raise ValueError(f"{constant} is no JSON")
 

@@ -15,11 +15,12 @@ PACKAGE = ROOT / "src" / "posecli"
 #: Rooms from the bottom to the top: a file imports only from its own row and those below.
 ROWS = (
     ("errors",),
-    ("extras",),
+    ("extras", "child"),
     ("skeleton",),
     ("types", "presets"),
     ("record_schema", "images", "writers.base"),
     ("clips",),
+    ("frames",),
     ("inputs",),
     ("model.fetch", "model.flatbuffer"),
     ("model.catalog", "model.graph"),

@@ -17,6 +17,7 @@ from posecli.model.catalog import read_model_file
 from posecli.types import ImageInput, Record, Settings
 from posecli.worker import Job
 
+from .conftest import spawned_children
 from .tiny_model import draw_discs, person_at
 
 OPTIONS = EngineOptions(workers=2, threads=1, timeout=20)
@@ -100,24 +101,6 @@ def test_a_hanging_picture_costs_itself_only(
     assert sum(record.ok for record in records) == 27
 
 
-def children() -> list[int]:
-    """Process ids of this process's children."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdecimal():
-            try:
-                fields = (entry / "stat").read_text().rsplit(")", 1)[1].split()
-            except OSError:
-                continue
-            if int(fields[1]) == os.getpid() and fields[0] != "Z":
-                found.append(int(entry.name))
-    return found
-
-
-def is_worker(pid: int) -> bool:
-    return b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()
-
-
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="needs /proc")
 def test_a_killed_worker_costs_its_own_picture_only(pictures: list[ImageInput], job: Job) -> None:
     many = [ImageInput(image.name, image.output) for _ in range(10) for image in pictures]
@@ -125,7 +108,7 @@ def test_a_killed_worker_costs_its_own_picture_only(pictures: list[ImageInput], 
     for record in processes.run(many, job, OPTIONS):
         records.append(record)
         if len(records) in (20, 120, 200):
-            os.kill(next(pid for pid in children() if is_worker(pid)), signal.SIGKILL)
+            os.kill(next(iter(spawned_children())), signal.SIGKILL)
             killed += 1
     assert sorted(names(records)) == sorted(image.name for image in many)
     crashed = [record for record in records if record.error and record.error.code == "worker_crashed"]
@@ -135,15 +118,15 @@ def test_a_killed_worker_costs_its_own_picture_only(pictures: list[ImageInput], 
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="needs /proc")
 def test_no_process_is_left_behind(pictures: list[ImageInput], job: Job) -> None:
-    before = {pid for pid in children() if is_worker(pid)}
+    before = spawned_children()
     records = processes.run(pictures, job, OPTIONS)
     next(records)
-    assert len({pid for pid in children() if is_worker(pid)} - before) == 2
+    assert len(spawned_children() - before) == 2
     records.close()
     deadline = time.monotonic() + 5
-    while {pid for pid in children() if is_worker(pid)} - before and time.monotonic() < deadline:
+    while spawned_children() - before and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert {pid for pid in children() if is_worker(pid)} == before
+    assert spawned_children() == before
 
 
 def test_a_slow_picture_does_not_hold_up_the_output_for_ever() -> None:

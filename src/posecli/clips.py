@@ -1,16 +1,14 @@
 """Inputs that hold frames: videos (PyAV, extra `video`), animated GIF, WebP and PNG, TIFF of several pages (Pillow).
 
-A clip is opened and decoded beside the run, one frame after the other; frames become inputs of their own, so that all
-workers take part. What a broken clip still gives is used; then comes one input that stands for the failure.
+Reading frames one after the other, finding one by its number, and writing annotated clips.
 """
 
 from __future__ import annotations
 
 import itertools
 import os
-from collections import deque
 from collections.abc import Iterable, Iterator
-from typing import IO, TYPE_CHECKING, Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -19,10 +17,7 @@ from PIL import Image, ImageSequence
 from posecli.errors import UnreadableImage, UsageError
 from posecli.extras import installed, need
 from posecli.images import to_rgb
-from posecli.types import ImageInput
-
-if TYPE_CHECKING:
-    from concurrent.futures import Future
+from posecli.types import PackedPixels
 
 VIDEO_EXTENSIONS = frozenset(
     (
@@ -33,8 +28,6 @@ VIDEO_EXTENSIONS = frozenset(
 #: Pillow's formats that may hold several pictures.
 _SEQUENCES = frozenset((".gif", ".webp", ".png", ".apng", ".tif", ".tiff"))
 
-#: Frames that are decoded before they are asked for.
-FRAMES_AHEAD = 4
 
 RGBFrame = npt.NDArray[np.uint8]
 
@@ -50,11 +43,11 @@ class ClipOptions(NamedTuple):
 
 
 class ClipFrame(NamedTuple):
-    """One frame: its place from 0, its time in seconds (None for pages), upright RGB pixels uint8 [h, w, 3]."""
+    """One frame: its place from 0, its time in seconds (None for pages), its upright RGB pixels."""
 
     number: int
     time: float | None
-    pixels: RGBFrame
+    pixels: PackedPixels
 
 
 def is_video(path: str) -> bool:
@@ -67,14 +60,14 @@ def frame_output(output: str, number: int) -> str:
     return f"{output}_{number:012d}"
 
 
-def pack(pixels: RGBFrame) -> tuple[int, int, bytes]:
-    """Pixels uint8 [h, w, 3] as they travel in an `ImageInput`: width, height, bytes."""
+def pack(pixels: RGBFrame) -> PackedPixels:
+    """Pixels uint8 [h, w, 3] as they travel from process to process."""
     height, width, _ = pixels.shape
     return width, height, pixels.tobytes()
 
 
-def unpack(packed: tuple[int, int, bytes]) -> RGBFrame:
-    """The pixels of an `ImageInput`, uint8 [h, w, 3], read only."""
+def unpack(packed: PackedPixels) -> RGBFrame:
+    """Packed pixels as an array, uint8 [h, w, 3], read only."""
     width, height, data = packed
     return np.frombuffer(data, np.uint8).reshape(height, width, 3)
 
@@ -99,42 +92,6 @@ def is_clip(path: str) -> bool:
         return False
 
 
-def expand(images: Iterable[ImageInput], options: ClipOptions) -> Iterator[ImageInput]:
-    """Inputs with each clip as its frames, decoded as they are asked for."""
-    for image in images:
-        if image.data is not None or not is_clip(image.name):
-            yield image
-            continue
-        seen = -1
-        try:
-            for frame in _decoded_ahead(frames_of(image.name, options)):
-                seen = frame.number
-                yield image._replace(
-                    output=frame_output(image.output, frame.number),
-                    frame=frame.number,
-                    time=frame.time,
-                    pixels=pack(frame.pixels),
-                )
-        except UnreadableImage as error:
-            yield image._replace(frame=seen + 1, failure=(error.code, str(error)))
-
-
-def _decoded_ahead(frames: Iterator[ClipFrame]) -> Iterator[ClipFrame]:
-    """The same frames, decoded by a thread beside whoever uses them, a few ahead."""
-    from concurrent.futures import ThreadPoolExecutor  # only who has a clip pays for loading it
-
-    with ThreadPoolExecutor(1) as thread:
-        waiting: deque[Future[ClipFrame | None]] = deque()
-        try:
-            waiting.extend(thread.submit(next, frames, None) for _ in range(FRAMES_AHEAD))
-            while (frame := waiting.popleft().result()) is not None:
-                waiting.append(thread.submit(next, frames, None))
-                yield frame
-        finally:
-            for future in waiting:
-                future.cancel()
-
-
 def frames_of(path: str, options: ClipOptions) -> Iterator[ClipFrame]:
     """The frames of a clip that the options ask for. Raises UnreadableImage where it breaks off."""
     due = options.start
@@ -149,7 +106,7 @@ def frames_of(path: str, options: ClipOptions) -> Iterator[ClipFrame]:
         if options.fps is not None and time is not None:
             due = max(due + 1 / options.fps, time + 0.5 / options.fps)
         try:
-            pixels = _upright(picture)
+            pixels = pack(_upright(picture))
         except Exception as error:  # decoders of damaged files raise anything
             raise UnreadableImage(f"{path}: frame {number} is damaged ({error or type(error).__name__})") from error
         yield ClipFrame(number, time, pixels)
@@ -206,8 +163,8 @@ class FrameReader:
         self._next = 0
         self._frames: Iterator[ClipFrame] = iter(())
 
-    def read(self, path: str, number: int) -> RGBFrame:
-        """The pixels of a frame, uint8 [h, w, 3]. Raises UnreadableImage where there is no such frame."""
+    def read(self, path: str, number: int) -> PackedPixels:
+        """The pixels of a frame. Raises UnreadableImage where there is no such frame."""
         if path != self._path or number < self._next:
             if not is_clip(path):
                 raise UnreadableImage(f"{path}: no clip is there")

@@ -9,6 +9,7 @@ from typing import IO, TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
+from posecli.decode.zoom import as_decoded
 from posecli.errors import INTERNAL_ERROR, InputError, ModelError
 from posecli.images import (
     Frame,
@@ -109,18 +110,20 @@ class PoseEstimator:
         return self.estimate_with_frame(image, name=name, full_size=False)[0]
 
     def estimate_with_frame(
-        self, image: AnyImage, *, name: str | None = None, full_size: bool = True
+        self, image: AnyImage, *, name: str | None = None, full_size: bool = True, known: Sequence[Pose] = ()
     ) -> tuple[Record, Frame | None]:
         """As `estimate`, with the decoded picture beside the record, for drawing; None where there is none.
 
         full_size: decode the picture in full, even where the network needs less.
+        known: the people of a frame just before this one: with `zoom` they are looked for where they were, and only
+            where somebody is not there, or nobody is known, all of the picture is looked at.
         """
         name = name if name is not None else _name_of(image)
         timings: dict[str, float] = {}
         try:
             with timed(timings, "read"):
                 frame = self._read(image, full_size=full_size)
-            return self._look(frame, name, timings), frame
+            return self._look(frame, name, timings, known), frame
         except InputError as error:
             return Record.failed(name, error.code, str(error)), None
         except ModelError:
@@ -137,8 +140,8 @@ class PoseEstimator:
             image, max_pixels=self._settings.max_pixels, detail=None if full_size else self._looker.needed_detail
         )
 
-    def _look(self, frame: Frame, name: str, timings: dict[str, float]) -> Record:
-        poses = self._looker.look(frame, timings)
+    def _look(self, frame: Frame, name: str, timings: dict[str, float], known: Sequence[Pose]) -> Record:
+        poses = self._looker.look(frame, timings, [as_decoded(pose) for pose in known])
         size_hw = self._looker.input_size(frame.width, frame.height)
         return Record(
             image=name,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from math import sqrt
 from time import perf_counter
@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from posecli.decode import decode_multi, decode_single
 from posecli.decode.refine import certainty, mirror_average, refine
-from posecli.decode.zoom import Crop, average, drop_doubles, fills, join_looks, person_crop, put_together
+from posecli.decode.zoom import Crop, average, drop_doubles, fills, join_looks, person_crop, put_together, same_person
 from posecli.errors import UsageError
 from posecli.images import Frame, ModelInput, Transform, finer, fitted_size, input_size_for, prepare, prepare_part
 from posecli.model.graph import Graph
@@ -68,8 +68,23 @@ class Looker:
         """Width and height beyond which the first look sees no more detail of a picture."""
         return fitted_size((width, height), self.input_size(width, height), self._settings.fit)
 
-    def look(self, frame: Frame, timings: dict[str, float]) -> list[DecodedPose]:
-        """Everybody in a frame, in falling score; milliseconds by stage are added to `timings`."""
+    def look(self, frame: Frame, timings: dict[str, float], known: Sequence[DecodedPose] = ()) -> list[DecodedPose]:
+        """Everybody in a frame, in falling score; milliseconds by stage are added to `timings`.
+
+        known: the people of a frame just before, in picture pixels. With second looks, they are looked for where they
+        were; where all are found again that is everybody.
+        """
+        if known and self._settings.zoom:
+            with timed(timings, "zoom"):
+                again = self._find_again(frame, known)
+            if again is not None:
+                return self._kept(again)
+        return self._kept(self._look_at_all(frame, timings))
+
+    def _kept(self, poses: Sequence[DecodedPose]) -> list[DecodedPose]:
+        return [pose for pose in drop_doubles(poses) if pose.score >= self._settings.min_pose_score]
+
+    def _look_at_all(self, frame: Frame, timings: dict[str, float]) -> list[DecodedPose]:
         with timed(timings, "prepare"):
             size_hw = self.input_size(frame.width, frame.height)
             prepared = prepare(frame, size_hw=size_hw, fit=self._settings.fit)
@@ -85,7 +100,27 @@ class Looker:
                 together = put_together(poses, large)
                 scale = 1 / max(prepared.transform.scale_xy)
                 poses = list(self._look_again(frame, [(pose, scales.get(id(pose), scale)) for pose in together]))
-        return [pose for pose in drop_doubles(poses) if pose.score >= self._settings.min_pose_score]
+        return poses
+
+    def _find_again(self, frame: Frame, known: Sequence[DecodedPose]) -> list[DecodedPose] | None:
+        """People of the frame before where second looks alone show them; None where somebody is not to be seen so."""
+        size_hw = self.input_size(frame.width, frame.height)
+        fitted = fitted_size((frame.width, frame.height), size_hw, self._settings.fit)
+        scale = max(fitted[0] / frame.width, fitted[1] / frame.height)
+        if len(known) > self._settings.max_zooms:
+            return None
+        people = []
+        for pose in known:
+            looks = []
+            for crop in self._crops(frame, pose, scale):
+                seen = same_person(pose, self._look_at(frame, crop))
+                if seen is None:
+                    return None
+                looks.append(seen._replace(score=sqrt(pose.score * seen.score)))
+            if not looks:
+                return None
+            people.append(average(looks))
+        return people if len(drop_doubles(people)) == len(people) else None
 
     def _poses(self, maps: Maps, transform: Transform) -> list[DecodedPose]:
         # Chosen before the score becomes a rank: what is left over of people already found has little of its own.
@@ -128,13 +163,13 @@ class Looker:
         for pose, crops in plans:
             yield self._look_closer(frame, pose, crops)
 
-    def _plans(
-        self, frame: Frame, found: list[tuple[DecodedPose, float]]
-    ) -> Iterator[tuple[DecodedPose, list[Crop]]]:
+    def _plans(self, frame: Frame, found: list[tuple[DecodedPose, float]]) -> Iterator[tuple[DecodedPose, list[Crop]]]:
         """Poses in falling score, each with what to look at again: nothing, beyond `max_zooms` people."""
         left = self._settings.max_zooms
         for pose, scale in sorted(found, key=lambda pose_and_scale: -pose_and_scale[0].score):
             crops = self._crops(frame, pose, scale) if left > 0 else []
+            if not self._settings.mirror:
+                crops = [crop for crop in crops if not _shows_nothing_new(crop, scale)]
             left -= bool(crops)
             yield pose, crops
 
@@ -148,19 +183,14 @@ class Looker:
         return average(looks) if looks else pose
 
     def _crops(self, frame: Frame, pose: DecodedPose, scale: float) -> list[Crop]:
-        """What to look at again for a person: on maps no coarser than the first look's, and only what may show more."""
+        """What to look at for a person once more: on maps no coarser than those of a first look at this scale."""
         picture_wh = (frame.width, frame.height)
         least = scale * self._second.output_stride / self._first.output_stride
         largest = round(least * sqrt(frame.width * frame.height))
-        crops = [
+        crops = (
             person_crop(pose, picture_wh, size, least_scale=least, largest=largest) for size in self._settings.zoom_size
-        ]
-        wanted = [
-            crop
-            for crop in crops
-            if crop is not None and (self._settings.mirror or not _shows_nothing_new(crop, scale))
-        ]
-        return list(dict.fromkeys(wanted))  # sizes that came out alike are one look
+        )
+        return list(dict.fromkeys(crop for crop in crops if crop is not None))  # sizes that came out alike are one look
 
     def _look_at(self, frame: Frame, crop: Crop) -> Iterator[DecodedPose]:
         prepared = prepare_part(frame, crop.box, size_hw=crop.size_hw)

@@ -32,12 +32,17 @@ INPUT_SIZE_STEP = max(STRIDES)
 MAX_INPUT_SIZE = 128 * INPUT_SIZE_STEP + 1
 
 
+#: Width, height and the RGB bytes of an upright picture, row by row.
+PackedPixels = tuple[int, int, bytes]
+
+
 class ImageInput(NamedTuple):
     """One picture or frame to look at: picklable, the only thing that goes into a worker.
 
-    `name` is what the user called it, and its path unless `data` holds its bytes, or `pixels` the width, height and
-    RGB bytes of a frame; `output` is the relative path that files made for it are named after. `failure` (code,
-    message) stands for what could not be had from a clip.
+    `name` is what the user called it, and its path unless `data` holds its bytes, or `pixels` those of a frame;
+    `output` is the relative path that files made for it are named after. `failure` (code, message) stands for what
+    could not be had from a clip. Frames of one `group` of a clip follow closely upon one another: they go to one
+    worker, which may use what it saw in the frame before.
     """
 
     name: str
@@ -45,8 +50,13 @@ class ImageInput(NamedTuple):
     data: bytes | None = None
     frame: int | None = None
     time: float | None = None
-    pixels: tuple[int, int, bytes] | None = None
+    pixels: PackedPixels | None = None
     failure: tuple[str, str] | None = None
+    group: int | None = None
+
+    def continues(self, other: ImageInput) -> bool:
+        """Whether both are frames of one group."""
+        return self.group is not None and (self.name, self.group) == (other.name, other.group)
 
     @property
     def key(self) -> str:

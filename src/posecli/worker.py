@@ -13,7 +13,7 @@ from posecli.errors import INTERNAL_ERROR, ModelError, OutputError
 from posecli.estimate import PoseEstimator
 from posecli.images import lift_pillow_limit
 from posecli.model.catalog import read_model_file
-from posecli.types import ImageInput, Record, Settings
+from posecli.types import ImageInput, Pose, Record, Settings
 from posecli.writers import get_format
 from posecli.writers.base import WriteOptions, output_path, whole_file
 
@@ -83,6 +83,7 @@ class Worker:
             raise ModelError(f"the model {job.model_path} changed while it was in use")
         self._job = job
         self._estimator = PoseEstimator.from_settings(job.settings, model=model, threads=threads)
+        self._before: tuple[ImageInput, Record] | None = None  # the last frame of a group, without its pixels
 
     def __call__(self, image: ImageInput) -> Record:
         """The record of one input; its files are written, whole, before it is returned."""
@@ -99,15 +100,22 @@ class Worker:
             return image.failed(*image.failure)
         pictures = self._job.pictures if image.frame is None else None  # frames are drawn where they are in order
         record, frame = self._estimator.estimate_with_frame(
-            _source(image), name=image.name, full_size=pictures is not None
+            _source(image), name=image.name, full_size=pictures is not None, known=self._known(image)
         )
         if image.frame is not None:
             record = replace(record, frame=image.frame, time=image.time)
+            self._before = (image._replace(pixels=None), record)
         if pictures is not None and frame is not None:
             pictures.write(frame.image, record, image)
         if self._job.data is not None:
             self._job.data.write(record, image)
         return record
+
+    def _known(self, image: ImageInput) -> tuple[Pose, ...]:
+        """The people of the frame before, where that was just before this one."""
+        if self._before is None or not image.continues(self._before[0]):
+            return ()
+        return self._before[1].poses
 
 
 def _source(image: ImageInput) -> str | bytes | npt.NDArray[np.uint8]:

@@ -97,7 +97,6 @@ def _hand_over(
     outputs: Outputs,
 ) -> Record | None:
     """Have a frame drawn in its clip, where one is wanted; the record of what went wrong, or None."""
-    from posecli.clips import pack
     from posecli.inputs import picture_path
     from posecli.types import Record
 
@@ -107,7 +106,7 @@ def _hand_over(
         pixels = frames.read(picture_path(record, image_root), record.frame)
     except InputError as error:
         return Record.failed(record.image, error.code, str(error))
-    sequence.expect(image._replace(time=record.time, pixels=pack(pixels)))
+    sequence.expect(image._replace(time=record.time, pixels=pixels))
     return None
 
 

@@ -131,7 +131,7 @@ def _dry_run(inputs: Inputs, outputs: Outputs, policy: str) -> int:
 
 def _run(options: dict[str, Any], settings: Settings, policy: str, inputs: Inputs, outputs: Outputs) -> int:
     from posecli import batch
-    from posecli.clips import expand
+    from posecli.frames import expand
     from posecli.journal import RunIdentity
     from posecli.model.catalog import load_model_file
     from posecli.model.hints import runtime_hint
@@ -144,7 +144,12 @@ def _run(options: dict[str, Any], settings: Settings, policy: str, inputs: Input
     if policy != RESUME and outputs.may_have_files():
         listed = inputs if inputs.can_be_listed_again() else list(inputs)
         outputs.check_files(_inputs(options, outputs) if listed is inputs else listed, policy)
-    listed = expand(batch.at_least_one(listed), clips_of(options))
+    listed = expand(
+        batch.at_least_one(listed),
+        clips_of(options),
+        timeout=options["timeout"],
+        grouped=settings.track and settings.zoom,  # who only looks once has nothing to spare
+    )
     model = load_model_file(options["model"], offline=options["offline"], progress=not options["quiet"])
     in_order = settings.track  # what is known of a frame only after those before it is written behind the workers
     job = Job(settings, str(model.path), model.sha256, outputs.pictures, None if in_order else outputs.data)

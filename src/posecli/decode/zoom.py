@@ -119,15 +119,20 @@ def join_looks(first: DecodedPose, found: Iterable[DecodedPose]) -> DecodedPose 
 
     Positions are averaged by scores where the looks agree; the rank is the geometric mean of both.
     """
-    similar = [(similarity(first, pose), pose) for pose in found]
-    matches = [(likeness * pose.score, pose) for likeness, pose in similar if likeness >= SAME_PERSON]
-    if not matches:
+    second = same_person(first, found)
+    if second is None:
         return None
-    second = max(matches, key=lambda match: match[0])[1]
     weight = second.scores**2 + 1e-6
     first_weight = first.scores**2 * _closeness(first, second)
     xy = (first.xy * first_weight[:, None] + second.xy * weight[:, None]) / (first_weight + weight)[:, None]
     return DecodedPose(xy, second.scores, float(np.sqrt(first.score * second.score)))
+
+
+def same_person(known: DecodedPose, found: Iterable[DecodedPose]) -> DecodedPose | None:
+    """Who of those found is a person known, by similarity and by how sure they are; None where nobody is."""
+    similar = [(similarity(known, pose), pose) for pose in found]
+    matches = [(likeness * pose.score, pose) for likeness, pose in similar if likeness >= SAME_PERSON]
+    return max(matches, key=lambda match: match[0])[1] if matches else None
 
 
 def average(poses: Sequence[DecodedPose]) -> DecodedPose:

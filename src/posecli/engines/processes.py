@@ -3,38 +3,35 @@
 The pool is built for one promise: whatever happens to a picture costs that picture only. Every worker has a pipe of
 its own and works through what lies in it; the parent knows which picture each worker is at, so a worker that dies or
 hangs costs exactly that one, and what was waiting behind it goes to another. Nothing is shared that a dying process
-could leave locked. Workers are spawned, never forked: the runtime and its threads do not survive a fork.
+could leave locked.
 """
 
 from __future__ import annotations
 
 import contextlib
 import itertools
-import multiprocessing
-import signal
 import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
-from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
-from multiprocessing.process import BaseProcess
 from queue import SimpleQueue
 from time import monotonic
 from typing import NamedTuple
 
+from posecli.child import Child
 from posecli.engines import EngineOptions
 from posecli.errors import TIMED_OUT, WORKER_CRASHED, EngineError, PosecliError
 from posecli.types import ImageInput, Record
 from posecli.worker import Job, Worker
 
-#: Pictures that a worker has in hand: one at work, the rest waiting, so that it never waits for the parent.
+#: Pictures that a worker has in hand: one at work, the rest waiting, so that it never waits for the parent. A group of
+#: frames is handed over whole, and may make it more.
 IN_HAND = 3
 #: Records that may wait for an earlier one, so that output comes in the order of the input. A picture that takes
 #: longer than this many others comes late instead of holding them up.
 ORDER_WINDOW = 256
 #: Workers that may die in a row before one has begun to work: then it is not the pictures' fault.
 STARTS_IN_VAIN = 3
-_CONTEXT = multiprocessing.get_context("spawn")
 
 
 class _Item(NamedTuple):
@@ -69,10 +66,25 @@ def _in_order(records: Iterator[tuple[int, Record]]) -> Iterator[Record]:
     yield from (waiting[index] for index in sorted(waiting))
 
 
+def _in_groups(items: Iterable[_Item]) -> Iterator[list[_Item]]:
+    """What goes to one worker: each picture by itself, as soon as it comes; the frames of a group together."""
+    group: list[_Item] = []
+    for item in items:
+        if group and not item.image.continues(group[-1].image):
+            yield group
+            group = []
+        group.append(item)
+        if item.image.group is None:
+            yield group
+            group = []
+    if group:
+        yield group
+
+
 class _Pool:
     def __init__(self, inputs: Iterable[ImageInput], job: Job, options: EngineOptions) -> None:
-        self._items: Iterator[_Item] = (_Item(number, image) for number, image in enumerate(inputs))
-        self._returned: deque[_Item] = deque()
+        self._groups = _in_groups(_Item(number, image) for number, image in enumerate(inputs))
+        self._returned: deque[list[_Item]] = deque()
         self._job = job
         self._options = options
         self._workers: list[_WorkerProcess] = []
@@ -80,8 +92,8 @@ class _Pool:
 
     def records(self) -> Iterator[tuple[int, Record]]:
         """Index and record of every input, as they are done."""
-        first = list(itertools.islice(self._items, self._options.workers))
-        self._items = itertools.chain(first, self._items)
+        first = list(itertools.islice(self._groups, self._options.workers))
+        self._groups = itertools.chain(first, self._groups)
         self._workers = [self._start() for _ in first]
         while self._feed():
             deadline = min(worker.deadline for worker in self._workers)
@@ -97,12 +109,8 @@ class _Pool:
     def close(self) -> None:
         """Stop all workers at once; whatever they are at is lost."""
         for worker in self._workers:
-            worker.stop()
+            worker.child.stop()
         self._workers = []
-        # multiprocessing's helper would outlive this process by a moment, and be left as a zombie in containers whose
-        # first process does not reap. Nothing of ours is in its care.
-        with contextlib.suppress(AttributeError, OSError):
-            resource_tracker._resource_tracker._stop()  # type: ignore[attr-defined]
 
     def _start(self) -> _WorkerProcess:
         return _WorkerProcess(self._job, self._options)
@@ -110,12 +118,13 @@ class _Pool:
     def _feed(self) -> bool:
         """Fill every worker's hands; False once all is done."""
         for worker in self._workers:
-            while len(worker.in_hand) < IN_HAND and (item := self._next_item()) is not None:
-                worker.give(item)
+            while len(worker.in_hand) < IN_HAND and (group := self._next_group()):
+                for item in group:
+                    worker.give(item)
         return any(worker.in_hand for worker in self._workers)
 
-    def _next_item(self) -> _Item | None:
-        return self._returned.popleft() if self._returned else next(self._items, None)
+    def _next_group(self) -> list[_Item]:
+        return self._returned.popleft() if self._returned else next(self._groups, [])
 
     def _receive(self, worker: _WorkerProcess) -> Iterator[tuple[int, Record]]:
         try:
@@ -133,7 +142,7 @@ class _Pool:
 
     def _bury(self, worker: _WorkerProcess) -> Iterator[tuple[int, Record]]:
         """A worker died: by a crash in native code, or killed for memory."""
-        how = worker.how_it_ended()
+        how = worker.child.how_it_ended()
         if not worker.has_begun:
             self._starts_in_vain += 1
             if self._starts_in_vain >= STARTS_IN_VAIN:
@@ -150,8 +159,9 @@ class _Pool:
             yield guilty.number, guilty.image.failed(code, f"{guilty.image.name}: {why}")
 
     def _replace(self, worker: _WorkerProcess, unfinished: list[_Item]) -> None:
-        worker.stop()
-        self._returned.extend(unfinished)
+        worker.child.stop()
+        if unfinished:
+            self._returned.append(unfinished)
         self._workers[self._workers.index(worker)] = self._start()
 
 
@@ -159,17 +169,12 @@ class _WorkerProcess:
     """The parent's view of one worker: its pipe, what it has in hand, when it must be done with the first of it."""
 
     def __init__(self, job: Job, options: EngineOptions) -> None:
-        self.connection, theirs = _CONTEXT.Pipe()
+        self.child = Child(_work, job, options.threads, name="worker")
+        self.connection = self.child.connection
         self.in_hand: deque[_Item] = deque()
         self.has_begun = False
         self.deadline = float("inf")
         self._timeout = options.timeout
-        self._process: BaseProcess = _CONTEXT.Process(
-            target=_work, args=(theirs, job, options.threads), daemon=True, name="posecli-worker"
-        )
-        with _interrupts_held_back():
-            self._process.start()
-        theirs.close()  # so that its end shows at ours
 
     def give(self, item: _Item) -> None:
         """Put a picture into its hands. That it died meanwhile shows at the next look at its pipe."""
@@ -190,35 +195,9 @@ class _WorkerProcess:
         self._start_clock()
         return item
 
-    def how_it_ended(self) -> str:
-        self._process.join(5)
-        code = self._process.exitcode
-        if code is None:
-            return "stopped answering"
-        return f"was ended by signal {-code}" if code < 0 else f"ended with status {code}"
-
-    def stop(self) -> None:
-        """End it now."""
-        self._process.kill()
-        self._process.join()
-        self.connection.close()
-
     def _start_clock(self) -> None:
         running = self.has_begun and self.in_hand
         self.deadline = monotonic() + self._timeout if running else float("inf")
-
-
-@contextlib.contextmanager
-def _interrupts_held_back() -> Iterator[None]:
-    """Start a process in which Ctrl-C, which reaches the whole group, is not delivered: the parent deals with it."""
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _receive_ahead(connection: Connection, arrived: SimpleQueue[ImageInput | None]) -> None:
@@ -232,14 +211,12 @@ def _receive_ahead(connection: Connection, arrived: SimpleQueue[ImageInput | Non
 
 def _work(connection: Connection, job: Job, threads: int) -> None:
     """A worker's life: load the model, say so, then answer pictures with records until the pipe ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    with contextlib.suppress(EOFError, OSError):  # the parent is gone: nothing is left to do
-        try:
-            worker = Worker(job, threads=threads)
-            connection.send(None)
-            arrived: SimpleQueue[ImageInput | None] = SimpleQueue()
-            threading.Thread(target=_receive_ahead, args=(connection, arrived), daemon=True).start()
-            while (image := arrived.get()) is not None:
-                connection.send(worker(image))
-        except PosecliError as error:
-            connection.send(error)
+    try:
+        worker = Worker(job, threads=threads)
+        connection.send(None)
+        arrived: SimpleQueue[ImageInput | None] = SimpleQueue()
+        threading.Thread(target=_receive_ahead, args=(connection, arrived), daemon=True).start()
+        while (image := arrived.get()) is not None:
+            connection.send(worker(image))
+    except PosecliError as error:
+        connection.send(error)

@@ -18,7 +18,7 @@ from typing import Any
 
 from PIL import Image
 
-from posecli.clips import FrameReader
+from posecli.clips import FrameReader, unpack
 from posecli.errors import InputError
 from posecli.extras import need
 from posecli.images import frame_from_array, read_frame
@@ -101,7 +101,7 @@ def _jpeg(place: str, number: int | None, size: int, frames: FrameReader) -> byt
 
     try:
         if number is not None:
-            frame = frame_from_array(frames.read(place, number))
+            frame = frame_from_array(unpack(frames.read(place, number)))
         else:
             frame = read_frame(place, max_pixels=Settings.max_pixels, detail=shrunk)
     except InputError:

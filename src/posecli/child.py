@@ -1,0 +1,79 @@
+"""Processes of posecli's own beside this one, each with a pipe to it.
+
+They are spawned, never forked: a TFLite runtime and its threads do not survive a fork. Ctrl-C, which reaches the whole
+group, is not delivered to them: the parent deals with it, and they end with it or with their pipe.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import signal
+from collections.abc import Callable, Iterator
+from multiprocessing import resource_tracker
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from typing import Any, ClassVar
+
+_CONTEXT = multiprocessing.get_context("spawn")
+#: Seconds that a process whose pipe has ended may take to be gone.
+_PATIENCE = 5
+
+
+class Child:
+    """A process that runs `work(connection, *args)`; `connection` is this end of its pipe."""
+
+    _alive: ClassVar[set[Child]] = set()
+
+    def __init__(self, work: Callable[..., None], *args: Any, name: str) -> None:
+        self.connection, theirs = _CONTEXT.Pipe()
+        self._process: BaseProcess = _CONTEXT.Process(
+            target=_live, args=(work, theirs, *args), daemon=True, name=f"posecli-{name}"
+        )
+        with _interrupts_held_back():
+            self._process.start()
+        theirs.close()  # so that its end shows at ours
+        self._alive.add(self)
+
+    def how_it_ended(self) -> str:
+        """What became of it, once its pipe has ended."""
+        self._process.join(_PATIENCE)
+        code = self._process.exitcode
+        if code is None:
+            return "stopped answering"
+        return f"was ended by signal {-code}" if code < 0 else f"ended with status {code}"
+
+    def stop(self) -> None:
+        """End it now."""
+        self._process.kill()
+        self._process.join()
+        self.connection.close()
+        self._alive.discard(self)
+        if not self._alive:
+            _stop_helper()
+
+
+def _stop_helper() -> None:
+    """Stop multiprocessing's helper, which would outlive this process by a moment and be left as a zombie in containers
+    whose first process does not reap. Nothing of ours is in its care, and it starts again where it is needed. It ends
+    only when no child holds its pipe any more: before that, to wait for it would be for ever."""
+    with contextlib.suppress(AttributeError, OSError):
+        resource_tracker._resource_tracker._stop()  # type: ignore[attr-defined]
+
+
+def _live(work: Callable[..., None], connection: Connection, *args: Any) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with contextlib.suppress(EOFError, OSError):  # the parent is gone: nothing is left to do
+        work(connection, *args)
+
+
+@contextlib.contextmanager
+def _interrupts_held_back() -> Iterator[None]:
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
