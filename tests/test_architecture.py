@@ -28,7 +28,7 @@ ROWS = (
     ("model.runtime", "model.quantize"),
     ("decode",),
     ("measure",),
-    ("draw", "looks"),
+    ("clothes", "draw", "looks"),
     ("writers",),
     ("estimate",),
     ("worker",),

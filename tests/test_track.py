@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -74,6 +75,29 @@ def test_who_is_hidden_for_a_while_keeps_his_number(gap: float, same: bool) -> N
     assert (len(numbers(Tracker(gap=gap), found)[0]) == 1) is same
 
 
+def test_clothes_tell_who_turned_round_behind_another() -> None:
+    """Two meet, hide one another and part, each the way he came; or each goes on. Only what they wear tells which."""
+    red, blue = (0.8, 0.2, 0.2) * 2, (0.2, 0.3, 0.8) * 2
+
+    def meet(turn: bool) -> list[tuple[list[int], Record]]:
+        def way(start: float, speed: float) -> Callable[[float], float]:
+            return lambda t: start + speed * (t if t < 1.5 or not turn else 3 - t)
+
+        ways = [way(50, 100), way(350, -100)]
+        found = walk(ways, 75, seen=lambda number, person: person == 0 or not 30 <= number < 45)
+        return [
+            (who, replace(record, poses=tuple(
+                one._replace(clothes=(red, blue)[person]) for person, one in zip(who, record.poses, strict=True)
+            )))
+            for who, record in found
+        ]  # fmt: skip
+
+    for turn in (False, True):
+        given = numbers(Tracker(), meet(turn))
+        assert [len(ids) for ids in given.values()] == [1, 1], turn
+        assert given[0].isdisjoint(given[1])
+
+
 def test_a_new_clip_begins_anew() -> None:
     tracker = Tracker()
     for image in ("a.mp4", "b.mp4"):
@@ -98,6 +122,19 @@ def test_an_earlier_run_is_remembered() -> None:
     for record in expected[:30]:
         resumed.remember(record)
     assert [resumed(record) for _, record in found[30:]] == expected[30:]
+
+
+def test_an_earlier_run_is_smoothed_on() -> None:
+    found = [record for _, record in walk([lambda t: 60 + 30 * t], 60)]
+    tracker, whole, resumed = Tracker(), Smoother(), Smoother()
+    tracked = [tracker(record) for record in found]
+    expected = [whole(record) for record in tracked]
+    for record in expected[:30]:
+        resumed.remember(record)
+    again = [resumed(record) for record in tracked[30:]]
+    far = [np.abs(xy(one) - xy(other)).max() for one, other in zip(again, expected[30:], strict=True)]
+    assert far[0] < 1
+    assert far[-1] < 0.01
 
 
 def test_smoothing_takes_out_jitter_at_rest_and_lags_little_in_movement() -> None:

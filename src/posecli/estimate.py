@@ -9,6 +9,7 @@ from typing import IO, TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
+from posecli.clothes import clothes
 from posecli.decode.zoom import as_decoded
 from posecli.errors import INTERNAL_ERROR, InputError, ModelError
 from posecli.images import (
@@ -150,9 +151,15 @@ class PoseEstimator:
             height=frame.height,
             model=ModelInfo(self._model.name, self._model.sha256, size_hw, self._looker.output_stride),
             settings=self._settings_record,
-            poses=tuple(to_pose(pose) for pose in poses),
+            poses=tuple(self._to_pose(pose, frame) for pose in poses),
             timings=timings,
         )
+
+    def _to_pose(self, decoded: DecodedPose, frame: Frame) -> Pose:
+        pose = to_pose(decoded)
+        if not self._settings.track:
+            return pose
+        return pose._replace(clothes=clothes(frame.image, decoded.xy / frame.reduction))
 
 
 def to_pose(decoded: DecodedPose) -> Pose:

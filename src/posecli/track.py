@@ -1,8 +1,9 @@
 """Who is who from frame to frame, and steadier keypoints over time. Works on records of clips, in the order of frames.
 
 Tracking: every known person is moved on at his last speed; people found are given to people known by the best
-assignment (Hungarian method) of pose similarity. Who is not found is remembered for a while, so that somebody who was
-hidden keeps his number.
+assignment (Hungarian method) of likeness: of the pose to where it should be, and of the clothes' colours. Who is not
+found is remembered for a while, so that somebody who was hidden keeps his number; whoever hides him wears something
+else, and is not taken for him.
 
 Steadiness: the One Euro filter (Casiez, Roussel, Vogel: 1€ Filter, CHI 2012), a low-pass whose cut-off rises with
 speed: little jitter at rest, little lag in movement.
@@ -20,20 +21,30 @@ import numpy.typing as npt
 from posecli.decode.zoom import as_decoded
 from posecli.extras import need
 from posecli.skeleton import OKS_SIGMAS
-from posecli.types import Pose, Record
+from posecli.types import Pose, Record, Settings
 
 #: Seconds that somebody may be out of sight.
-DEFAULT_GAP = 1.0
+DEFAULT_GAP = Settings.track_gap
 #: Least likeness, 0..1, of a person found to a person known.
-SAME_PERSON = 0.15
+SAME_PERSON = 0.1
 #: Keypoints below it say little about where somebody is.
 SEEN_SCORE = 0.2
-#: People move between frames: sigmas of the keypoint similarity are widened by this.
+#: People move between frames: sigmas of the keypoint similarity are widened by this, ...
 TOLERANCE = 3.0
+#: ... and by this share of it for every second out of sight, in which anything may happen.
+GROWTH = 4.0
+#: Colours this far apart (root mean square, 0..1) are likely to be another's: standard deviation of the likeness.
+COLOUR_SPREAD = 0.12
+#: What the newest frame counts for in the colours known.
+COLOUR_SHARE = 0.1
 #: Seconds over which a person's speed is averaged: keypoints jitter by more in a frame than people move.
-SPEED_MEMORY = 0.4
+SPEED_MEMORY = 0.15
+#: Nobody is expected to go on as before for longer than this, seconds.
+LONGEST_STRIDE = 1.0
 #: Seconds between frames without a time.
 FALLBACK_STEP = 0.1
+#: Seconds out of sight after which a keypoint's filter begins anew.
+FILTER_GAP = 1.0
 #: One Euro: cut-off at rest (Hz), its rise with speed (per person's height a second), cut-off of the speed (Hz).
 MIN_CUTOFF, BETA, SPEED_CUTOFF = 1.5, 6.0, 1.0
 
@@ -49,11 +60,12 @@ class _Track:
         self._steps = 0
         self.xy, self.scores = _arrays(pose)
         self.size = _size(self.xy, self.scores)
+        self.clothes = np.array(pose.clothes)
         self.time = time
 
     def expected(self, time: float) -> Points:
         """Where the keypoints should be by now."""
-        return self.xy + self.speed * (time - self.time)
+        return self.xy + self.speed * min(time - self.time, LONGEST_STRIDE)
 
     def see(self, pose: Pose, time: float) -> None:
         """Take up where the person was found."""
@@ -66,6 +78,10 @@ class _Track:
         self.speed = (1 - share) * self.speed + share * moved / step
         self.size = 0.8 * self.size + 0.2 * _size(xy, scores)
         self.xy, self.scores, self.time = xy, scores, time
+        colours = np.array(pose.clothes)
+        if self.clothes.size and colours.size:
+            colours = (1 - COLOUR_SHARE) * self.clothes + COLOUR_SHARE * colours
+        self.clothes = colours if colours.size else self.clothes
 
 
 class Tracker:
@@ -136,14 +152,28 @@ class Tracker:
 
 
 def _likeness(track: _Track, pose: Pose, time: float) -> float:
+    """How much a pose is like a person known, 0..1."""
+    return _nearness(track, pose, time) * _same_colours(track, pose)
+
+
+def _nearness(track: _Track, pose: Pose, time: float) -> float:
     """Keypoint similarity of a pose to where a person should be, 0..1, over what both see."""
     xy, scores = _arrays(pose)
     both = (scores >= SEEN_SCORE) & (track.scores >= SEEN_SCORE)
     if both.sum() < 3:
         both = np.ones(len(scores), bool)
-    spread = TOLERANCE * 2 * np.array(OKS_SIGMAS) * max(track.size, 1.0)
+    tolerance = TOLERANCE * (1 + GROWTH * (time - track.time))
+    spread = tolerance * 2 * np.array(OKS_SIGMAS) * max(track.size, 1.0)
     squared: Points = ((xy - track.expected(time)) ** 2).sum(axis=1)
     return float(np.exp(-squared / (2 * spread**2))[both].mean())
+
+
+def _same_colours(track: _Track, pose: Pose) -> float:
+    """Likeness of what is worn, 0..1; 1 where either is not known."""
+    if not track.clothes.size or not pose.clothes:
+        return 1.0
+    squared = float(((track.clothes - np.array(pose.clothes)) ** 2).mean())
+    return exp(-squared / (2 * COLOUR_SPREAD**2))
 
 
 def _arrays(pose: Pose) -> tuple[Points, Points]:
@@ -179,12 +209,25 @@ class Smoother:
         time = _time_of(record)
         return replace(record, poses=tuple(self._smoothed(pose, time) for pose in record.poses))
 
+    def remember(self, record: Record) -> None:
+        """Take up a frame that an earlier run has finished: its keypoints are the filters' own."""
+        if record.frame is None or not record.ok:
+            return
+        if record.image != self._clip:
+            self._clip, self._states = record.image, {}
+        time = _time_of(record)
+        for pose in record.poses:
+            if pose.id in self._states:
+                self._states[pose.id].take_up(_arrays(pose)[0], time)
+            elif pose.id is not None:
+                self._states[pose.id] = _FilterState(_arrays(pose)[0], time)
+
     def _smoothed(self, pose: Pose, time: float) -> Pose:
         if pose.id is None:
             return pose
         xy, scores = _arrays(pose)
         state = self._states.get(pose.id)
-        if state is None or time - state.time > DEFAULT_GAP:
+        if state is None or time - state.time > FILTER_GAP:
             self._states[pose.id] = _FilterState(xy, time)
             return pose
         steady = state.step(xy, time, _size(xy, scores))
@@ -196,6 +239,11 @@ class _FilterState:
     def __init__(self, xy: Points, time: float) -> None:
         self.xy, self.time = xy, time
         self._speed = np.zeros_like(xy)
+
+    def take_up(self, xy: Points, time: float) -> None:
+        """Go on from keypoints that were filtered before."""
+        self._speed = (xy - self.xy) / max(time - self.time, 1e-3)
+        self.xy, self.time = xy, time
 
     def step(self, xy: Points, time: float, size: float) -> Points:
         """Filter the keypoints of the next frame; size makes speeds those of the body, not of the picture."""

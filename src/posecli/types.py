@@ -90,7 +90,7 @@ class Settings:
     nms_radius: float = 20.0  # input pixels
     min_pose_score: float = 0.15  # 0..1
     track: bool = False  # people of clips keep a number
-    track_gap: float = 1.0  # seconds that somebody may be out of sight
+    track_gap: float = 3.0  # seconds that somebody may be out of sight
     smooth: bool = False  # steadier keypoints of tracked people
     max_pixels: int = 200_000_000  # decoded pixels of one picture
 
@@ -189,12 +189,14 @@ class Keypoint(NamedTuple):
 
 class Pose(NamedTuple):
     """One person: all 17 keypoints in id order; `box` is x, y, width, height around them, picture pixels; `id` is the
-    same for one person in all frames where people are tracked."""
+    same for one person in all frames where people are tracked. `clothes` are the colours worn (`clothes.clothes`), for
+    tracking; they stay in the process and are not part of the JSON form."""
 
     score: float
     box: tuple[float, float, float, float]
     keypoints: tuple[Keypoint, ...]
     id: int | None = None
+    clothes: tuple[float, ...] = ()
 
     @classmethod
     def from_keypoints(cls, score: float, keypoints: Iterable[Keypoint]) -> Pose:

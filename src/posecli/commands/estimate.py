@@ -189,10 +189,14 @@ def _sequence(settings: Settings, outputs: Outputs, policy: str) -> Sequence:
     if settings.track:
         from posecli.track import Smoother, Tracker
 
-        tracker = Tracker(gap=settings.track_gap)
-        steps = [tracker, *([Smoother()] if settings.smooth else [])]
+        over_time: list[Tracker | Smoother] = [
+            Tracker(gap=settings.track_gap),
+            *([Smoother()] if settings.smooth else []),
+        ]
         for record in earlier:
-            tracker.remember(record)
+            for step in over_time:
+                step.remember(record)
+        steps = [*over_time]
     if outputs.clips is not None:
         finished = {record.key: record.poses for record in earlier if record.frame is not None}
     return Sequence(steps, data=outputs.data if settings.track else None, clips=outputs.clips, finished=finished)
