@@ -91,6 +91,23 @@ def records_of(output: bytes) -> list[Record]:
     return [Record.from_dict(json.loads(line, parse_constant=_refuse)) for line in output.splitlines()]
 
 
+@pytest.fixture(scope="session")
+def ray_cluster() -> Iterator[Any]:
+    """Two nodes of one processor each, on this machine."""
+    ray = pytest.importorskip("ray")
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    from ray.cluster_utils import Cluster
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+        cluster.add_node(num_cpus=1)
+        ray.init(address=cluster.address, log_to_driver=False, logging_level=logging.ERROR)
+        yield cluster
+        ray.shutdown()
+        cluster.shutdown()
+
+
 def spawned_children() -> set[int]:
     """Process ids of this process's children that are posecli's own (Linux)."""
     found = set()

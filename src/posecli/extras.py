@@ -13,7 +13,9 @@ EXTRAS = {
     "eval": ("pycocotools",),
     "litert": ("ai_edge_litert",),
     "measure": ("scipy", "matplotlib"),
+    "parquet": ("pyarrow",),
     "quantize": ("ai_edge_quantizer",),
+    "ray": ("ray",),
     "report": ("jinja2",),
     "video": ("av", "scipy"),
 }

@@ -16,6 +16,7 @@ from contextlib import suppress
 from typing import IO, NamedTuple
 
 from posecli.errors import UsageError
+from posecli.parts import digest, read_parts
 from posecli.types import Record, Settings
 from posecli.writers.base import output_errors, whole_file
 
@@ -27,6 +28,10 @@ class RunIdentity(NamedTuple):
 
     model_sha256: str
     settings: Settings
+
+    def digest(self) -> str:
+        """What stands for it in names of files."""
+        return digest([self.model_sha256, json.dumps(self.settings.to_dict(), sort_keys=True)])
 
     def check(self, record: Record, path: str) -> None:
         """Raise UsageError unless a finished record was made in the same way."""
@@ -101,7 +106,11 @@ def _keep_finished(path: str) -> None:
 
 
 def read_records(path: str) -> Iterator[Record]:
-    """Records from JSON Lines or a JSON array, `-` for standard input. Raises UsageError for anything else."""
+    """Records from JSON Lines, a JSON array or a folder of parts, `-` for standard input. Raises UsageError for
+    anything else."""
+    if os.path.isdir(path):
+        yield from read_parts(path)
+        return
     if path == "-":
         yield from _parse_records(sys.stdin.buffer, "standard input")
         return

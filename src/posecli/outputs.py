@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -10,10 +11,11 @@ from typing import NamedTuple
 from posecli.clips import frame_output, is_clip
 from posecli.errors import UsageError
 from posecli.journal import JOURNAL_SUFFIX, Done, Journal, RunIdentity, finished_image, read_records, remove, take_up
+from posecli.parts import Part, list_parts
 from posecli.sequence import CLIP_EXTENSIONS, ClipOutput, clip_output_name
 from posecli.types import ImageInput, Record
 from posecli.worker import DataOutput, PictureOutput, picture_kind
-from posecli.writers import choose_format, get_format
+from posecli.writers import FORMAT_NAMES, PART_FORMATS, choose_format, get_format
 from posecli.writers.base import Format, LineFile, WriteOptions, output_errors, whole_text
 
 _STANDARD_OUTPUT = 1
@@ -111,6 +113,26 @@ class RunOutput(NamedTuple):
                 self.format.write(Journal(path), LineFile(_STANDARD_OUTPUT), self.options)
 
 
+class ShardOutput(NamedTuple):
+    """Where the records of a run go in parts: a folder, inputs in one part, and the parts' format."""
+
+    folder: str
+    size: int
+    kind: str = "jsonl"
+
+    def check(self, policy: str) -> None:
+        """Raise UsageError where there are parts already and nothing was said about them."""
+        if policy == REFUSE and next(list_parts(self.folder), None) is not None:
+            raise UsageError(
+                f"{self.folder} holds parts of a run already", "--overwrite replaces them, --resume carries on"
+            )
+
+    def others(self, part: Part) -> list[Part]:
+        """The other parts there of this one's number."""
+        names = glob.glob(f"part-{part.number:06d}.*", root_dir=self.folder)
+        return [other for name in names if (other := Part.parse(name)) not in (None, part)]
+
+
 def append_lines(records: Iterable[Record], path: str) -> None:
     """Append records to a file of JSON Lines, each at once and whole. Raises OutputError."""
     with output_errors(path):
@@ -126,6 +148,7 @@ class Outputs(NamedTuple):
     data: DataOutput | None
     pictures: PictureOutput | None
     clips: ClipOutput | None = None
+    shards: ShardOutput | None = None
 
     def folders(self) -> list[tuple[str, str]]:
         """Folders that get files, with the suffix that those have."""
@@ -152,8 +175,9 @@ class Outputs(NamedTuple):
 
     def check(self, policy: str) -> None:
         """Refuse single files that exist, before anything is read. Raises UsageError."""
-        if self.run is not None:
-            self.run.check(policy)
+        for whole in (self.run, self.shards):
+            if whole is not None:
+                whole.check(policy)
         for output in (self.pictures, self.clips):
             if output is not None and output.is_file and policy == REFUSE and os.path.lexists(output.path):
                 raise UsageError(f"{output.path} exists already", "--overwrite replaces it")
@@ -185,10 +209,17 @@ def choose_outputs(
     format_name: str | None,
     drawn: tuple[PictureOutput | None, ClipOutput | None],
     options: WriteOptions,
+    *,
+    shard_size: int | None = None,
 ) -> Outputs:
-    """From -o, -f and what -a became to destinations. Raises UsageError."""
+    """From -o, -f and what -a became to destinations; shard_size: records go into parts of so many inputs. Raises
+    UsageError."""
+    if shard_size is not None:
+        return Outputs(None, None, *drawn, choose_shards(output, format_name, shard_size))
     if output is None and any(drawn) and format_name is None:
         return Outputs(None, None, *drawn)
+    if format_name not in (None, *FORMAT_NAMES):
+        raise UsageError(f"{format_name} is a format of parts", "--shards -o FOLDER/")
     folder = output is not None and (os.path.isdir(output) or output.endswith(("/", os.sep)))
     chosen = choose_format(format_name, output, folder=folder)
     if folder:
@@ -197,6 +228,15 @@ def choose_outputs(
     if not chosen.one_file_a_run:
         raise UsageError(f"{chosen.name} writes one file an image", "name a folder: -o FOLDER/")
     return Outputs(RunOutput(chosen, output, options._replace(path=output)), None, *drawn)
+
+
+def choose_shards(output: str | None, format_name: str | None, size: int) -> ShardOutput:
+    """From -o and -f to where parts go. Raises UsageError."""
+    if output is None or not (os.path.isdir(output) or output.endswith(("/", os.sep))):
+        raise UsageError("--shards writes many files", "name a folder: -o FOLDER/")
+    if format_name not in (None, *PART_FORMATS):
+        raise UsageError(f"parts are not written as {format_name}", f"-f {' or -f '.join(PART_FORMATS)}")
+    return ShardOutput(output, size, format_name or PART_FORMATS[0])
 
 
 def choose_pictures(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,30 @@ if TYPE_CHECKING:
     from tqdm import tqdm
 
 EXIT_OK, EXIT_SOME_FAILED, EXIT_USAGE, EXIT_EXPECTATION, EXIT_FATAL = range(5)
+
+
+@dataclass
+class Tally:
+    """What some records come to: how many, messages of what failed and of what was not as expected."""
+
+    ok: int = 0
+    failed: int = 0
+    skipped: int = 0
+    people: int = 0
+    with_people: int = 0
+    failures: list[str] = field(default_factory=list)
+    unmet: list[str] = field(default_factory=list)
+
+    def count(self, record: Record, expectations: Expectations) -> None:
+        """Account for one record."""
+        if record.error is not None:
+            self.failed += 1
+            self.failures.append(f"{record.error.message} [{record.error.code}]")
+        else:
+            self.ok += 1
+            self.with_people += bool(record.poses)
+            self.people += len(record.poses)
+        self.unmet += expectations.of(record)
 
 
 class Report:
@@ -58,25 +83,31 @@ class Report:
         if (bar := self._bar) is not None:
             bar.total = total
 
-    def skip(self) -> None:
-        """An input that an earlier run has finished."""
-        self.skipped += 1
+    def skip(self, count: int = 1) -> None:
+        """Inputs that an earlier run has finished."""
+        self.skipped += count
         if self._bar is not None:
-            self._bar.update()
+            self._bar.update(count)
 
     def count(self, record: Record) -> None:
         """Account for one record, and say what failed."""
-        if record.error is not None:
-            self.failed += 1
-            self.say(f"{record.error.message} [{record.error.code}]")
-        else:
-            self.ok += 1
-            self.with_people += bool(record.poses)
-            self.people += len(record.poses)
-        self._hold_against(self._expectations.of(record))
+        tally = Tally()
+        tally.count(record, self._expectations)
+        self.add(tally)
+
+    def add(self, tally: Tally) -> None:
+        """Account for records that were counted elsewhere, and say what failed."""
+        self.ok += tally.ok
+        self.failed += tally.failed
+        self.skipped += tally.skipped
+        self.people += tally.people
+        self.with_people += tally.with_people
+        for message in tally.failures:
+            self.say(message)
+        self._hold_against(tally.unmet)
         if self._bar is not None:
             self._bar.set_postfix(people=self.people, failed=self.failed, refresh=False)
-            self._bar.update()
+            self._bar.update(tally.ok + tally.failed + tally.skipped)
 
     def say(self, message: str) -> None:
         """One line on standard error, above the progress bar; control characters of file names are escaped."""

@@ -11,7 +11,7 @@ speed: little jitter at rest, little lag in movement.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from math import exp, pi
 
@@ -82,6 +82,17 @@ class _Track:
         if self.clothes.size and colours.size:
             colours = (1 - COLOUR_SHARE) * self.clothes + COLOUR_SHARE * colours
         self.clothes = colours if colours.size else self.clothes
+
+
+def steps_over_time(settings: Settings, earlier: Iterable[Record] = ()) -> list[Tracker | Smoother]:
+    """What is done to the records of clips, in this order; earlier: what a run before this one has finished of them."""
+    if not settings.track:
+        return []
+    steps: list[Tracker | Smoother] = [Tracker(gap=settings.track_gap), *([Smoother()] if settings.smooth else [])]
+    for record in earlier:
+        for step in steps:
+            step.remember(record)
+    return steps
 
 
 class Tracker:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import sys
 from collections.abc import Iterable, Iterator
 from functools import partial
@@ -13,13 +14,13 @@ import click
 from posecli.commands.options import (
     clip_options,
     clips_of,
-    data_options,
     limit_options,
     limits_of,
     model_options,
     outputs_of,
     picture_options,
     policy_of,
+    run_data_options,
     settings_of,
     settings_options,
 )
@@ -30,7 +31,9 @@ if TYPE_CHECKING:
     from posecli.engines import EngineOptions
     from posecli.expectations import Expectations
     from posecli.inputs import Inputs
+    from posecli.journal import RunIdentity
     from posecli.outputs import Outputs
+    from posecli.report import Report
     from posecli.sequence import Sequence, Step
     from posecli.types import ImageInput, Record, Settings
     from posecli.worker import Job
@@ -40,8 +43,7 @@ if TYPE_CHECKING:
 @click.argument("inputs", nargs=-1, metavar="[INPUT]...")
 @click.option("--files-from", metavar="FILE", help="Read more paths from FILE, one a line (-: standard input).")
 @click.option("-0", "--null", is_flag=True, help="The list of --files-from is separated by NUL.")
-@data_options
-@click.option("--resume", is_flag=True, help="Keep what an earlier run has finished; do what failed or is missing.")
+@run_data_options
 @picture_options
 @model_options
 @settings_options
@@ -53,6 +55,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="What runs the work.",
 )
+@click.option("--ray-address", metavar="ADDRESS", help="Of the cluster of --engine ray.  [default: one of its own]")
 @click.option("--workers", type=click.IntRange(1), metavar="N", help="Processes.  [default: the processors at hand]")
 @click.option("--threads", type=click.IntRange(1), metavar="N", help="Processors of one interpreter.")
 @click.option(
@@ -124,6 +127,8 @@ def _dry_run(inputs: Inputs, outputs: Outputs, policy: str) -> int:
             problems.append(error)
     if outputs.run is not None and outputs.run.path is not None:
         click.echo(f"all records\t{outputs.run.path}")
+    if outputs.shards is not None:
+        click.echo(f"all records\t{os.path.join(outputs.shards.folder, f'part-*.{outputs.shards.kind}')}")
     for problem in problems:
         click.echo(f"posecli: {problem}", err=True)
     return 2 if problems else 0
@@ -131,7 +136,6 @@ def _dry_run(inputs: Inputs, outputs: Outputs, policy: str) -> int:
 
 def _run(options: dict[str, Any], settings: Settings, policy: str, inputs: Inputs, outputs: Outputs) -> int:
     from posecli import batch
-    from posecli.frames import expand
     from posecli.journal import RunIdentity
     from posecli.model.catalog import load_model_file
     from posecli.model.hints import runtime_hint
@@ -144,12 +148,7 @@ def _run(options: dict[str, Any], settings: Settings, policy: str, inputs: Input
     if policy != RESUME and outputs.may_have_files():
         listed = inputs if inputs.can_be_listed_again() else list(inputs)
         outputs.check_files(_inputs(options, outputs) if listed is inputs else listed, policy)
-    listed = expand(
-        batch.at_least_one(listed),
-        clips_of(options),
-        timeout=options["timeout"],
-        grouped=settings.track and settings.zoom,  # who only looks once has nothing to spare
-    )
+    listed = batch.at_least_one(listed)
     model = load_model_file(options["model"], offline=options["offline"], progress=not options["quiet"])
     in_order = settings.track  # what is known of a frame only after those before it is written behind the workers
     job = Job(settings, str(model.path), model.sha256, outputs.pictures, None if in_order else outputs.data)
@@ -163,19 +162,84 @@ def _run(options: dict[str, Any], settings: Settings, policy: str, inputs: Input
         report.say(hint)
     if inputs.can_be_listed_again():
         report.expect_in_background(_inputs(options, outputs))
-    status = batch.run(
+    run = _run_whole if outputs.shards is None else _run_in_shards
+    status = run(options, listed, job, outputs, report, policy=policy, identity=RunIdentity(model.sha256, settings))
+    if options["verbose"]:
+        report.say(f"{inputs.passed_over} other files were passed over")
+    return status
+
+
+def _run_whole(
+    options: dict[str, Any],
+    listed: Iterable[ImageInput],
+    job: Job,
+    outputs: Outputs,
+    report: Report,
+    *,
+    policy: str,
+    identity: RunIdentity,
+) -> int:
+    """All records come back here, and are written here."""
+    from posecli import batch
+    from posecli.frames import expand
+
+    settings = job.settings
+    frames = expand(
         listed,
+        clips_of(options),
+        timeout=options["timeout"],
+        grouped=settings.track and settings.zoom,  # who only looks once has nothing to spare
+    )
+    return batch.run(
+        frames,
         partial(_estimate, options, job),
         outputs,
         report,
         policy=policy,
-        identity=RunIdentity(model.sha256, settings),
+        identity=identity,
         sequence=_sequence(settings, outputs, policy),
         fail_fast=options["fail_fast"],
     )
-    if options["verbose"]:
-        report.say(f"{inputs.passed_over} other files were passed over")
-    return status
+
+
+def _run_in_shards(
+    options: dict[str, Any],
+    listed: Iterable[ImageInput],
+    job: Job,
+    outputs: Outputs,
+    report: Report,
+    *,
+    policy: str,
+    identity: RunIdentity,
+) -> int:
+    """Records stay where they are made; what comes back are summaries."""
+    from posecli import shards
+    from posecli.engines import get_piece_engine
+
+    assert outputs.shards is not None
+    if options["expect"] is not None:
+        raise UsageError(
+            "--expect needs the records of a run in one place, and --shards spreads them", "posecli compare"
+        )
+    work = shards.ShardWork(
+        outputs.shards.folder,
+        job.settings,
+        clips_of(options),
+        options["timeout"],
+        _expectations(options),
+        outputs.clips,
+    )
+    engine = "processes" if options["engine"] == "auto" else options["engine"]
+    run_pieces, engine_options = get_piece_engine(engine), _engine_options(options, engine)
+    return shards.run(
+        listed,
+        lambda pieces: run_pieces(pieces, work.do, job, engine_options),
+        outputs.shards,
+        report,
+        policy=policy,
+        identity=identity,
+        fail_fast=options["fail_fast"],
+    )
 
 
 def _sequence(settings: Settings, outputs: Outputs, policy: str) -> Sequence:
@@ -187,16 +251,9 @@ def _sequence(settings: Settings, outputs: Outputs, policy: str) -> Sequence:
     steps: list[Step] = []
     finished = {}
     if settings.track:
-        from posecli.track import Smoother, Tracker
+        from posecli.track import steps_over_time
 
-        over_time: list[Tracker | Smoother] = [
-            Tracker(gap=settings.track_gap),
-            *([Smoother()] if settings.smooth else []),
-        ]
-        for record in earlier:
-            for step in over_time:
-                step.remember(record)
-        steps = [*over_time]
+        steps = [*steps_over_time(settings, earlier)]
     if outputs.clips is not None:
         finished = {record.key: record.poses for record in earlier if record.frame is not None}
     return Sequence(steps, data=outputs.data if settings.track else None, clips=outputs.clips, finished=finished)
@@ -237,4 +294,4 @@ def _engine_options(options: dict[str, Any], engine: str) -> EngineOptions:
     processors = available_processors()
     workers = options["workers"] or (1 if engine == "serial" else processors)
     threads = options["threads"] or (1 if workers > 1 else processors)
-    return EngineOptions(workers=workers, threads=threads, timeout=options["timeout"])
+    return EngineOptions(workers, threads, timeout=options["timeout"], ray_address=options["ray_address"])

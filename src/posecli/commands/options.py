@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -11,7 +11,7 @@ import click
 from posecli.errors import UsageError
 from posecli.presets import DEFAULT_PRESET, PRESETS, with_preset
 from posecli.types import BACKGROUNDS, DECODERS, EXTRAS, FITS, STRIDES, Settings
-from posecli.writers import FORMAT_NAMES
+from posecli.writers import FORMAT_NAMES, PART_FORMATS
 
 if TYPE_CHECKING:
     from posecli.clips import ClipOptions
@@ -33,16 +33,28 @@ def _group(*options: Callable[[Any], Any]) -> Callable[[Command], Command]:
     return decorate
 
 
-data_options = _group(
-    click.option("-o", "--output", metavar="PATH", help="Where the data goes: a file, or a folder (ends in /)."),
+def _data_options(formats: Iterable[str]) -> Callable[[Command], Command]:
+    return _group(
+        click.option("-o", "--output", metavar="PATH", help="Where the data goes: a file, or a folder (ends in /)."),
+        click.option(
+            "-f", "--format", "format_name", type=click.Choice(list(formats)),
+            help="Format of the data.  [default: by the extension of -o; json for a folder, jsonl for standard output]",
+        ),
+        click.option("--coco-images", metavar="FILE", help="COCO annotations that give image ids by file name."),
+        click.option("--openpose-body25", is_flag=True, help="25 points instead of 18 in openpose files."),
+        click.option("--overwrite", is_flag=True, help="Replace outputs that exist."),
+    )  # fmt: skip
+
+
+data_options = _data_options(FORMAT_NAMES)
+run_data_options = _group(
+    _data_options(dict.fromkeys((*FORMAT_NAMES, *PART_FORMATS))),
+    click.option("--shards", is_flag=True, help="Records in many part files of a folder, as jsonl or parquet."),
     click.option(
-        "-f", "--format", "format_name", type=click.Choice(FORMAT_NAMES),
-        help="Format of the data.  [default: by the extension of -o; json for a folder, jsonl for standard output]",
+        "--shard-size", type=click.IntRange(1), default=256, show_default=True, metavar="N", help="Inputs in a part."
     ),
-    click.option("--coco-images", metavar="FILE", help="COCO annotations that give image ids by file name."),
-    click.option("--openpose-body25", is_flag=True, help="25 points instead of 18 in openpose files."),
-    click.option("--overwrite", is_flag=True, help="Replace outputs that exist."),
-)  # fmt: skip
+    click.option("--resume", is_flag=True, help="Keep what an earlier run has finished; do what failed or is missing."),
+)
 
 picture_options = _group(
     click.option("-a", "--annotate", metavar="PATH", help="Annotated pictures: a folder, or a file for one picture."),
@@ -175,7 +187,8 @@ def outputs_of(options: dict[str, Any], *, one_input: bool) -> Outputs:
         one_input=one_input,
     )
     write_options = WriteOptions(coco_images=options["coco_images"], body25=options["openpose_body25"])
-    return choose_outputs(options["output"], options["format_name"], drawn, write_options)
+    shard_size = options["shard_size"] if options.get("shards") else None
+    return choose_outputs(options["output"], options["format_name"], drawn, write_options, shard_size=shard_size)
 
 
 def refuse_existing(*paths: str | None, overwrite: bool) -> None:

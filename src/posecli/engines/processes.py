@@ -19,7 +19,7 @@ from time import monotonic
 from typing import NamedTuple
 
 from posecli.child import Child
-from posecli.engines import EngineOptions
+from posecli.engines import EngineOptions, Piece, Summary, Work, in_order
 from posecli.errors import TIMED_OUT, WORKER_CRASHED, EngineError, PosecliError
 from posecli.types import ImageInput, Record
 from posecli.worker import Job, Worker
@@ -44,26 +44,17 @@ def run(inputs: Iterable[ImageInput], job: Job, options: EngineOptions) -> Itera
 
     Raises FatalError where the workers cannot start or cannot write.
     """
-    pool = _Pool(inputs, job, options)
-    try:
-        yield from _in_order(pool.records())
-    finally:
-        pool.close()
+    with Pool(job, options) as pool:
+        yield from pool.records(inputs)
 
 
-def _in_order(records: Iterator[tuple[int, Record]]) -> Iterator[Record]:
-    waiting: dict[int, Record] = {}
-    following = 0
-    for index, record in records:
-        if index < following:
-            yield record  # the others did not wait for it
-            continue
-        waiting[index] = record
-        while following in waiting or len(waiting) > ORDER_WINDOW:
-            chosen = following if following in waiting else min(waiting)
-            yield waiting.pop(chosen)
-            following = chosen + 1
-    yield from (waiting[index] for index in sorted(waiting))
+def run_pieces(
+    pieces: Iterable[Piece], work: Work[Piece, Summary], job: Job, options: EngineOptions
+) -> Iterator[Summary]:
+    """Yield what each piece comes to, one after the other, each by all workers. Raises FatalError."""
+    with Pool(job, options) as pool:
+        for piece in pieces:
+            yield work(piece, pool.records)
 
 
 def _in_groups(items: Iterable[_Item]) -> Iterator[list[_Item]]:
@@ -81,20 +72,39 @@ def _in_groups(items: Iterable[_Item]) -> Iterator[list[_Item]]:
         yield group
 
 
-class _Pool:
-    def __init__(self, inputs: Iterable[ImageInput], job: Job, options: EngineOptions) -> None:
-        self._groups = _in_groups(_Item(number, image) for number, image in enumerate(inputs))
+class Pool:
+    """Worker processes, started when there is something to do for them; a context manager that stops them."""
+
+    def __init__(self, job: Job, options: EngineOptions) -> None:
+        self._groups: Iterator[list[_Item]] = iter(())
         self._returned: deque[list[_Item]] = deque()
         self._job = job
         self._options = options
         self._workers: list[_WorkerProcess] = []
         self._starts_in_vain = 0
 
-    def records(self) -> Iterator[tuple[int, Record]]:
-        """Index and record of every input, as they are done."""
-        first = list(itertools.islice(self._groups, self._options.workers))
-        self._groups = itertools.chain(first, self._groups)
-        self._workers = [self._start() for _ in first]
+    def __enter__(self) -> Pool:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop all workers at once; whatever they are at is lost."""
+        for worker in self._workers:
+            worker.child.stop()
+        self._workers = []
+
+    def records(self, inputs: Iterable[ImageInput]) -> Iterator[Record]:
+        """The record of every input, in order unless one takes very long. To be gone through to its end before the
+        next call. Raises FatalError."""
+        return in_order(self._as_done(inputs), window=ORDER_WINDOW)
+
+    def _as_done(self, inputs: Iterable[ImageInput]) -> Iterator[tuple[int, Record]]:
+        groups = _in_groups(_Item(number, image) for number, image in enumerate(inputs))
+        first = list(itertools.islice(groups, self._options.workers))
+        self._groups = itertools.chain(first, groups)
+        self._workers += [self._start() for _ in first[len(self._workers) :]]
         while self._feed():
             deadline = min(worker.deadline for worker in self._workers)
             timeout = None if deadline == float("inf") else max(deadline - monotonic(), 0)
@@ -105,12 +115,6 @@ class _Pool:
                 elif worker.deadline <= monotonic():
                     seconds = f"not done after {self._options.timeout:g} seconds"
                     yield from self._give_up(worker, TIMED_OUT, seconds)
-
-    def close(self) -> None:
-        """Stop all workers at once; whatever they are at is lost."""
-        for worker in self._workers:
-            worker.child.stop()
-        self._workers = []
 
     def _start(self) -> _WorkerProcess:
         return _WorkerProcess(self._job, self._options)

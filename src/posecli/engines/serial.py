@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from posecli.engines import EngineOptions
+from posecli.engines import EngineOptions, Piece, Summary, Work
 from posecli.errors import TIMED_OUT
 from posecli.types import ImageInput, Record
 from posecli.worker import Job, Worker
@@ -20,7 +20,19 @@ class _TimeIsUpError(BaseException):
 
 def run(inputs: Iterable[ImageInput], job: Job, options: EngineOptions) -> Iterator[Record]:
     """Yield the record of each input, in order."""
+    yield from _records(inputs, Worker(job, threads=options.threads), options)
+
+
+def run_pieces(
+    pieces: Iterable[Piece], work: Work[Piece, Summary], job: Job, options: EngineOptions
+) -> Iterator[Summary]:
+    """Yield what each piece comes to, in order."""
     worker = Worker(job, threads=options.threads)
+    for piece in pieces:
+        yield work(piece, lambda inputs: _records(inputs, worker, options))
+
+
+def _records(inputs: Iterable[ImageInput], worker: Worker, options: EngineOptions) -> Iterator[Record]:
     for image in inputs:
         try:
             with _time_limit(options.timeout):

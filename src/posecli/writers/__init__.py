@@ -11,6 +11,8 @@ from posecli.writers.base import Format
 #: Format name → module; imported on use.
 _MODULES = {"jsonl": "jsonl", "json": "json_array", "csv": "csv_table", "coco": "coco", "openpose": "openpose"}
 FORMAT_NAMES = tuple(_MODULES)
+#: Those that a sharded run may be written in.
+PART_FORMATS = ("jsonl", "parquet")
 
 
 def get_format(name: str) -> Format:

@@ -103,11 +103,17 @@ def whole_file(path: str) -> Iterator[IO[bytes]]:
 @contextmanager
 def whole_text(path: str) -> Iterator[IO[str]]:
     """As `whole_file`, for text."""
-    with whole_file(path) as file:
-        text = io.TextIOWrapper(file, "utf-8", newline="\n")
+    with whole_file(path) as file, text_stream(file) as text:
         yield text
-        text.flush()
-        text.detach()
+
+
+@contextmanager
+def text_stream(file: IO[bytes]) -> Iterator[IO[str]]:
+    """A file's bytes as text, for the time of the block."""
+    text = io.TextIOWrapper(file, "utf-8", newline="\n")
+    yield text
+    text.flush()
+    text.detach()
 
 
 @contextmanager
