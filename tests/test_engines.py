@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from posecli import engines
-from posecli.engines import EngineOptions, get_engine, processes
+from posecli.engines import EngineOptions, get_engine, processes, ray
 from posecli.errors import FatalError
 from posecli.model.catalog import read_model_file
 from posecli.types import ImageInput, Record, Settings
@@ -76,7 +76,12 @@ def test_work_in_flight_is_bounded(engine: engines.Engine, pictures: list[ImageI
     records = engine(endless(), job, OPTIONS)
     for _ in range(50):
         next(records)
-    assert taken <= 50 + processes.ORDER_WINDOW + processes.IN_HAND * OPTIONS.workers  # Ray: fewer chunks than that
+    in_flight = {
+        "serial": 1,
+        "processes": processes.ORDER_WINDOW + processes.IN_HAND * OPTIONS.workers,
+        "ray": (ray.ORDER_WINDOW + 2 * ray.AHEAD + 1) * ray.CHUNK,
+    }
+    assert taken <= 50 + in_flight[engine.__module__.rpartition(".")[2]]
     records.close()  # type: ignore[attr-defined]
 
 

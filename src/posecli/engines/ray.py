@@ -12,8 +12,10 @@ from __future__ import annotations
 import itertools
 import logging
 import os
+import socket
+import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any, Generic, NamedTuple
 
@@ -37,7 +39,9 @@ ORDER_WINDOW = 64
 #: How often a task is done again whose machine was lost, by Ray itself and then by us.
 RAY_RETRIES, RETRIES = 3, 2
 #: What Ray raises where there is no cluster, or none can be started.
-_CONNECTION_TROUBLE = (ConnectionError, TimeoutError, RuntimeError)
+_CONNECTION_TROUBLE = (OSError, RuntimeError, ValueError)
+#: Seconds in which a cluster's address must answer.
+KNOCK_SECONDS = 10
 
 
 class Context(NamedTuple):
@@ -96,15 +100,26 @@ def connected(options: EngineOptions) -> Iterator[Any]:
         return
     address = options.ray_address or os.environ.get("RAY_ADDRESS")
     own = {} if address else {"num_cpus": options.workers * options.threads, "include_dashboard": False}
-    try:
-        ray.init(address=address or "local", log_to_driver=False, logging_level=logging.ERROR, **own)
-    except _CONNECTION_TROUBLE as error:
-        where = f"reach the Ray cluster at {address}" if address else "start Ray"
-        raise EngineError(f"cannot {where}: {error}", "`ray status` tells whether a cluster runs") from error
-    try:
-        yield ray
-    finally:
-        ray.shutdown()
+    # Ray tells of lost nodes on standard output, which is for records.
+    with redirect_stdout(sys.stderr):
+        try:
+            _knock(address)
+            ray.init(address=address or "local", log_to_driver=False, logging_level=logging.ERROR, **own)
+        except _CONNECTION_TROUBLE as error:
+            where = f"reach the Ray cluster at {address}" if address else "start Ray"
+            raise EngineError(f"cannot {where}: {error}", "`ray status` tells whether a cluster runs") from error
+        try:
+            yield ray
+        finally:
+            ray.shutdown()
+
+
+def _knock(address: str | None) -> None:
+    """Raise OSError where nobody listens at an address: Ray itself would try for minutes."""
+    host, _, port = (address or "").removeprefix("ray://").rpartition(":")
+    if host and port.isdecimal():
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=KNOCK_SECONDS):
+            pass
 
 
 class _Tasks(Generic[Piece, Summary]):
@@ -118,8 +133,10 @@ class _Tasks(Generic[Piece, Summary]):
     ) -> None:
         self._ray = ray
         self._lost = lost
-        model = Path(context.job.model_path).read_bytes()
-        self._shared = (ray.put(work), ray.put(context), ray.put(model))
+        model = read_model_file(Path(context.job.model_path))
+        if model.sha256 != context.job.model_sha256:
+            raise _changed(context.job)
+        self._shared = (ray.put(work), ray.put(context), ray.put(model.data))
         self._remote = ray.remote(num_cpus=context.options.threads, max_retries=RAY_RETRIES)(_do)
         self._in_flight: dict[Any, tuple[int, Piece, int]] = {}  # by reference: number, piece, how often it was lost
 
@@ -214,8 +231,12 @@ def with_model_here(job: Job, model: bytes) -> Job:
     with whole_file(str(cached)) as file:
         file.write(model)
     if not _has_hash(cached, job.model_sha256):
-        raise ModelError(f"the model {job.model_path} changed while it was in use")
+        raise _changed(job)
     return job._replace(model_path=str(cached))
+
+
+def _changed(job: Job) -> ModelError:
+    return ModelError(f"the model {job.model_path} changed while it was in use")
 
 
 def _has_hash(path: Path, sha256: str) -> bool:
