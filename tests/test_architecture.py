@@ -15,7 +15,7 @@ PACKAGE = ROOT / "src" / "posecli"
 #: Rooms from the bottom to the top: a file imports only from its own row and those below.
 ROWS = (
     ("errors",),
-    ("extras", "child"),
+    ("child", "extras", "seen"),
     ("skeleton",),
     ("types", "presets"),
     ("record_schema", "images", "writers.base"),

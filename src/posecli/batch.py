@@ -6,9 +6,10 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator
 
 from posecli.errors import UsageError
-from posecli.journal import Done, RunIdentity
+from posecli.journal import RunIdentity
 from posecli.outputs import RESUME, Outputs
 from posecli.report import Report
+from posecli.seen import Seen
 from posecli.sequence import Sequence
 from posecli.types import ImageInput, Record
 
@@ -41,7 +42,7 @@ def run(
     sequence: what is done to records in the order of the inputs.
     policy: what becomes of files that are there (`outputs.REFUSE`, `OVERWRITE`, `RESUME`).
     """
-    done = outputs.run.take_up(policy, identity) if outputs.run is not None else Done()
+    done = outputs.run.take_up(policy, identity) if outputs.run is not None else Seen()
     if policy == RESUME:
         inputs = _without_finished(inputs, outputs, done, report=report, identity=identity, sequence=sequence)
     records = report.watch(sequence.follow(estimate(sequence.watch(inputs))), fail_fast=fail_fast)
@@ -64,7 +65,7 @@ def run(
 def _without_finished(
     inputs: Iterable[ImageInput],
     outputs: Outputs,
-    done: Done,
+    done: Seen,
     *,
     report: Report,
     identity: RunIdentity,

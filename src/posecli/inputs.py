@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import glob
-import hashlib
 import os
 import re
 import sys
@@ -14,6 +13,7 @@ from typing import IO
 
 from posecli.clips import VIDEO_EXTENSIONS, can_read_videos
 from posecli.errors import UsageError
+from posecli.seen import Seen
 from posecli.types import ImageInput, Record
 
 STDIN = "-"
@@ -51,7 +51,7 @@ class Inputs:
         self._anchor = _common_folder([name for name in self._arguments if _leads_outside(name)])
         self._only_folder = files_from is None and len(self._arguments) == 1
         self._written = [(os.path.abspath(folder), suffix) for folder, suffix in written]
-        self._seen: set[bytes] = set()
+        self._seen = Seen()
         self._walked: list[str] = []
         self.passed_over = 0
         self._check_collisions()
@@ -159,7 +159,7 @@ class Inputs:
     def _is_new(self, name: str) -> bool:
         if self._was_seen(name):
             return False
-        self._seen.add(_digest(name))
+        self._seen.add(os.path.abspath(name))
         return True
 
     def _was_seen(self, name: str) -> bool:
@@ -168,7 +168,7 @@ class Inputs:
         if not self._seen and not self._walked:
             return False
         path = os.path.abspath(name)
-        return _digest(name) in self._seen or any(_walk_reaches(folder, path) for folder in self._walked)
+        return path in self._seen or any(_walk_reaches(folder, path) for folder in self._walked)
 
     def _check_collisions(self) -> None:
         """Refuse arguments whose outputs would share names: relative ones beside absolute ones of the same tail."""
@@ -257,10 +257,6 @@ def _through_a_link(path: str, folder: str) -> bool:
     """Whether a link to a folder lies between a folder and a path below it: such a link may lead in circles."""
     parts = os.path.relpath(path, folder or ".").split(os.sep)
     return any(os.path.islink(os.path.join(folder, *parts[:depth])) for depth in range(1, len(parts)))
-
-
-def _digest(name: str) -> bytes:
-    return hashlib.blake2b(os.fsencode(os.path.abspath(name)), digest_size=16).digest()
 
 
 def _split(file: IO[bytes], separator: bytes) -> Iterator[bytes]:

@@ -6,7 +6,6 @@ made from a journal beside them, `NAME.partial.jsonl`, which goes when they are 
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import json
 import os
@@ -17,6 +16,7 @@ from typing import IO, NamedTuple
 
 from posecli.errors import UsageError
 from posecli.parts import digest, read_parts
+from posecli.seen import Seen
 from posecli.types import Record, Settings
 from posecli.writers.base import output_errors, whole_file
 
@@ -47,22 +47,6 @@ class RunIdentity(NamedTuple):
         raise UsageError(f"cannot resume {path}: it was made with {difference}", "--overwrite begins anew")
 
 
-class Done:
-    """Names of finished inputs, sixteen bytes each."""
-
-    def __init__(self) -> None:
-        self._digests: set[bytes] = set()
-
-    def add(self, name: str) -> None:
-        self._digests.add(_digest(name))
-
-    def __contains__(self, name: str) -> bool:
-        return _digest(name) in self._digests
-
-    def __len__(self) -> int:
-        return len(self._digests)
-
-
 class Journal:
     """The records of a file of JSON Lines, each time it is gone through. Torn and foreign lines are left out."""
 
@@ -75,13 +59,13 @@ class Journal:
                 yield record
 
 
-def take_up(path: str, identity: RunIdentity) -> Done:
+def take_up(path: str, identity: RunIdentity) -> Seen:
     """Make a journal fit to be appended to: finished records stay; failed ones, doubles and a torn line go.
 
     The file is replaced only where something goes, and then whole. Raises UsageError where another model or other
     settings made it, OutputError where it cannot be written.
     """
-    done = Done()
+    done = Seen()
     if not os.path.exists(path):
         return done
     kept_bytes = 0
@@ -97,7 +81,7 @@ def take_up(path: str, identity: RunIdentity) -> Done:
 
 
 def _keep_finished(path: str) -> None:
-    kept = Done()
+    kept = Seen()
     with open(path, "rb") as old, whole_file(path) as new:
         for line, record in _whole_lines(old):
             if record.ok and record.key not in kept:
@@ -164,7 +148,3 @@ def remove(path: str) -> None:
     """Delete a journal that has served."""
     with output_errors(path), suppress(FileNotFoundError):
         os.unlink(path)
-
-
-def _digest(name: str) -> bytes:
-    return hashlib.blake2b(os.fsencode(name), digest_size=16).digest()

@@ -10,8 +10,9 @@ from typing import NamedTuple
 
 from posecli.clips import frame_output, is_clip
 from posecli.errors import UsageError
-from posecli.journal import JOURNAL_SUFFIX, Done, Journal, RunIdentity, finished_image, read_records, remove, take_up
+from posecli.journal import JOURNAL_SUFFIX, Journal, RunIdentity, finished_image, read_records, remove, take_up
 from posecli.parts import Part, list_parts
+from posecli.seen import Seen
 from posecli.sequence import CLIP_EXTENSIONS, ClipOutput, clip_output_name
 from posecli.types import ImageInput, Record
 from posecli.worker import DataOutput, PictureOutput, picture_kind
@@ -50,13 +51,13 @@ class RunOutput(NamedTuple):
                 f"{self.lines_path} is left of an unfinished run", "--resume carries on, --overwrite begins anew"
             )
 
-    def take_up(self, policy: str, identity: RunIdentity) -> Done:
+    def take_up(self, policy: str, identity: RunIdentity) -> Seen:
         """What an earlier run has finished; nothing unless resuming. Raises UsageError, OutputError."""
         if self.path is None or not (os.path.isfile(self.path) or os.path.isfile(self.lines_path)):
-            return Done()
+            return Seen()
         if policy != RESUME:
             self.discard()
-            return Done()
+            return Seen()
         if not os.path.exists(self.lines_path):
             self._rebuild_journal()
         return take_up(self.lines_path, identity)

@@ -1,0 +1,161 @@
+#!/usr/bin/env python3
+"""What the Ray engine costs: against the processes engine on real pictures, and as runs grow to the internet's size.
+
+    python benchmarks/cluster.py rate PICTURES [--count 2000] [--rounds 3]
+    python benchmarks/cluster.py scale [--inputs 10000 100000 1000000] [--workers 100] [--milliseconds 20]
+
+rate: the same pictures in shards, by both engines in turn, from the first finished shard to the last, so that the
+start of workers and cluster is left out.
+scale: the real driver, a real list of names and a real Ray cluster on this machine that is told it had so many
+processors; each task only sleeps as long as a model would take for its shard, so hundreds of workers fit into a small
+machine. Prints the driver's peak memory and processor time, and the time to the first finished shard. Then the same
+with tasks that take no time, with Ray and without: the most that the driver and Ray can hand out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterable, Iterator
+from functools import partial
+from pathlib import Path
+
+from posecli import shards
+from posecli.clips import ClipOptions
+from posecli.engines import EngineOptions, Estimate, get_piece_engine
+from posecli.estimate import available_processors
+from posecli.expectations import Expectations
+from posecli.inputs import Inputs
+from posecli.journal import RunIdentity
+from posecli.model.catalog import load_model_file
+from posecli.outputs import OVERWRITE, ShardOutput
+from posecli.report import Report, Tally
+from posecli.types import ImageInput, Settings
+from posecli.worker import Job
+
+SHARD = 64
+
+
+def job() -> Job:
+    model = load_model_file()
+    return Job(Settings(), str(model.path.resolve()), model.sha256)
+
+
+def rate(engine: str, names: list[str], processors: int) -> float:
+    """Pictures a second from the first finished shard to the last."""
+    with tempfile.TemporaryDirectory() as folder:
+        work = shards.ShardWork(folder, Settings(), ClipOptions(), 60, Expectations())
+        images = (ImageInput(name, str(number)) for number, name in enumerate(names))
+        listed = shards.shards_of(images, size=SHARD, made_with="0" * 8, kind="jsonl")
+        options = EngineOptions(workers=processors, threads=1, timeout=60)
+        moments = []
+        for done in get_piece_engine(engine)(listed, work.do, job(), options):
+            assert done.tally.ok > 0
+            moments.append((time.perf_counter(), done.tally.ok))
+    # Ray's workers finish their first shards together: count from the last of those.
+    first = processors - 1 if engine == "ray" else 0
+    return sum(ok for _, ok in moments[first + 1 :]) / (moments[-1][0] - moments[first][0])
+
+
+def rates(arguments: argparse.Namespace) -> None:
+    sources = [os.path.abspath(image.name) for image in Inputs([arguments.pictures])]
+    names = list(itertools.islice(itertools.cycle(sources), arguments.count))
+    rows = [
+        {engine: rate(engine, names, available_processors()) for engine in ("processes", "ray")}
+        for _ in range(arguments.rounds)
+    ]
+    for engine in ("processes", "ray"):
+        print(f"{engine}: {statistics.median(row[engine] for row in rows):.1f} pictures/s")
+    print(f"ray/processes: {statistics.median(row['ray'] / row['processes'] for row in rows):.2f}")
+
+
+def pretend(shard: shards.Shard, estimate: Estimate, *, seconds: float) -> shards.ShardDone:
+    """A model of fixed cost that finds two people in every picture."""
+    count = len(shard.images)
+    time.sleep(seconds * count)
+    return shards.ShardDone(shard.part, Tally(ok=count, people=2 * count, with_people=count))
+
+
+def here(pieces: Iterable[shards.Shard], seconds: float) -> Iterator[shards.ShardDone]:
+    """No engine at all: what the driver's own loop takes."""
+    for piece in pieces:
+        yield pretend(piece, lambda inputs: iter(()), seconds=seconds)
+
+
+def drive(count: int, workers: int, milliseconds: float, with_ray: bool) -> None:
+    """One run as a driver of its own; prints what it took."""
+    seconds = milliseconds / 1000
+    options = EngineOptions(workers=workers, threads=1, timeout=60)
+    first: list[float] = []
+
+    def do(pieces: Iterable[shards.Shard]) -> Iterator[shards.ShardDone]:
+        work = partial(pretend, seconds=seconds)
+        results = get_piece_engine("ray")(pieces, work, job(), options) if with_ray else here(pieces, seconds)
+        for done in results:
+            first.append(time.perf_counter()) if not first else None
+            yield done
+
+    with tempfile.TemporaryDirectory() as name:
+        listing = Path(name) / "list"
+        with listing.open("w") as file:
+            file.writelines(f"bucket/{number // 1000:05d}/{number:09d}.jpg\n" for number in range(count))
+        start, cpu = time.perf_counter(), time.process_time()
+        output = ShardOutput(f"{name}/out", 256)
+        identity = RunIdentity("0" * 64, Settings())
+        report = Report(quiet=True)
+        shards.run(Inputs([], files_from=str(listing)), do, output, report, policy=OVERWRITE, identity=identity)
+    total = time.perf_counter() - start
+    assert report.ok == count
+    to_first = first[0] - start
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(
+        f"| {count:,} | {workers if with_ray else 'none'} | {milliseconds:g} | {total:.0f} s | {to_first:.1f} s | "
+        f"{count / (total - to_first + 1e-9):,.0f}/s | {(time.process_time() - cpu) * 1e6 / count:.0f} s | "
+        f"{memory:.0f} MiB |",
+        flush=True,
+    )
+
+
+def scale(arguments: argparse.Namespace) -> None:
+    print("| inputs | workers | ms each | whole run | first shard after | rate | driver's CPU a million | its memory |")
+    print("| --- | --- | --- | --- | --- | --- | --- | --- |", flush=True)
+    runs = [(count, arguments.milliseconds, True) for count in arguments.inputs]
+    runs += [(max(arguments.inputs), 0.0, True), (max(arguments.inputs), 0.0, False)]
+    for count, milliseconds, with_ray in runs:
+        # A process each, so that each has its own peak of memory.
+        subprocess.run(
+            [sys.executable, __file__, "drive", str(count), str(arguments.workers), str(milliseconds), str(with_ray)],
+            check=True,
+        )
+
+
+def main() -> None:
+    if sys.argv[1:2] == ["drive"]:
+        count, workers, milliseconds, with_ray = sys.argv[2:]
+        drive(int(count), int(workers), float(milliseconds), with_ray == "True")
+        return
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(required=True)
+    one = commands.add_parser("rate")
+    one.add_argument("pictures")
+    one.add_argument("--count", type=int, default=2000)
+    one.add_argument("--rounds", type=int, default=3)
+    one.set_defaults(run=rates)
+    other = commands.add_parser("scale")
+    other.add_argument("--inputs", type=int, nargs="+", default=[10_000, 100_000, 1_000_000])
+    other.add_argument("--workers", type=int, default=100)
+    other.add_argument("--milliseconds", type=float, default=20)
+    other.set_defaults(run=scale)
+    arguments = parser.parse_args()
+    arguments.run(arguments)
+
+
+if __name__ == "__main__":
+    main()

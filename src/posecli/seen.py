@@ -1,0 +1,60 @@
+"""Which names have come already, of millions, in little memory."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from array import array
+
+#: Slots at first, a power of two, and the share of them that may be taken before there are more.
+_SLOTS, _FULL = 1 << 10, 0.6
+
+
+class Seen:
+    """A set of names that keeps 64 bits of each: 8 to 27 bytes a name, where a set of strings takes some hundred.
+
+    Two names are taken for one where their digests are equal: once in thirty million lists of a million names.
+    """
+
+    def __init__(self) -> None:
+        self._slots = array("Q", bytes(8 * _SLOTS))  # 0: free; open addressing
+        self._count = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __contains__(self, name: str) -> bool:
+        digest = _digest(name)
+        return self._slots[self._place(digest)] == digest
+
+    def add(self, name: str) -> None:
+        """Remember a name."""
+        self._put(_digest(name))
+        if self._count > _FULL * len(self._slots):
+            self._grow()
+
+    def _put(self, digest: int) -> None:
+        place = self._place(digest)
+        if self._slots[place] == 0:
+            self._slots[place] = digest
+            self._count += 1
+
+    def _place(self, digest: int) -> int:
+        """The slot that holds a digest, or the free one where it belongs."""
+        last = len(self._slots) - 1
+        place = digest & last
+        while self._slots[place] not in (0, digest):
+            place = (place + 1) & last
+        return place
+
+    def _grow(self) -> None:
+        old = self._slots
+        self._slots, self._count = array("Q", bytes(16 * len(old))), 0
+        for digest in old:
+            if digest:
+                self._put(digest)
+
+
+def _digest(name: str) -> int:
+    value = int.from_bytes(hashlib.blake2b(os.fsencode(name), digest_size=8).digest(), "little")
+    return value or 1  # 0 marks a free slot
