@@ -16,7 +16,7 @@ PACKAGE = ROOT / "src" / "posecli"
 ROWS = (
     ("errors",),
     ("child", "extras", "seen"),
-    ("skeleton",),
+    ("skeleton", "storage"),
     ("types", "presets"),
     ("record_schema", "images", "writers.base"),
     ("clips",),

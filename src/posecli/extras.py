@@ -16,6 +16,7 @@ EXTRAS = {
     "parquet": ("pyarrow",),
     "quantize": ("ai_edge_quantizer",),
     "ray": ("ray",),
+    "remote": ("fsspec",),
     "report": ("jinja2",),
     "video": ("av", "scipy"),
 }

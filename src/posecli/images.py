@@ -5,7 +5,6 @@ Everything that Pillow opens is taken by its content; size limits are checked be
 
 from __future__ import annotations
 
-import errno
 import io
 import os
 import stat
@@ -19,6 +18,7 @@ import numpy.typing as npt
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from posecli.errors import ImageTooLarge, InputError, NotFound, PermissionDenied, UnreadableImage, UnsupportedImage
+from posecli.storage import is_remote, read_bytes
 from posecli.types import INPUT_SIZE_STEP, MAX_INPUT_SIZE
 
 #: A JPEG is decoded at a reduced scale as long as it stays this many times finer than the input. More than 1 moves
@@ -173,6 +173,9 @@ def _open(source: Source) -> Iterator[tuple[IO[bytes], str]]:
     elif isinstance(source, str | os.PathLike):
         name = os.fspath(source)
         try:
+            if is_remote(name):
+                yield io.BytesIO(read_bytes(name)), name
+                return
             mode = os.stat(name).st_mode
             if stat.S_ISDIR(mode) or stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
                 raise UnsupportedImage(f"{name} is a {'folder' if stat.S_ISDIR(mode) else 'device'}, not a picture")
@@ -186,11 +189,11 @@ def _open(source: Source) -> Iterator[tuple[IO[bytes], str]]:
 
 
 def _failed_to_open(name: str, error: OSError) -> InputError:
-    if error.errno in (errno.ENOENT, errno.ENOTDIR):
+    if isinstance(error, FileNotFoundError | NotADirectoryError):
         return NotFound(f"{name}: no such file")
-    if error.errno in (errno.EACCES, errno.EPERM):
+    if isinstance(error, PermissionError):
         return PermissionDenied(f"{name}: permission denied")
-    return UnreadableImage(f"{name}: {error.strerror or error}")
+    return UnreadableImage(f"{name}: {error.strerror or str(error).removeprefix(f'{name}: ')}")
 
 
 @contextmanager

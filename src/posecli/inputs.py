@@ -11,6 +11,7 @@ from functools import cache
 from pathlib import PurePath
 from typing import IO
 
+from posecli import storage
 from posecli.clips import VIDEO_EXTENSIONS, can_read_videos
 from posecli.errors import UsageError
 from posecli.seen import Seen
@@ -73,6 +74,8 @@ class Inputs:
     def _expand(self, name: str) -> Iterator[ImageInput]:
         if name == STDIN:
             yield ImageInput(STDIN_NAME, STDIN_NAME, data=sys.stdin.buffer.read())
+        elif storage.is_remote(name):
+            yield from self._remote(name)
         elif os.path.isdir(name):
             yield from self._folder(name)
         elif _is_pattern(name):
@@ -87,6 +90,32 @@ class Inputs:
                 output = os.path.relpath(path, base) if base is not None else self._output_name(path)
                 yield ImageInput(path, output)
         self._walked.append(os.path.abspath(folder))
+
+    def _remote(self, name: str) -> Iterator[ImageInput]:
+        """A remote file, or all pictures below a remote folder or that a remote pattern stands for."""
+        names: Iterable[str] = [name]
+        base = None
+        if _is_remote_pattern(name):
+            names = sorted(storage.matches(name), key=natural_key) or names
+        elif storage.is_folder(name):
+            names = self._walk_remote(name)
+            base = storage.without_scheme(name) if self._only_folder else None
+        for found in names:
+            if self._is_new(found):
+                output = storage.without_scheme(found)
+                yield ImageInput(found, os.path.relpath(output, base) if base is not None else output)
+
+    def _walk_remote(self, folder: str) -> Iterator[str]:
+        try:
+            for place, folders, files in storage.walk(folder):
+                folders[:] = sorted((name for name in folders if not name.startswith(".")), key=natural_key)
+                for name in sorted(files, key=natural_key):
+                    if os.path.splitext(name)[1].lower() in picture_extensions() and not name.startswith("."):
+                        yield f"{place.rstrip('/')}/{name}"
+                    else:
+                        self.passed_over += 1
+        except Exception:  # every store has its own; the folder becomes an error record that says why
+            yield folder
 
     def _walk(self, folder: str, extensions: frozenset[str]) -> Iterator[str]:
         """Paths below a folder, natural order; hidden entries are skipped, links to folders not followed."""
@@ -136,22 +165,27 @@ class Inputs:
             yield from self._entries(sys.stdin.buffer)
             return
         try:
-            file = open(list_name, "rb")  # noqa: SIM115 (closed below; only opening may fail as usage)
+            file = storage.open_file(list_name)
         except OSError as error:
-            raise UsageError(f"cannot read the list of files {list_name}: {error.strerror}") from error
+            raise UsageError(f"cannot read the list of files {list_name}: {error.strerror or error}") from error
         with file:
             yield from self._entries(file)
 
     def _entries(self, file: IO[bytes]) -> Iterator[ImageInput]:
         for entry in _split(file, self._separator):
             name = os.fsdecode(entry)
-            if os.path.isdir(name):
+            if storage.is_remote(name):
+                if self._is_new(name):
+                    yield ImageInput(name, output_name(name))
+            elif os.path.isdir(name):
                 yield from self._folder(name)
             elif self._is_new(name):
                 yield ImageInput(name, output_name(name))
 
     def _output_name(self, name: str) -> str:
         """The relative path that outputs of a file are named after: as given, or below the common folder."""
+        if storage.is_remote(name):
+            return output_name(name)
         if _leads_outside(name):
             return os.path.relpath(os.path.abspath(name), self._anchor)
         return os.path.normpath(name)
@@ -186,12 +220,14 @@ class Inputs:
 
 def output_name(name: str) -> str:
     """The relative path that outputs of a file are named after where nothing but its name is known."""
+    if storage.is_remote(name):
+        return storage.without_scheme(name)
     return os.path.join(OUTSIDE, _below_root(name)) if _leads_outside(name) else os.path.normpath(name)
 
 
 def picture_path(record: Record, root: str | None) -> str:
     """Where the picture of a record is: below a folder, if one is named, else where the record says."""
-    return os.path.join(root, record.image) if root else record.image
+    return os.path.join(root, record.image) if root and not storage.is_remote(record.image) else record.image
 
 
 @cache
@@ -212,10 +248,16 @@ def natural_key(name: str) -> list[tuple[int, int | str]]:
 
 
 def _is_pattern(name: str) -> bool:
-    return glob.has_magic(name) and not os.path.lexists(name)
+    return glob.has_magic(name) and not storage.is_remote(name) and not os.path.lexists(name)
+
+
+def _is_remote_pattern(name: str) -> bool:
+    return glob.has_magic(name) and storage.is_remote(name) and not storage.is_web(name)
 
 
 def _is_many(name: str) -> bool:
+    if storage.is_remote(name):
+        return _is_remote_pattern(name) or storage.is_folder(name)
     return os.path.isdir(name) or _is_pattern(name)
 
 

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import IO, NamedTuple
 
+from posecli import storage
 from posecli.errors import UsageError
 from posecli.parts import digest, read_parts
 from posecli.seen import Seen
@@ -92,16 +93,16 @@ def _keep_finished(path: str) -> None:
 def read_records(path: str) -> Iterator[Record]:
     """Records from JSON Lines, a JSON array or a folder of parts, `-` for standard input. Raises UsageError for
     anything else."""
-    if os.path.isdir(path):
+    if storage.is_folder(path):
         yield from read_parts(path)
         return
     if path == "-":
         yield from _parse_records(sys.stdin.buffer, "standard input")
         return
     try:
-        file = open(path, "rb")  # noqa: SIM115 (closed below; only opening may fail as usage)
+        file = storage.open_file(path)
     except OSError as error:
-        raise UsageError(f"cannot read {path}: {error.strerror}") from error
+        raise UsageError(f"cannot read {path}: {error.strerror or error}") from error
     with file:
         yield from _parse_records(file, path)
 
@@ -135,7 +136,7 @@ def _parse_line(line: bytes) -> Record | None:
 def finished_image(path: str, identity: RunIdentity) -> bool:
     """Whether the JSON file of one image holds its finished record. Raises UsageError as `take_up` does."""
     try:
-        with open(path, "rb") as file:
+        with storage.open_file(path) as file:
             record = Record.from_dict(json.load(file))
     except (OSError, ValueError, KeyError, TypeError):
         return False

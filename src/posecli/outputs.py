@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import glob
 import os
 import tempfile
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
+from posecli import storage
 from posecli.clips import frame_output, is_clip
 from posecli.errors import UsageError
 from posecli.journal import JOURNAL_SUFFIX, Journal, RunIdentity, finished_image, read_records, remove, take_up
-from posecli.parts import Part, list_parts
+from posecli.parts import list_parts
 from posecli.seen import Seen
 from posecli.sequence import CLIP_EXTENSIONS, ClipOutput, clip_output_name
 from posecli.types import ImageInput, Record
@@ -42,9 +42,11 @@ class RunOutput(NamedTuple):
 
     def check(self, policy: str) -> None:
         """Raise UsageError where a file is there already and nothing was said about it."""
+        if self.path is not None and storage.is_remote(self.path) and policy == RESUME:
+            raise UsageError(f"{self.path} appears when the run is at its end", "--shards -o FOLDER/ can be resumed")
         if self.path is None or policy != REFUSE:
             return
-        if os.path.lexists(self.path) and (os.path.isfile(self.path) or os.path.isdir(self.path)):
+        if storage.exists(self.path) and (storage.is_remote(self.path) or _is_file_or_folder(self.path)):
             raise UsageError(f"{self.path} exists already", "--overwrite replaces it, --resume carries on")
         if self.format.name != "jsonl" and os.path.lexists(self.lines_path):
             raise UsageError(
@@ -87,6 +89,9 @@ class RunOutput(NamedTuple):
         if self.path is None:
             self._to_standard_output(records)
             return
+        if storage.is_remote(self.path):
+            self._to_remote_file(records, self.path)
+            return
         failures = 0
 
         def counted() -> Iterator[Record]:
@@ -101,6 +106,13 @@ class RunOutput(NamedTuple):
                 self.format.write(Journal(self.lines_path), file, self.options)
             if not failures and os.path.isfile(self.path):
                 remove(self.lines_path)
+
+    def _to_remote_file(self, records: Iterable[Record], path: str) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            lines = os.path.join(folder, "records.jsonl")
+            append_lines(records, lines)
+            with whole_text(path) as file:
+                self.format.write(Journal(lines), file, self.options)
 
     def _to_standard_output(self, records: Iterable[Record]) -> None:
         if not self.format.needs_all:
@@ -127,11 +139,6 @@ class ShardOutput(NamedTuple):
             raise UsageError(
                 f"{self.folder} holds parts of a run already", "--overwrite replaces them, --resume carries on"
             )
-
-    def others(self, part: Part) -> list[Part]:
-        """The other parts there of this one's number."""
-        names = glob.glob(f"part-{part.number:06d}.*", root_dir=self.folder)
-        return [other for name in names if (other := Part.parse(name)) not in (None, part)]
 
 
 def append_lines(records: Iterable[Record], path: str) -> None:
@@ -180,29 +187,29 @@ class Outputs(NamedTuple):
             if whole is not None:
                 whole.check(policy)
         for output in (self.pictures, self.clips):
-            if output is not None and output.is_file and policy == REFUSE and os.path.lexists(output.path):
+            if output is not None and output.is_file and policy == REFUSE and storage.exists(output.path):
                 raise UsageError(f"{output.path} exists already", "--overwrite replaces it")
 
     def check_files(self, images: Iterable[ImageInput], policy: str) -> None:
         """Refuse outputs that exist or are an input themselves. Raises UsageError for the first."""
         for image in images:
             for path in self.paths_for(image):
-                if os.path.lexists(path) and (policy == REFUSE or _is_same_file(path, image.name)):
+                if storage.exists(path) and (policy == REFUSE or _is_same_file(path, image.name)):
                     raise UsageError(f"{path} exists already", "--overwrite replaces it, --resume carries on")
 
     def may_have_files(self) -> bool:
         """Whether a folder that gets files has something in it, so that each must be looked at."""
-        return any(os.path.isdir(folder) and any(os.scandir(folder)) for folder, _ in self.folders())
+        return any(next(storage.names_in(folder), None) is not None for folder, _ in self.folders())
 
     def finished(self, image: ImageInput, identity: RunIdentity) -> bool:
         """Whether all files of an input are there from an earlier run. Raises UsageError where that differed."""
         if self.data is not None:
             path = self.data.path_for(image)
             is_record = get_format(self.data.format_name).keeps_failures
-            if not (finished_image(path, identity) if is_record else os.path.isfile(path)):
+            if not (finished_image(path, identity) if is_record else storage.exists(path)):
                 return False
         drawn = self._drawn_path(image)
-        return drawn is None or os.path.isfile(drawn)
+        return drawn is None or storage.exists(drawn)
 
 
 def choose_outputs(
@@ -260,6 +267,11 @@ def choose_pictures(
         return None, clips
     assert kind_of_file is not None
     return PictureOutput(path, is_file=True, kind=kind_of_file, extras=extras, background=background), None
+
+
+def _is_file_or_folder(path: str) -> bool:
+    """Not a device or a pipe, which are there before anything is written to them."""
+    return os.path.isfile(path) or os.path.isdir(path)
 
 
 def _is_same_file(path: str, other: str) -> bool:

@@ -17,6 +17,7 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from typing import IO, NamedTuple
 
+from posecli import storage
 from posecli.errors import UsageError
 from posecli.types import Record
 from posecli.writers import PART_FORMATS, get_format
@@ -63,9 +64,7 @@ def digest(texts: Iterable[str]) -> str:
 
 def list_parts(folder: str) -> Iterator[Part]:
     """The parts in a folder, in no order; nothing where there is no folder."""
-    if os.path.isdir(folder):
-        with os.scandir(folder) as entries:
-            yield from (part for entry in entries if (part := Part.parse(entry.name)) is not None)
+    yield from (part for name in storage.names_in(folder) if (part := Part.parse(name)) is not None)
 
 
 def best_parts(folder: str) -> dict[int, Part]:
@@ -89,13 +88,13 @@ def read_parts(folder: str) -> Iterator[Record]:
 def read_part(path: str) -> Iterator[Record]:
     """The records of one part. Raises UsageError where it holds none."""
     try:
-        if path.endswith(".parquet"):
-            from posecli.writers.parquet import read_parquet
+        with storage.open_file(path) as file:
+            if path.endswith(".parquet"):
+                from posecli.writers.parquet import read_parquet
 
-            yield from read_parquet(path)
-            return
-        with open(path, "rb") as file:
-            yield from (Record.from_dict(json.loads(line)) for line in file)
+                yield from read_parquet(file)
+            else:
+                yield from (Record.from_dict(json.loads(line)) for line in file)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UsageError(f"{path} does not hold posecli records: {error!r}") from error
 
@@ -137,5 +136,4 @@ def remove_part(folder: str, part: Part) -> None:
     """Delete a part that another one replaces. Raises OutputError."""
     path = os.path.join(folder, part.name)
     with output_errors(path):
-        if os.path.exists(path):
-            os.unlink(path)
+        storage.remove(path)

@@ -17,7 +17,7 @@ class Seen:
     """
 
     def __init__(self) -> None:
-        self._slots = array("Q", bytes(8 * _SLOTS))  # 0: free; open addressing
+        self._slots = array("Q", [0]) * _SLOTS  # 0: free; open addressing
         self._count = 0
 
     def __len__(self) -> int:
@@ -49,7 +49,7 @@ class Seen:
 
     def _grow(self) -> None:
         old = self._slots
-        self._slots, self._count = array("Q", bytes(16 * len(old))), 0
+        self._slots, self._count = array("Q", [0]) * (2 * len(old)), 0
         for digest in old:
             if digest:
                 self._put(digest)

@@ -27,7 +27,7 @@ from posecli.types import ImageInput, Record, Settings
 
 
 class Shard(NamedTuple):
-    """Some inputs and the part that they come to; `earlier` is one of the same inputs in which some failed."""
+    """Some inputs and the part that they come to; `earlier` is what an earlier run left under that number."""
 
     images: tuple[ImageInput, ...]
     part: Part
@@ -35,10 +35,11 @@ class Shard(NamedTuple):
 
 
 class ShardDone(NamedTuple):
-    """What a shard came to: its part, and what there is to report."""
+    """What a shard came to: its part, what there is to report, and the part that it takes the place of."""
 
     part: Part
     tally: Tally
+    earlier: Part | None = None
 
 
 class ShardWork(NamedTuple):
@@ -64,11 +65,11 @@ class ShardWork(NamedTuple):
                 tally.count(record, self.expectations)
                 yield record
 
-        return ShardDone(write_part(self.folder, shard.part, records()), tally)
+        return ShardDone(write_part(self.folder, shard.part, records()), tally, shard.earlier)
 
     def _kept(self, shard: Shard) -> list[Record]:
-        """Records of an earlier part, of the inputs of which none failed."""
-        if shard.earlier is None:
+        """Records of an earlier part of the same inputs, of those of which none failed."""
+        if shard.earlier is None or shard.earlier.holds != shard.part.holds:
             return []
         by_name: defaultdict[str, list[Record]] = defaultdict(list)
         for record in read_part(os.path.join(self.folder, shard.earlier.name)):
@@ -100,13 +101,15 @@ def take_up(output: ShardOutput, identity: RunIdentity, policy: str) -> dict[int
     if policy != RESUME:
         return {}
     earlier = best_parts(output.folder)
-    for part in earlier.values():
+    for part in list_parts(output.folder):
         if (part.made_with, part.kind) != (identity.digest(), output.kind):
             raise UsageError(
                 f"cannot resume {output.folder}: {part.name} was made with another model, other settings or in another "
                 "format",
                 "--overwrite begins anew",
             )
+        if part != earlier[part.number]:  # killed between writing the one and deleting the other
+            remove_part(output.folder, part)
     return earlier
 
 
@@ -129,7 +132,8 @@ def run(
     interrupted = True
     try:
         for done in do(_unfinished(shards, earlier, report)):
-            _replace_others(output, done.part)
+            if done.earlier is not None and done.earlier != done.part:
+                remove_part(output.folder, done.earlier)
             report.add(done.tally)
             if fail_fast and done.tally.failed:
                 report.say("stopped at the first failure (--fail-fast)")
@@ -149,15 +153,7 @@ def run(
 def _unfinished(shards: Iterable[Shard], earlier: dict[int, Part], report: Report) -> Iterator[Shard]:
     for shard in shards:
         part = earlier.pop(shard.part.number, None)
-        if part is None or part.holds != shard.part.holds:
-            yield shard
-        elif part.failed:
-            yield shard._replace(earlier=part)
-        else:
+        if part is not None and part.holds == shard.part.holds and not part.failed:
             report.skip(len(shard.images))
-
-
-def _replace_others(output: ShardOutput, part: Part) -> None:
-    """Delete what else there is of a part's number: parts of other inputs, or in which more failed."""
-    for other in output.others(part):
-        remove_part(output.folder, other)
+        else:
+            yield shard._replace(earlier=part)

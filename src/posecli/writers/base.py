@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import IO, Any, NamedTuple, Protocol
 
+from posecli import storage
 from posecli.errors import OutputError
 from posecli.types import Record
 
@@ -84,6 +85,11 @@ def whole_file(path: str) -> Iterator[IO[bytes]]:
     Raises OutputError where it cannot be written. Devices and pipes are written directly.
     """
     with output_errors(path):
+        if storage.is_remote(path):
+            whole = io.BytesIO()
+            yield whole
+            storage.write_bytes(path, whole.getvalue())
+            return
         if os.path.exists(path) and not os.path.isfile(path):
             with open(path, "wb") as file:
                 yield file

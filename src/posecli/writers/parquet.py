@@ -46,11 +46,11 @@ def write_parquet(records: Iterable[Record], file: IO[bytes]) -> None:
             writer.write_table(pa.Table.from_pylist(some, schema))
 
 
-def read_parquet(path: str) -> Iterator[Record]:
+def read_parquet(file: IO[bytes]) -> Iterator[Record]:
     """Read records back. Raises MissingExtra, OSError, ValueError, KeyError, TypeError."""
     parquet = need("pyarrow.parquet", extra=EXTRA)
-    with parquet.ParquetFile(path) as file:
-        for batch in file.iter_batches(batch_size=_ROWS):
+    with parquet.ParquetFile(file) as table:
+        for batch in table.iter_batches(batch_size=_ROWS):
             yield from (Record.from_dict(_from_row(row)) for row in batch.to_pylist())
 
 

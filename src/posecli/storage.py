@@ -1,0 +1,152 @@
+"""Files wherever they are: local paths, and places of fsspec's (s3://, gs://, https://, …; extra `remote`).
+
+Whole files only: remote stores have no others. What may pass by itself is tried again after a while. Credentials and
+addresses come from the usual environment of each store, and from nowhere else.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import IO, Any, TypeVar
+
+from posecli.extras import need
+
+EXTRA = "remote"
+#: Seconds before the second, third, … try.
+WAITS = (0.3, 1.0, 3.0)
+_REMOTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
+_FORBIDDEN = (401, 403)
+#: What another try does not change.
+_FINAL = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
+Result = TypeVar("Result")
+
+
+class _PassingError(OSError):
+    """Another try may help."""
+
+
+def is_remote(path: str) -> bool:
+    """Whether a path names a place on the network, as `s3://bucket/key` does."""
+    return _REMOTE.match(path) is not None
+
+
+def is_web(path: str) -> bool:
+    """Whether a path is a web address: there are no folders or patterns there, and a ? is none."""
+    return path.lower().startswith(("http://", "https://"))
+
+
+def without_scheme(path: str) -> str:
+    """What follows the `s3://` of a remote path, made fit for names of files."""
+    return os.path.normpath(_REMOTE.sub("", path)).lstrip(os.sep)
+
+
+def open_file(path: str) -> IO[bytes]:
+    """A file for reading. Raises OSError."""
+    return io.BytesIO(read_bytes(path)) if is_remote(path) else open(path, "rb")
+
+
+def read_bytes(path: str) -> bytes:
+    """All of a remote file. Raises OSError (FileNotFoundError, PermissionError, …), MissingExtra."""
+    data: bytes = _patiently(path, lambda store, key: store.cat_file(key))
+    return data
+
+
+def write_bytes(path: str, data: bytes) -> None:
+    """Put a remote file there, whole. Raises OSError, MissingExtra."""
+    _patiently(path, lambda store, key: store.pipe_file(key, data))
+
+
+def remove(path: str) -> None:
+    """Delete a file; nothing where there is none. Raises OSError."""
+    try:
+        if is_remote(path):
+            _patiently(path, lambda store, key: store.rm_file(key))
+        else:
+            os.unlink(path)
+    except FileNotFoundError:
+        return
+
+
+def exists(path: str) -> bool:
+    """Whether there is a file or anything else. Raises OSError where a remote store does not say."""
+    if not is_remote(path):
+        return os.path.lexists(path)
+    found: bool = _patiently(path, lambda store, key: store.exists(key))
+    return found
+
+
+def is_folder(path: str) -> bool:
+    """Whether files lie below a path. A remote one that ends in / is a folder, as there are no empty ones."""
+    if not is_remote(path):
+        return os.path.isdir(path)
+    if is_web(path):
+        return False
+    found: bool = path.endswith("/") or _patiently(path, lambda store, key: store.isdir(key))
+    return found
+
+
+def names_in(folder: str) -> Iterator[str]:
+    """Names of what is in a folder, in no order; nothing where there is none. Raises OSError."""
+    if not is_remote(folder):
+        if os.path.isdir(folder):
+            with os.scandir(folder) as entries:
+                yield from (entry.name for entry in entries)
+        return
+    try:
+        found: list[str] = _patiently(folder, lambda store, key: store.ls(key, detail=False))
+    except FileNotFoundError:
+        return
+    yield from (os.path.basename(name.rstrip("/")) for name in found)
+
+
+def walk(folder: str) -> Iterator[tuple[str, list[str], list[str]]]:
+    """As os.walk over a remote folder, top down: full path, names of folders (which may be thinned out), of files."""
+    store, key = _store(folder)
+    store.invalidate_cache()
+    for place, folders, files in store.walk(key, on_error="raise"):
+        yield store.unstrip_protocol(place), folders, files
+
+
+def matches(pattern: str) -> list[str]:
+    """The files that a remote pattern stands for, hidden ones left out. Raises OSError."""
+    store, _ = _store(pattern)
+    found: list[str] = _patiently(pattern, lambda store, key: store.glob(key))
+    return [store.unstrip_protocol(name) for name in found if not os.path.basename(name).startswith(".")]
+
+
+def _store(path: str) -> tuple[Any, str]:
+    fsspec = need("fsspec", extra=EXTRA)
+    try:
+        store, key = fsspec.core.url_to_fs(path)
+    except ImportError as error:
+        raise OSError(f"{path}: {error}") from error
+    except ValueError as error:  # a scheme that nobody knows
+        raise OSError(str(error)) from error
+    return store, key
+
+
+def _patiently(path: str, action: Callable[[Any, str], Result]) -> Result:
+    """What an action on a store and a key gives, tried again where that may help. Raises OSError."""
+    for wait in WAITS:
+        with suppress(_PassingError):
+            return _once(path, action)
+        time.sleep(wait)
+    return _once(path, action)
+
+
+def _once(path: str, action: Callable[[Any, str], Result]) -> Result:
+    store, key = _store(path)
+    try:
+        store.invalidate_cache()
+        return action(store, key)
+    except _FINAL:
+        raise
+    except Exception as error:  # every store has its own
+        if getattr(error, "status", None) in _FORBIDDEN:
+            raise PermissionError(f"{path}: permission denied") from error
+        raise _PassingError(f"{path}: {error or type(error).__name__}") from error
