@@ -94,9 +94,9 @@ def records_of(output: bytes) -> list[Record]:
     return [Record.from_dict(json.loads(line, parse_constant=_refuse)) for line in output.splitlines()]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def ray_cluster() -> Iterator[Any]:
-    """Two nodes of one processor each, on this machine."""
+    """Two nodes of one processor each, on this machine; gone with the module, since `ray stop` in another ends them."""
     ray = pytest.importorskip("ray")
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     from ray.cluster_utils import Cluster

@@ -94,11 +94,14 @@ def connected(options: EngineOptions) -> Iterator[Any]:
     own with as many processors as there shall be workers. Raises MissingExtra, EngineError."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    address = options.ray_address or os.environ.get("RAY_ADDRESS")
+    if address and _has_token():
+        # Ray itself brings its token only to clusters that it finds by itself; those without tokens do not mind it.
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
     ray = need("ray", extra=EXTRA)
     if ray.is_initialized():
         yield ray
         return
-    address = options.ray_address or os.environ.get("RAY_ADDRESS")
     own = {} if address else {"num_cpus": options.workers * options.threads, "include_dashboard": False}
     # Ray tells of lost nodes on standard output, which is for records.
     with redirect_stdout(sys.stderr):
@@ -107,11 +110,18 @@ def connected(options: EngineOptions) -> Iterator[Any]:
             ray.init(address=address or "local", log_to_driver=False, logging_level=logging.ERROR, **own)
         except _CONNECTION_TROUBLE as error:
             where = f"reach the Ray cluster at {address}" if address else "start Ray"
-            raise EngineError(f"cannot {where}: {error}", "`ray status` tells whether a cluster runs") from error
+            hint = "`ray status` tells whether it runs; its token must be here too (`ray get-auth-token`)"
+            raise EngineError(f"cannot {where}: {error}", hint if address else "") from error
         try:
             yield ray
         finally:
             ray.shutdown()
+
+
+def _has_token() -> bool:
+    """Whether this user has a token of a Ray cluster, where Ray looks for it."""
+    named = "RAY_AUTH_TOKEN" in os.environ or "RAY_AUTH_TOKEN_PATH" in os.environ
+    return named or (Path.home() / ".ray" / "auth_token").is_file()
 
 
 def _knock(address: str | None) -> None:

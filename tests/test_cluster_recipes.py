@@ -1,0 +1,70 @@
+"""What docs/cluster/ holds for Kubernetes and Slurm."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from posecli.parts import read_parts
+
+from .conftest import ROOT
+from .tiny_model import draw_discs, person_at
+
+RECIPES = ROOT / "docs" / "cluster"
+
+
+def test_the_manifest_is_a_ray_job_that_runs_posecli(tmp_path: Path) -> None:
+    yaml = pytest.importorskip("yaml")
+    job = yaml.safe_load((RECIPES / "kuberay.yaml").read_text())
+    assert (job["apiVersion"], job["kind"]) == ("ray.io/v1", "RayJob")
+    groups = [job["spec"]["rayClusterSpec"]["headGroupSpec"], *job["spec"]["rayClusterSpec"]["workerGroupSpecs"]]
+    for group in groups:
+        (container,) = group["template"]["spec"]["containers"]
+        assert container["envFrom"] == [{"secretRef": {"name": "object-storage"}}]
+    words = job["spec"]["entrypoint"].split()
+    help_text = subprocess.run(
+        [sys.executable, "-m", "posecli", words[1], "--help"], capture_output=True, text=True, timeout=60, check=True
+    ).stdout
+    assert set(re.findall(r"--[a-z-]+", " ".join(words))) <= set(re.findall(r"--[a-z][a-z-]+", help_text))
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="for Linux")
+def test_the_slurm_script_runs_on_a_job_of_one_machine(tmp_path: Path, tiny_model: Path) -> None:
+    """With stand-ins for Slurm's own commands, and the real Ray."""
+    pytest.importorskip("ray")
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    for name, text in {
+        "scontrol": "echo localhost",
+        "srun": 'while case "$1" in --*) ;; *) false ;; esac; do shift; done; exec "$@"',
+        "hostname": "echo 127.0.0.1",
+    }.items():
+        (tools / name).write_text(f"#!/bin/sh\n{text}\n")
+        (tools / name).chmod(0o755)
+    pictures = tmp_path / "in"
+    pictures.mkdir()
+    for number in range(5):
+        draw_discs([person_at(80, 80)]).save(pictures / f"{number}.png")
+    environment = {
+        **os.environ,
+        "PATH": os.pathsep.join([str(tools), str(Path(sys.executable).parent), os.environ["PATH"]]),
+        "SLURM_JOB_NODELIST": "localhost", "SLURM_CPUS_PER_TASK": "1", "RAY_PORT": "6398", "RAY_PATIENCE": "8",
+        "POSECLI_MODEL": str(tiny_model),
+    }  # fmt: skip
+    with (tmp_path / "said").open("wb") as said:
+        script = subprocess.Popen(
+            [RECIPES / "slurm.sh", pictures, f"{tmp_path}/out/", "--shard-size", "2"],
+            env=environment, stdout=said, stderr=said, start_new_session=True,
+        )  # fmt: skip
+    try:
+        assert script.wait(timeout=120) == 0, (tmp_path / "said").read_text()
+        assert len(list(read_parts(f"{tmp_path}/out/"))) == 5
+    finally:
+        os.killpg(script.pid, signal.SIGTERM)  # as Slurm does at the end of a job
+        subprocess.run([Path(sys.executable).parent / "ray", "stop", "--force"], capture_output=True, check=False)
