@@ -74,6 +74,20 @@ def children_of(pids: list[int]) -> list[int]:
     return found
 
 
+def of_session(leader: int) -> list[int]:
+    """Ids of running processes of a session."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdecimal():
+            try:
+                fields = (entry / "stat").read_text().rsplit(")", 1)[1].split()
+            except OSError:
+                continue
+            if int(fields[3]) == leader and fields[0] != "Z":
+                found.append(int(entry.name))
+    return found
+
+
 def names(records: list[Record]) -> list[str]:
     return sorted(Path(record.image).name for record in records)
 
@@ -138,6 +152,29 @@ def test_a_driver_that_is_killed_is_followed_by_another(
     assert b" + 0 failed" in result.stderr
     assert b" + 0 skipped" not in result.stderr
     assert names(list(read_parts(str(out)))) == names([Record.failed(image.name, "", "") for image in many])
+
+
+@pytest.mark.parametrize(("stop", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_run_that_is_stopped_takes_its_cluster_with_it(
+    stop: int, status: int, many: list[ImageInput], tiny_model: Path, tmp_path: Path
+) -> None:
+    listing, out = tmp_path / "list.txt", tmp_path / "out.jsonl"
+    listing.write_text("\n".join(image.name for image in many) + "\n" + "\n".join(f"no/{n}" for n in range(20000)))
+    command = ["estimate", "--files-from", listing, "-o", out, "--engine", "ray", "--model", tiny_model]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "posecli", *map(str, command)], stderr=subprocess.PIPE, start_new_session=True
+    )
+    while not (out.exists() and out.stat().st_size) and process.poll() is None:
+        time.sleep(0.05)
+    os.killpg(process.pid, stop) if stop == signal.SIGINT else process.terminate()
+    text = process.communicate(timeout=60)[1]
+    assert process.returncode == status, text
+    assert b"Traceback" not in text
+    assert b"--resume carries on" in text
+    deadline = time.monotonic() + 10
+    while (left := of_session(process.pid)) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not left
 
 
 def test_pieces_in_flight_are_bounded(ray_cluster: Any, job: Job, many: list[ImageInput]) -> None:

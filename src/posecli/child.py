@@ -30,7 +30,7 @@ class Child:
         self._process: BaseProcess = _CONTEXT.Process(
             target=_live, args=(work, theirs, *args), daemon=True, name=f"posecli-{name}"
         )
-        with _interrupts_held_back():
+        with interrupts_held_back():
             self._process.start()
         theirs.close()  # so that its end shows at ours
         self._alive.add(self)
@@ -68,7 +68,8 @@ def _live(work: Callable[..., None], connection: Connection, *args: Any) -> None
 
 
 @contextlib.contextmanager
-def _interrupts_held_back() -> Iterator[None]:
+def interrupts_held_back() -> Iterator[None]:
+    """Start processes to which Ctrl-C is not delivered."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return

@@ -12,14 +12,17 @@ from __future__ import annotations
 import itertools
 import logging
 import os
+import signal
 import socket
 import sys
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any, Generic, NamedTuple
 
 from posecli import __version__
+from posecli.child import interrupts_held_back
 from posecli.engines import EngineOptions, Estimate, Piece, Summary, Work, in_order
 from posecli.engines.processes import Pool
 from posecli.errors import WORKER_CRASHED, EngineError, ModelError, PosecliError
@@ -107,7 +110,8 @@ def connected(options: EngineOptions) -> Iterator[Any]:
     with redirect_stdout(sys.stderr):
         try:
             _knock(address)
-            ray.init(address=address or "local", log_to_driver=False, logging_level=logging.ERROR, **own)
+            with interrupts_held_back(), _handlers_kept():
+                ray.init(address=address or "local", log_to_driver=False, logging_level=logging.ERROR, **own)
         except _CONNECTION_TROUBLE as error:
             where = f"reach the Ray cluster at {address}" if address else "start Ray"
             hint = "`ray status` tells whether it runs; its token must be here too (`ray get-auth-token`)"
@@ -116,6 +120,20 @@ def connected(options: EngineOptions) -> Iterator[Any]:
             yield ray
         finally:
             ray.shutdown()
+
+
+@contextmanager
+def _handlers_kept() -> Iterator[None]:
+    """Ray puts a handler of its own for SIGTERM in the place of the command line's."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        if before is not None:
+            signal.signal(signal.SIGTERM, before)
 
 
 def _has_token() -> bool:
