@@ -164,9 +164,14 @@ class _Tasks(Generic[Piece, Summary]):
         model = read_model_file(Path(context.job.model_path))
         if model.sha256 != context.job.model_sha256:
             raise _changed(context.job)
-        self._shared = (ray.put(work), ray.put(context), ray.put(model.data))
+        self._to_share = (work, context, model.data)
+        self._share()
         self._remote = ray.remote(num_cpus=context.options.threads, max_retries=RAY_RETRIES)(_do)
         self._in_flight: dict[Any, tuple[int, Piece, int]] = {}  # by reference: number, piece, how often it was lost
+
+    def _share(self) -> None:
+        """Put what all tasks need where all machines find it."""
+        self._shared = tuple(self._ray.put(value) for value in self._to_share)
 
     def results(self, pieces: Iterable[Piece]) -> Iterator[Summary]:
         """What each piece comes to, in order unless one takes very long. Raises FatalError."""
@@ -196,12 +201,16 @@ class _Tasks(Generic[Piece, Summary]):
 
     def _take(self, reference: Any) -> Iterator[tuple[int, Summary]]:
         number, piece, losses = self._in_flight.pop(reference)
+        errors = self._ray.exceptions
         try:
             result = self._ray.get(reference)
-        except self._ray.exceptions.RayTaskError as error:
-            raise EngineError(f"a task failed on the cluster: {error.cause or error}") from error
-        except self._ray.exceptions.RayError:  # its worker or its machine is gone
+        except errors.RayError as error:
+            cause = error.cause if isinstance(error, errors.RayTaskError) else error
+            if not isinstance(cause, errors.RayError):
+                raise EngineError(f"a task failed on the cluster: {cause}") from error
+            # Its worker or its machine is gone, or something that it needs with another one.
             if losses < RETRIES:
+                self._share()
                 self._submit(number, piece, losses + 1)
                 return
             result = self._lost(piece)
