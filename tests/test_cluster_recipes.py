@@ -54,7 +54,7 @@ def test_the_slurm_script_runs_on_a_job_of_one_machine(tmp_path: Path, tiny_mode
     environment = {
         **os.environ,
         "PATH": os.pathsep.join([str(tools), str(Path(sys.executable).parent), os.environ["PATH"]]),
-        "SLURM_JOB_NODELIST": "localhost", "SLURM_CPUS_PER_TASK": "1", "RAY_PORT": "6398", "RAY_PATIENCE": "8",
+        "SLURM_JOB_NODELIST": "localhost", "SLURM_CPUS_PER_TASK": "1", "RAY_PORT": "6398", "RAY_PATIENCE": "5",
         "POSECLI_MODEL": str(tiny_model),
     }  # fmt: skip
     with (tmp_path / "said").open("wb") as said:

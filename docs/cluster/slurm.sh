@@ -13,6 +13,10 @@ set -euo pipefail
 [ $# -ge 2 ] || { echo "usage: sbatch --nodes N $0 PICTURES OUT/ [OPTIONS]" >&2; exit 2; }
 
 export RAY_USAGE_STATS_ENABLED=0
+# Newer Rays let in only who has their token: it lies in the home folder, which the machines share.
+if ray get-auth-token --generate >/dev/null 2>&1; then
+    export RAY_AUTH_MODE=token
+fi
 port=${RAY_PORT:-6379}
 nodes=$(scontrol show hostnames "$SLURM_JOB_NODELIST")
 head=$(echo "$nodes" | head -n 1)
@@ -26,4 +30,4 @@ for node in $(echo "$nodes" | tail -n +2); do
         ray start --address="$address:$port" --num-cpus="$SLURM_CPUS_PER_TASK" --block &
 done
 
-posecli estimate "$1" -o "$2" --shards --resume --engine ray --ray-address "$address:$port" --no-progress "${@:3}"
+posecli estimate "$1" -o "$2" --shards --resume --engine ray --ray-address auto --no-progress "${@:3}"

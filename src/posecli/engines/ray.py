@@ -98,9 +98,6 @@ def connected(options: EngineOptions) -> Iterator[Any]:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     address = options.ray_address or os.environ.get("RAY_ADDRESS")
-    if address and _has_token():
-        # Ray itself brings its token only to clusters that it finds by itself; those without tokens do not mind it.
-        os.environ.setdefault("RAY_AUTH_MODE", "token")
     ray = need("ray", extra=EXTRA)
     if ray.is_initialized():
         yield ray
@@ -114,7 +111,7 @@ def connected(options: EngineOptions) -> Iterator[Any]:
                 ray.init(address=address or "local", log_to_driver=False, logging_level=logging.ERROR, **own)
         except _CONNECTION_TROUBLE as error:
             where = f"reach the Ray cluster at {address}" if address else "start Ray"
-            hint = "`ray status` tells whether it runs; its token must be here too (`ray get-auth-token`)"
+            hint = "`ray status` tells whether it runs; one that uses a token wants RAY_AUTH_MODE=token and it here"
             raise EngineError(f"cannot {where}: {error}", hint if address else "") from error
         try:
             yield ray
@@ -134,12 +131,6 @@ def _handlers_kept() -> Iterator[None]:
     finally:
         if before is not None:
             signal.signal(signal.SIGTERM, before)
-
-
-def _has_token() -> bool:
-    """Whether this user has a token of a Ray cluster, where Ray looks for it."""
-    named = "RAY_AUTH_TOKEN" in os.environ or "RAY_AUTH_TOKEN_PATH" in os.environ
-    return named or (Path.home() / ".ray" / "auth_token").is_file()
 
 
 def _knock(address: str | None) -> None:
