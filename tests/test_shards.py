@@ -142,7 +142,26 @@ def test_options_that_cannot_be_meant(pictures: Path, posecli: Posecli) -> None:
     assert posecli("estimate", pictures, "--shards").returncode == 2
     assert posecli("estimate", pictures, "-o", pictures.parent / "x.csv", "--shards").returncode == 2
     assert estimate(posecli, pictures, "-f", "csv").returncode == 2
+    assert estimate(posecli, pictures, "--expect", "records.jsonl").returncode == 2
+    assert not (pictures.parent / "out").exists()
     assert posecli("estimate", pictures, "-o", f"{pictures.parent}/y/", "-f", "parquet").returncode == 2
+
+
+def test_expectations_are_held_where_the_records_are(pictures: Path, posecli: Posecli) -> None:
+    draw_discs([]).save(pictures / "3.png")
+    result = estimate(posecli, pictures, "--require-pose")
+    assert (result.returncode, b"3.png: nobody found" in result.stderr) == (3, True)
+
+
+def test_what_would_be_written_is_listed(pictures: Path, posecli: Posecli) -> None:
+    result = estimate(posecli, pictures, "--dry-run")
+    assert result.returncode == 0
+    assert result.stdout.splitlines()[-1] == f"all records\t{pictures.parent}/out/part-*.jsonl".encode()
+
+
+def test_annotated_pictures_come_along(pictures: Path, posecli: Posecli) -> None:
+    assert estimate(posecli, pictures, "-a", f"{pictures.parent}/drawn/").returncode == 1
+    assert names(pictures.parent / "drawn") == [f"{number}.png.png" for number in range(10) if number != 3]
 
 
 def test_readers_take_the_folder_for_one(pictures: Path, posecli: Posecli) -> None:

@@ -222,7 +222,7 @@ def _in_picture(maps: Maps, pose: DecodedPose, transform: Transform) -> DecodedP
 
 @contextmanager
 def timed(timings: dict[str, float], stage: str) -> Iterator[None]:
-    """Note the milliseconds that a block takes."""
+    """Add the milliseconds that a block takes."""
     start = perf_counter()
     yield
-    timings[stage] = 1000 * (perf_counter() - start)
+    timings[stage] = timings.get(stage, 0.0) + 1000 * (perf_counter() - start)

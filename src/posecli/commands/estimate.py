@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Iterable, Iterator
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -162,82 +162,73 @@ def _run(options: dict[str, Any], settings: Settings, policy: str, inputs: Input
         report.say(hint)
     if inputs.can_be_listed_again():
         report.expect_in_background(_inputs(options, outputs))
-    run = _run_whole if outputs.shards is None else _run_in_shards
-    status = run(options, listed, job, outputs, report, policy=policy, identity=RunIdentity(model.sha256, settings))
+    run = _Run(options, listed, job, outputs, report, policy, RunIdentity(model.sha256, settings))
+    status = _whole(run) if outputs.shards is None else _in_shards(run)
     if options["verbose"]:
         report.say(f"{inputs.passed_over} other files were passed over")
     return status
 
 
-def _run_whole(
-    options: dict[str, Any],
-    listed: Iterable[ImageInput],
-    job: Job,
-    outputs: Outputs,
-    report: Report,
-    *,
-    policy: str,
-    identity: RunIdentity,
-) -> int:
+class _Run(NamedTuple):
+    """What is to be done, once it is known that it can be."""
+
+    options: dict[str, Any]
+    listed: Iterable[ImageInput]
+    job: Job
+    outputs: Outputs
+    report: Report
+    policy: str
+    identity: RunIdentity
+
+
+def _whole(run: _Run) -> int:
     """All records come back here, and are written here."""
     from posecli import batch
     from posecli.frames import expand
 
-    settings = job.settings
+    settings = run.job.settings
     frames = expand(
-        listed,
-        clips_of(options),
-        timeout=options["timeout"],
+        run.listed,
+        clips_of(run.options),
+        timeout=run.options["timeout"],
         grouped=settings.track and settings.zoom,  # who only looks once has nothing to spare
     )
     return batch.run(
         frames,
-        partial(_estimate, options, job),
-        outputs,
-        report,
-        policy=policy,
-        identity=identity,
-        sequence=_sequence(settings, outputs, policy),
-        fail_fast=options["fail_fast"],
+        partial(_estimate, run.options, run.job),
+        run.outputs,
+        run.report,
+        policy=run.policy,
+        identity=run.identity,
+        sequence=_sequence(settings, run.outputs, run.policy),
+        fail_fast=run.options["fail_fast"],
     )
 
 
-def _run_in_shards(
-    options: dict[str, Any],
-    listed: Iterable[ImageInput],
-    job: Job,
-    outputs: Outputs,
-    report: Report,
-    *,
-    policy: str,
-    identity: RunIdentity,
-) -> int:
+def _in_shards(run: _Run) -> int:
     """Records stay where they are made; what comes back are summaries."""
     from posecli import shards
     from posecli.engines import get_piece_engine
 
-    assert outputs.shards is not None
-    if options["expect"] is not None:
-        raise UsageError(
-            "--expect needs the records of a run in one place, and --shards spreads them", "posecli compare"
-        )
+    options, output = run.options, run.outputs.shards
+    assert output is not None
     work = shards.ShardWork(
-        outputs.shards.folder,
-        job.settings,
+        output.folder,
+        run.job.settings,
         clips_of(options),
         options["timeout"],
         _expectations(options),
-        outputs.clips,
+        run.outputs.clips,
     )
     engine = "processes" if options["engine"] == "auto" else options["engine"]
     run_pieces, engine_options = get_piece_engine(engine), _engine_options(options, engine)
     return shards.run(
-        listed,
-        lambda pieces: run_pieces(pieces, work.do, job, engine_options),
-        outputs.shards,
-        report,
-        policy=policy,
-        identity=identity,
+        run.listed,
+        lambda pieces: run_pieces(pieces, work.do, run.job, engine_options),
+        output,
+        run.report,
+        policy=run.policy,
+        identity=run.identity,
         fail_fast=options["fail_fast"],
     )
 
@@ -266,6 +257,10 @@ def _expectations(options: dict[str, Any]) -> Expectations:
     least = max(options["min_people"] or 0, int(options["require_pose"]))
     if options["expect"] is None:
         return Expectations(least=least, exactly=options["expect_people"])
+    if options["shards"]:
+        raise UsageError(
+            "--expect needs the records of a run in one place, and --shards spreads them", "posecli compare"
+        )
     if options["resume"]:
         raise UsageError("--expect sees only what this run does, and --resume leaves out the rest", "posecli compare")
     from posecli.compare import Expectation

@@ -2,9 +2,9 @@
 
 What a task does, it does through a pool of its own on the machine where it runs (`engines.processes`), which is kept
 for the next task: a picture that crashes or hangs costs itself there, and no task. Tasks whose worker or machine is
-lost are done again, by Ray and then by this module; what is lost again and again becomes error records. A bounded
-number of tasks is in flight however long the list is. The model travels once to each machine that lacks it, and is
-known by its hash.
+lost are done again, by Ray and then by this module; what is lost again and again becomes error records, and a piece of
+the work is done here. A bounded number of tasks is in flight however long the list is. The model travels once to each
+machine that lacks it, and is known by its hash.
 """
 
 from __future__ import annotations
