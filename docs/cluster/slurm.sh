@@ -30,4 +30,4 @@ for node in $(echo "$nodes" | tail -n +2); do
         ray start --address="$address:$port" --num-cpus="$SLURM_CPUS_PER_TASK" --block &
 done
 
-posecli estimate "$1" -o "$2" --shards --resume --engine ray --ray-address auto --no-progress "${@:3}"
+posecli estimate "$1" -o "$2" --shards --resume --engine ray --ray-address "$address:$port" --no-progress "${@:3}"
