@@ -8,10 +8,10 @@ import os
 import subprocess
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -111,19 +111,31 @@ def ray_cluster() -> Iterator[Any]:
         cluster.shutdown()
 
 
-def spawned_children() -> set[int]:
-    """Process ids of this process's children that are posecli's own (Linux)."""
-    found = set()
+class Running(NamedTuple):
+    """A process that runs (Linux): its id, those of its parent and session, its command line."""
+
+    pid: int
+    parent: int
+    session: int
+    command: bytes
+
+
+def running() -> Iterator[Running]:
+    """All processes that run; zombies do not."""
     for entry in Path("/proc").iterdir():
         if entry.name.isdecimal():
             try:
                 fields = (entry / "stat").read_text().rsplit(")", 1)[1].split()
-                spawned = b"spawn_main" in (entry / "cmdline").read_bytes()
+                command = (entry / "cmdline").read_bytes()
             except OSError:
                 continue
-            if int(fields[1]) == os.getpid() and fields[0] != "Z" and spawned:
-                found.add(int(entry.name))
-    return found
+            if fields[0] != "Z":
+                yield Running(int(entry.name), int(fields[1]), int(fields[3]), command)
+
+
+def spawned_children(parents: Container[int] = (os.getpid(),)) -> set[int]:
+    """Ids of the processes of posecli's own that these have started; none named: this one."""
+    return {found.pid for found in running() if found.parent in parents and b"spawn_main" in found.command}
 
 
 def _refuse(constant: str) -> None:

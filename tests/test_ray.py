@@ -23,7 +23,7 @@ from posecli.parts import list_parts, read_parts
 from posecli.types import ImageInput, Record, Settings
 from posecli.worker import Job
 
-from .conftest import Posecli
+from .conftest import Posecli, running, spawned_children
 from .tiny_model import draw_discs, person_at
 
 pytestmark = pytest.mark.skipif(not Path("/proc").is_dir(), reason="needs /proc")
@@ -48,44 +48,9 @@ def many(tmp_path: Path) -> list[ImageInput]:
     return inputs
 
 
-def processes(title: str) -> list[int]:
-    """Ids of running processes with this in their command line."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdecimal():
-            try:
-                if title.encode() in (entry / "cmdline").read_bytes():
-                    found.append(int(entry.name))
-            except OSError:
-                continue
-    return found
-
-
-def children_of(pids: list[int]) -> list[int]:
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdecimal():
-            try:
-                parent = int((entry / "stat").read_text().rsplit(")", 1)[1].split()[1])
-            except OSError:
-                continue
-            if parent in pids and b"spawn_main" in (entry / "cmdline").read_bytes():
-                found.append(int(entry.name))
-    return found
-
-
-def of_session(leader: int) -> list[int]:
-    """Ids of running processes of a session."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdecimal():
-            try:
-                fields = (entry / "stat").read_text().rsplit(")", 1)[1].split()
-            except OSError:
-                continue
-            if int(fields[3]) == leader and fields[0] != "Z":
-                found.append(int(entry.name))
-    return found
+def tasks() -> list[int]:
+    """Ids of the cluster's processes that run our tasks."""
+    return [found.pid for found in running() if b"ray::_do" in found.command]
 
 
 def names(records: list[Record]) -> list[str]:
@@ -105,7 +70,7 @@ def run_with(fault: Any, many: list[ImageInput], job: Job) -> list[Record]:
 
 def test_a_killed_task_is_done_again(ray_cluster: Any, many: list[ImageInput], job: Job) -> None:
     def kill() -> None:
-        os.kill(processes("ray::_do")[0], signal.SIGKILL)
+        os.kill(tasks()[0], signal.SIGKILL)
 
     assert all(record.ok for record in run_with(kill, many, job))
 
@@ -114,7 +79,7 @@ def test_a_picture_that_takes_its_process_down_costs_itself_only(
     ray_cluster: Any, many: list[ImageInput], job: Job
 ) -> None:
     def kill() -> None:
-        os.kill(children_of(processes("ray::_do"))[0], signal.SIGKILL)
+        os.kill(min(spawned_children(tasks())), signal.SIGKILL)
 
     failed = [record for record in run_with(kill, many, job) if record.error is not None]
     assert [record.error.code for record in failed if record.error] == ["worker_crashed"] * len(failed)
@@ -172,7 +137,7 @@ def test_a_run_that_is_stopped_takes_its_cluster_with_it(
     assert b"Traceback" not in text
     assert b"--resume carries on" in text
     deadline = time.monotonic() + 10
-    while (left := of_session(process.pid)) and time.monotonic() < deadline:
+    while (left := [found for found in running() if found.session == process.pid]) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert not left
 

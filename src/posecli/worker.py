@@ -12,7 +12,7 @@ from posecli.clips import unpack
 from posecli.errors import INTERNAL_ERROR, ModelError, OutputError
 from posecli.estimate import PoseEstimator
 from posecli.images import lift_pillow_limit
-from posecli.model.catalog import read_model_file
+from posecli.model.catalog import ModelFile, read_model_file
 from posecli.types import ImageInput, Pose, Record, Settings
 from posecli.writers import get_format
 from posecli.writers.base import WriteOptions, output_path, whole_file
@@ -72,17 +72,21 @@ class Job(NamedTuple):
     pictures: PictureOutput | None = None
     data: DataOutput | None = None
 
+    def read_model(self) -> ModelFile:
+        """The model's file. Raises ModelError where it cannot be read, or is another one than the job was made for."""
+        model = read_model_file(Path(self.model_path))
+        if model.sha256 != self.model_sha256:
+            raise ModelError(f"the model {self.model_path} changed while it was in use")
+        return model
+
 
 class Worker:
     """Loads the model once, then makes records. Raises FatalError where nothing can run."""
 
     def __init__(self, job: Job, *, threads: int) -> None:
         lift_pillow_limit()
-        model = read_model_file(Path(job.model_path))
-        if model.sha256 != job.model_sha256:
-            raise ModelError(f"the model {job.model_path} changed while it was in use")
         self._job = job
-        self._estimator = PoseEstimator.from_settings(job.settings, model=model, threads=threads)
+        self._estimator = PoseEstimator.from_settings(job.settings, model=job.read_model(), threads=threads)
         self._before: tuple[ImageInput, Record] | None = None  # the last frame of a group, without its pixels
 
     def __call__(self, image: ImageInput) -> Record:

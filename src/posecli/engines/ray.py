@@ -17,7 +17,7 @@ import socket
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, redirect_stdout, suppress
 from pathlib import Path
 from typing import Any, Generic, NamedTuple
 
@@ -27,7 +27,7 @@ from posecli.engines import EngineOptions, Estimate, Piece, Summary, Work, in_or
 from posecli.engines.processes import Pool
 from posecli.errors import WORKER_CRASHED, EngineError, ModelError, PosecliError
 from posecli.extras import need
-from posecli.model.catalog import cache_folder, read_model_file
+from posecli.model.catalog import cache_folder
 from posecli.types import ImageInput, Record
 from posecli.worker import Job
 from posecli.writers.base import whole_file
@@ -152,10 +152,7 @@ class _Tasks(Generic[Piece, Summary]):
     ) -> None:
         self._ray = ray
         self._lost = lost
-        model = read_model_file(Path(context.job.model_path))
-        if model.sha256 != context.job.model_sha256:
-            raise _changed(context.job)
-        self._to_share = (work, context, model.data)
+        self._to_share = (work, context, context.job.read_model().data)
         self._share()
         self._remote = ray.remote(num_cpus=context.options.threads, max_retries=RAY_RETRIES)(_do)
         self._in_flight: dict[Any, tuple[int, Piece, int]] = {}  # by reference: number, piece, how often it was lost
@@ -251,24 +248,13 @@ def _close_pools() -> None:
 def with_model_here(job: Job, model: bytes) -> Job:
     """The job with a path to its model on this machine: its own, where the right file is there, else one in the cache,
     written if need be. Raises ModelError where the bytes are others than the job's."""
-    here = Path(job.model_path)
-    cached = cache_folder() / job.model_sha256[:16] / here.name
-    found = next((path for path in (here, cached) if _has_hash(path, job.model_sha256)), None)
-    if found is not None:
-        return job._replace(model_path=str(found))
-    with whole_file(str(cached)) as file:
+    name = Path(job.model_path).name
+    cached = job._replace(model_path=str(cache_folder() / job.model_sha256[:16] / name))
+    for candidate in (job, cached):
+        with suppress(ModelError):
+            candidate.read_model()
+            return candidate
+    with whole_file(cached.model_path) as file:
         file.write(model)
-    if not _has_hash(cached, job.model_sha256):
-        raise _changed(job)
-    return job._replace(model_path=str(cached))
-
-
-def _changed(job: Job) -> ModelError:
-    return ModelError(f"the model {job.model_path} changed while it was in use")
-
-
-def _has_hash(path: Path, sha256: str) -> bool:
-    try:
-        return read_model_file(path).sha256 == sha256
-    except ModelError:
-        return False
+    cached.read_model()
+    return cached
