@@ -162,7 +162,7 @@ def _run(options: dict[str, Any], settings: Settings, policy: str, inputs: Input
         report.say(hint)
     if inputs.can_be_listed_again():
         report.expect_in_background(_inputs(options, outputs))
-    run = _Run(options, listed, job, outputs, report, policy, RunIdentity(model.sha256, settings))
+    run = _Run(options, listed, job, outputs, expectations, report, policy, RunIdentity(model.sha256, settings))
     status = _whole(run) if outputs.shards is None else _in_shards(run)
     if options["verbose"]:
         report.say(f"{inputs.passed_over} other files were passed over")
@@ -176,6 +176,7 @@ class _Run(NamedTuple):
     listed: Iterable[ImageInput]
     job: Job
     outputs: Outputs
+    expectations: Expectations
     report: Report
     policy: str
     identity: RunIdentity
@@ -217,7 +218,7 @@ def _in_shards(run: _Run) -> int:
         run.job.settings,
         clips_of(options),
         options["timeout"],
-        _expectations(options),
+        run.expectations,
         run.outputs.clips,
     )
     engine = "processes" if options["engine"] == "auto" else options["engine"]
