@@ -34,7 +34,7 @@ from posecli.estimate import available_processors
 from posecli.expectations import Expectations
 from posecli.inputs import Inputs
 from posecli.journal import RunIdentity
-from posecli.model.catalog import load_model_file
+from posecli.model.locate import load_model_file
 from posecli.outputs import OVERWRITE, ShardOutput
 from posecli.report import Report, Tally
 from posecli.types import ImageInput, Settings

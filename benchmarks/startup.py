@@ -13,7 +13,7 @@ import sys
 from time import perf_counter
 
 from posecli.estimate import available_processors
-from posecli.model.catalog import locate_model
+from posecli.model.locate import locate_model
 from posecli.model.runtime import find_runtime
 
 BARE = """

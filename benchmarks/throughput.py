@@ -32,7 +32,7 @@ from PIL import Image
 
 from posecli.estimate import available_processors
 from posecli.inputs import Inputs
-from posecli.model.catalog import locate_model
+from posecli.model.locate import locate_model
 from posecli.model.runtime import find_runtime
 
 RAW_SECONDS = 4.0

@@ -5,10 +5,10 @@ cd "$(dirname "$0")/.."
 . scripts/setup.sh
 
 setup_environment ""
-use_model_at_hand
+ensure_model
 mkdir -p demo-output
 "$venv/bin/posecli" estimate samples/three.jpg -o demo-output/three.json -a demo-output/three.png --draw scores --overwrite ||
-    fail "posecli could not run. Without a network, fetch the model elsewhere and name it: POSECLI_MODEL=FILE $0"
+    fail "posecli could not run; \`$venv/bin/posecli doctor\` may tell why"
 "$venv/bin/python" - demo-output/three.json <<'PYTHON'
 import json, sys
 (record,) = json.load(open(sys.argv[1]))

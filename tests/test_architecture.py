@@ -22,9 +22,15 @@ ROWS = (
     ("clips",),
     ("frames",),
     ("inputs",),
-    ("model.fetch", "model.flatbuffer"),
-    ("model.catalog", "model.graph"),
-    ("model.heads", "model.stride", "model.hints"),
+    ("model.catalog", "model.flatbuffer"),
+    ("model.graph",),
+    ("model.build",),
+    ("model.sources.progress",),
+    ("model.sources.http",),
+    ("model.sources.official", "model.sources.mirror", "model.sources.npm", "model.sources.package"),
+    ("model.sources",),
+    ("model.locate",),
+    ("model.heads", "model.stride", "model.hints", "model.wheel"),
     ("model.runtime", "model.quantize"),
     ("decode",),
     ("measure",),
@@ -66,12 +72,16 @@ def row_of(module: str) -> int:
 
 
 def imports_of(path: Path) -> set[str]:
-    tree = ast.parse(path.read_text())
-    names = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("posecli."):
-            names.add(node.module.removeprefix("posecli."))
-    return names
+    """Modules of the package that a file imports, in whatever form."""
+    known, names = modules(), set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            inside = {f"{node.module}.{alias.name}" for alias in node.names}
+            submodules = {name for name in inside if name.removeprefix("posecli.") in known}
+            names |= submodules if submodules == inside else submodules | {node.module}
+    return {name.removeprefix("posecli.") for name in names if name.startswith("posecli.")}
 
 
 @pytest.mark.parametrize("module", [name for name in modules() if name not in ("__init__", "model")])

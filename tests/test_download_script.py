@@ -45,10 +45,11 @@ def script(request: pytest.FixtureRequest, tmp_path: Path) -> Script:
     for tool in (request.param, "sh", "dirname", "mkdir", "rm", "mv", "cp", "wc", "tr", "cut", "sha256sum", "sleep"):
         (tools / tool).symlink_to(str(shutil.which(tool)))
 
-    def run(*args: str) -> subprocess.CompletedProcess[str]:
+    def run(*args: str, **environment: str) -> subprocess.CompletedProcess[str]:
         command = [str(tools / "sh"), "scripts/download_model.sh", *args]
+        environment["PATH"] = str(tools)
         return subprocess.run(
-            command, cwd=tmp_path, capture_output=True, text=True, env={"PATH": str(tools)}, timeout=120, check=False
+            command, cwd=tmp_path, capture_output=True, text=True, env=environment, timeout=120, check=False
         )
 
     return run
@@ -77,9 +78,49 @@ def test_a_local_file_and_a_second_run(script: Script, tmp_path: Path) -> None:
     assert (again.returncode, "already" in again.stdout) == (0, True)
 
 
+def test_mirrors_one_after_the_other(script: Script, server: Server, tmp_path: Path) -> None:
+    result = script("257", POSECLI_MODEL_URL=f"http://127.0.0.1:1/ {server.url}/404/ {server.url}/fine/")
+    assert result.returncode == 0, result.stderr
+    assert "http://127.0.0.1:1/" in result.stderr
+    assert (tmp_path / "models" / NAME).read_bytes() == DATA
+
+
+def test_a_foreign_local_file_leaves_nothing(script: Script, tmp_path: Path) -> None:
+    (tmp_path / "foreign").write_bytes(DATA[::-1])
+    result = script("257", str(tmp_path / "foreign"))
+    assert result.returncode == 1
+    assert f"expected {len(DATA)} bytes with SHA-256" in result.stderr
+    assert list((tmp_path / "models").iterdir()) == []
+
+
+@pytest.mark.parametrize("at_hand", [True, False])
+def test_where_the_official_host_cannot_be_reached_posecli_takes_over(
+    at_hand: bool, script: Script, tmp_path: Path
+) -> None:
+    """The script's official host stands on a port that nobody listens on; posecli is a program that notes its call."""
+    text = (tmp_path / "scripts" / "download_model.sh").read_text()
+    official = "https://storage.googleapis.com/download.tensorflow.org/models/tflite/"
+    assert official in text
+    (tmp_path / "scripts" / "download_model.sh").write_text(text.replace(official, "http://127.0.0.1:1/"))
+    if at_hand:
+        program = tmp_path / "tools" / "posecli"
+        program.write_text('#!/bin/sh\necho "$@"\n')
+        program.chmod(0o755)
+    result = script()
+    if at_hand:
+        assert (result.returncode, result.stdout.splitlines()[-1]) == (
+            0,
+            "model download --source npm --output models",
+        )
+    else:
+        assert (result.returncode, "Install posecli" in result.stderr) == (1, True)
+
+
 def test_hashes_are_those_of_the_catalog() -> None:
     from posecli.model.catalog import KNOWN_MODELS
 
     text = (ROOT / "scripts" / "download_model.sh").read_text()
     for known in KNOWN_MODELS:
+        if not known.address:
+            continue
         assert f"bytes={known.size} hash={known.sha256}" in text

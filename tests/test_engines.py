@@ -13,7 +13,7 @@ import pytest
 from posecli import engines
 from posecli.engines import EngineOptions, get_engine, processes, ray
 from posecli.errors import FatalError
-from posecli.model.catalog import read_model_file
+from posecli.model.locate import read_model_file
 from posecli.types import ImageInput, Record, Settings
 from posecli.worker import Job
 

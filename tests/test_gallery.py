@@ -31,7 +31,8 @@ BREAKING = "</script><script>document.title='broken'</script>.jpg"
 def browser() -> Iterator[WebDriver]:
     from selenium import webdriver
 
-    program, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    driver = shutil.which("chromedriver")
     if program is None or driver is None:
         message = "Chromium and its driver are not installed (Debian: chromium, chromium-driver)"
         if os.environ.get("CI"):

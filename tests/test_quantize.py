@@ -14,9 +14,9 @@ from posecli import PoseEstimator
 from posecli.calibrate import _pairs
 from posecli.decode.zoom import similarity
 from posecli.errors import UsageError
-from posecli.model.catalog import read_model_file
 from posecli.model.graph import read_graph
 from posecli.model.hints import runtime_hint
+from posecli.model.locate import read_model_file
 from posecli.model.runtime import ObservingRuntime
 from posecli.types import RECIPES
 

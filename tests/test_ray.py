@@ -18,7 +18,7 @@ import pytest
 
 from posecli.engines import EngineOptions, ray
 from posecli.errors import EngineError, ModelError
-from posecli.model.catalog import read_model_file
+from posecli.model.locate import read_model_file
 from posecli.parts import list_parts, read_parts
 from posecli.types import ImageInput, Record, Settings
 from posecli.worker import Job

@@ -22,6 +22,7 @@ def elsewhere(tmp_path: Path, real_model: Path, monkeypatch: pytest.MonkeyPatch)
     """A folder with the samples in it, posecli on the PATH, and the model named as a user would."""
     shutil.copytree(SAMPLES, tmp_path / "samples")
     monkeypatch.setenv("POSECLI_MODEL", str(real_model))
+    monkeypatch.setenv("PIP_TARGET", str(tmp_path / "installed"))  # what the README installs stays out of the tests
     monkeypatch.setenv("PATH", os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
     return tmp_path
 

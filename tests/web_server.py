@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import urlsplit
 
 
 class Server(ThreadingHTTPServer):
@@ -33,7 +34,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.server.requests.append((self.path, self.headers.get("Range", "")))
-        name = self.path.strip("/").split("/")[0]
+        path = urlsplit(self.path).path if self.path.startswith("http:") else self.path  # as a proxy is asked
+        name = path.strip("/").split("/")[0]
         getattr(self, "_do_" + name)()
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 (the base class's name)

@@ -14,7 +14,7 @@ from PIL import Image
 from posecli.engines import EngineOptions, get_engine
 from posecli.errors import UsageError
 from posecli.estimate import PoseEstimator
-from posecli.model.catalog import ModelFile
+from posecli.model.locate import ModelFile
 from posecli.types import ImageInput, Record, Settings
 from posecli.worker import Job
 from posecli.writers import get_format

@@ -16,8 +16,8 @@ from posecli.errors import InputError, UsageError
 from posecli.images import Frame, read_frame
 from posecli.inputs import Inputs
 from posecli.looks import Looker
-from posecli.model.catalog import load_model_file
 from posecli.model.graph import Graph, read_graph
+from posecli.model.locate import load_model_file
 from posecli.model.quantize import quantize
 from posecli.model.runtime import ObservingRuntime, Runtime, find_runtime
 from posecli.types import DecodedPose, Settings

@@ -84,10 +84,10 @@ def _has(feature: str) -> bool:
 
 
 def _model(model: str | None) -> str:
-    from posecli.model.catalog import load_model_file
+    from posecli.model.locate import find_model, read_model_file
 
-    file = load_model_file(model, offline=True)
-    return f"{file.path} ({'published, its hash is right' if file.known else 'not a published file'})"
+    file = read_model_file(find_model(model))
+    return f"{file.path} ({'known, its SHA-256 is right' if file.known else 'no known model'})"
 
 
 def _inference(model: str | None) -> str:
@@ -101,7 +101,7 @@ def _inference(model: str | None) -> str:
 
 
 def _cache() -> str:
-    from posecli.model.catalog import cache_folder
+    from posecli.model.locate import cache_folder
 
     folder = cache_folder()
     nearest = next(path for path in (folder, *folder.parents) if path.is_dir())

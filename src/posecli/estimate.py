@@ -19,8 +19,8 @@ from posecli.images import (
     read_frame,
 )
 from posecli.looks import Looker, timed
-from posecli.model.catalog import ModelFile, load_model_file
 from posecli.model.graph import read_graph
+from posecli.model.locate import ModelFile, load_model_file
 from posecli.presets import DEFAULT_PRESET, with_preset
 from posecli.skeleton import KEYPOINT_NAMES
 from posecli.types import DecodedPose, Keypoint, ModelInfo, Pose, Record, Settings

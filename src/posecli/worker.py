@@ -12,7 +12,7 @@ from posecli.clips import unpack
 from posecli.errors import INTERNAL_ERROR, ModelError, OutputError
 from posecli.estimate import PoseEstimator
 from posecli.images import lift_pillow_limit
-from posecli.model.catalog import ModelFile, read_model_file
+from posecli.model.locate import ModelFile, read_model_file
 from posecli.types import ImageInput, Pose, Record, Settings
 from posecli.writers import get_format
 from posecli.writers.base import WriteOptions, output_path, whole_file

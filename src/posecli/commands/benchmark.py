@@ -44,7 +44,7 @@ def command(**options: Any) -> None:
       posecli benchmark
       posecli benchmark photos/ --stride 32 --stride 16 --input-size 257 --input-size 513
     """
-    from posecli.model.catalog import load_model_file
+    from posecli.model.locate import load_model_file
 
     images = _images(options["inputs"], options["count"])
     model = load_model_file(options["model"], offline=options["offline"], progress=True)

@@ -137,8 +137,8 @@ def _dry_run(inputs: Inputs, outputs: Outputs, policy: str) -> int:
 def _run(options: dict[str, Any], settings: Settings, policy: str, inputs: Inputs, outputs: Outputs) -> int:
     from posecli import batch
     from posecli.journal import RunIdentity
-    from posecli.model.catalog import load_model_file
     from posecli.model.hints import runtime_hint
+    from posecli.model.locate import load_model_file
     from posecli.outputs import RESUME
     from posecli.report import Report
     from posecli.worker import Job

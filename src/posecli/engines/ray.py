@@ -27,7 +27,7 @@ from posecli.engines import EngineOptions, Estimate, Piece, Summary, Work, in_or
 from posecli.engines.processes import Pool
 from posecli.errors import WORKER_CRASHED, EngineError, ModelError, PosecliError
 from posecli.extras import need
-from posecli.model.catalog import cache_folder
+from posecli.model.locate import cache_folder
 from posecli.types import ImageInput, Record
 from posecli.worker import Job
 from posecli.writers.base import whole_file

@@ -1,163 +1,98 @@
-"""Known models, and how a model's file is found: named, beside the checkout, in the cache, or fetched."""
+"""Known models: what each is called, what its bytes are, and who publishes them. Data only."""
 
 from __future__ import annotations
 
-import hashlib
-import os
-import sys
-from collections.abc import Iterator
-from functools import lru_cache
-from pathlib import Path
 from typing import NamedTuple
 
-from posecli.errors import ModelError
+_OFFICIAL_HOST = "https://storage.googleapis.com/download.tensorflow.org/models/tflite/"
 
-_HOST = "https://storage.googleapis.com/download.tensorflow.org/models/tflite/"
+
+class PackedFile(NamedTuple):
+    """A file inside an npm package."""
+
+    path: str
+    size: int
+    sha256: str
+
+
+class NpmWeights(NamedTuple):
+    """Weights in TensorFlow.js form inside an npm package. integrity: the registry's SHA-512 of the tarball."""
+
+    package: str
+    version: str
+    size: int
+    integrity: str
+    topology: PackedFile
+    weights: PackedFile
 
 
 class KnownModel(NamedTuple):
-    """A published file, told by its hash. `input_size`: height and width of its input in pixels."""
+    """A model told by its hash. input_size: height and width of its input in pixels.
+
+    address: where its authors publish the file; empty where it is built.
+    npm: weights that `model.build` makes the file of; None where the file itself is published.
+    """
 
     name: str
     file_name: str
     size: int
     sha256: str
     input_size: tuple[int, int]
+    address: str = ""
+    npm: NpmWeights | None = None
     licence: str = "Apache-2.0"
 
-    @property
-    def url(self) -> str:
-        """Where its authors publish it; POSECLI_MODEL_URL names a mirror of the file, or of its folder with /."""
-        mirror = os.environ.get("POSECLI_MODEL_URL", "")
-        if mirror and not mirror.endswith("/"):
-            return mirror
-        return (mirror or _HOST) + self.file_name
+
+def _official(side: int, size: int, sha256: str) -> KnownModel:
+    name = f"posenet_mobilenet_v1_100_{side}x{side}"
+    file_name = f"{name}_multi_kpt_stripped.tflite"
+    return KnownModel(name, file_name, size, sha256, (side, side), address=_OFFICIAL_HOST + file_name)
 
 
-KNOWN_MODELS = (
-    KnownModel(
-        name="posenet_mobilenet_v1_100_257x257",
-        file_name="posenet_mobilenet_v1_100_257x257_multi_kpt_stripped.tflite",
-        size=13_269_068,
-        sha256="7bcc1efa3010de45640406a4ce0acc2ef89a742021f11adacdca2fd6e494fa07",
-        input_size=(257, 257),
-    ),
-    KnownModel(
-        name="posenet_mobilenet_v1_100_513x513",
-        file_name="posenet_mobilenet_v1_100_513x513_multi_kpt_stripped.tflite",
-        size=13_268_992,
-        sha256="2fb9760d6912f77dc6347ad1067ae6f21b1a25015173e356b62547c57ced4ac5",
-        input_size=(513, 513),
-    ),
+def _built(name: str, size: int, sha256: str, npm: NpmWeights) -> KnownModel:
+    return KnownModel(name, f"{name}.tflite", size, sha256, (257, 257), npm=npm)
+
+
+_NPM_PACKAGE = "@vladmandic/human"
+_WIDE = NpmWeights(
+    _NPM_PACKAGE,
+    "1.0.2",
+    43_954_869,
+    "sha512-EdrnXmDBsFqSFe349E/FAuqUzpt9RV7gaWHjeSIwU0iUttvbuOPeYtT3wAmy7aSejl/eL36PjrJncnv/wRyqhw==",
+    PackedFile("models/posenet.json", 50_933, "459e7fb016a2926580753188b4435ad5693c299b81a9d6e7494eb839b5c5b511"),
+    PackedFile("models/posenet.bin", 6_627_814, "2d7095f79cc8082a8352b3eb74da04d991896a9c9715ae86815e76d6a42f90bb"),
 )
-DEFAULT_MODEL = KNOWN_MODELS[0]
+_NARROW = NpmWeights(
+    _NPM_PACKAGE,
+    "0.8.8",
+    33_391_463,
+    "sha512-CarRWS5KSl+MMUHLahxX5aMWvUkOduT8XYaCoPzRHENH6K7T0IX5LL8yUAj17ET/ioNePXeGy0uloIOpei4FZg==",
+    PackedFile("models/posenet.json", 48_039, "2d3685ad25b6191e5920c7e0437ea99661642416bf97dd9da4dd8954f2a244e8"),
+    PackedFile("models/posenet.bin", 5_032_780, "7d65385c84e6af3da3786068dd13dceba98b2ff4ccf8bc3ae9e2f2525f818a02"),
+)
+
+OFFICIAL_257 = _official(257, 13_269_068, "7bcc1efa3010de45640406a4ce0acc2ef89a742021f11adacdca2fd6e494fa07")
+OFFICIAL_513 = _official(513, 13_268_992, "2fb9760d6912f77dc6347ad1067ae6f21b1a25015173e356b62547c57ced4ac5")
+#: The official network and weights; the weights are rounded to 16 bits, 65,536 steps over each tensor's range.
+BUILT_257 = _built(
+    "posenet_mobilenet_v1_100_257x257_16bit",
+    13_271_928,
+    "99b0ff38a3b0ed21c120bebd7dc41ff3be1d1229fd3ebe678b766355614500a9",
+    _WIDE,
+)
+#: The narrow network, three quarters of the channels, at its own output stride of 16.
+BUILT_075 = _built(
+    "posenet_mobilenet_v1_075_257x257",
+    5_049_080,
+    "06eb88456d10f51e03621416d590c475b99955942af8fc9db8737f2d1b87e116",
+    _NARROW,
+)
+
+KNOWN_MODELS = (OFFICIAL_257, OFFICIAL_513, BUILT_257, BUILT_075)
+#: What is used where nobody names a model: the first that is at hand, else the first that can be downloaded.
+DEFAULT_MODELS = (OFFICIAL_257, BUILT_257)
 
 
-class ModelFile(NamedTuple):
-    """A model's bytes with their name and hash. `known` where the hash is that of a published file."""
-
-    path: Path
-    name: str
-    data: bytes
-    sha256: str
-    known: bool
-
-
-def load_model_file(model: str | None = None, *, offline: bool = False, progress: bool = False) -> ModelFile:
-    """Find a model, fetch it where it must be, and read it.
-
-    model: a known name or a path; None: POSECLI_MODEL, else the default model.
-    offline: never touch the network (also POSECLI_OFFLINE).
-    Raises ModelError where it is nowhere, or has the name of a known model and not its hash.
-    """
-    return read_model_file(locate_model(model, offline=offline, progress=progress))
-
-
-def read_model_file(path: Path) -> ModelFile:
-    """Read a model and identify it by its hash. Raises ModelError. The last file read is kept while it is unchanged."""
-    try:
-        status = path.stat()
-        return _identify(path, status.st_mtime_ns, status.st_size)
-    except OSError as error:
-        raise ModelError(f"cannot read the model {path}: {error.strerror or error}") from error
-
-
-@lru_cache(maxsize=1)
-def _identify(path: Path, modified_ns: int, size: int) -> ModelFile:
-    data = path.read_bytes()
-    digest = hashlib.sha256(data).hexdigest()
-    same_hash = next((known for known in KNOWN_MODELS if known.sha256 == digest), None)
-    same_file_name = next((known for known in KNOWN_MODELS if known.file_name == path.name), None)
-    if same_file_name is not None and same_hash is None:
-        raise ModelError(
-            f"{path} is not the published file of that name: expected {same_file_name.size} bytes with SHA-256 "
-            f"{same_file_name.sha256}, found {len(data)} bytes with {digest}",
-            "delete it and run `posecli model download`",
-        )
-    name = same_hash.name if same_hash else path.stem
-    return ModelFile(path, name, data, digest, known=same_hash is not None)
-
-
-def locate_model(model: str | None = None, *, offline: bool = False, progress: bool = False) -> Path:
-    """The path of a model: the named file; else `models/` of the checkout; else the cache; else fetched."""
-    known, path = resolve_name(model)
-    if path is not None:
-        return path
-    assert known is not None
-    found = find_known(known)
-    if found is not None:
-        return found
-    if offline or is_offline():
-        raise ModelError(
-            f"the model {known.name} is not on this machine, and the network is switched off",
-            f"put {known.file_name} into {cache_folder()} or name a file with --model",
-        )
-    target = cache_folder() / known.file_name
-    from posecli.model.fetch import fetch  # brings an HTTP client: only where one is needed
-
-    fetch(known.url, target, size=known.size, sha256=known.sha256, progress=progress)
-    return target
-
-
-def resolve_name(model: str | None) -> tuple[KnownModel | None, Path | None]:
-    """What a user's word for a model means: a known model, or the path of an existing file."""
-    wanted = model or os.environ.get("POSECLI_MODEL") or DEFAULT_MODEL.name
-    for known in KNOWN_MODELS:
-        if wanted == known.name:
-            return known, None
-    path = Path(wanted)
-    if path.is_file():
-        return None, path
-    names = ", ".join(known.name for known in KNOWN_MODELS)
-    what = "is a folder" if path.is_dir() else "is neither a file nor a known name"
-    raise ModelError(f"model {wanted!r} {what}", f"known names: {names}")
-
-
-def find_known(known: KnownModel) -> Path | None:
-    """The first file of a known model on this machine, or None."""
-    return next((path for path in candidate_paths(known) if path.is_file()), None)
-
-
-def candidate_paths(known: KnownModel) -> Iterator[Path]:
-    """Where a known model is looked for, in order."""
-    checkout = Path(__file__).resolve().parents[3]
-    if (checkout / "pyproject.toml").is_file():
-        yield checkout / "models" / known.file_name
-    yield Path("models") / known.file_name
-    yield cache_folder() / known.file_name
-
-
-def cache_folder() -> Path:
-    """The user's folder for fetched models: POSECLI_CACHE, else where the system keeps caches."""
-    if folder := os.environ.get("POSECLI_CACHE"):
-        return Path(folder)
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "posecli" / "Cache"
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "posecli"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "posecli"
-
-
-def is_offline() -> bool:
-    """True where POSECLI_OFFLINE is set to anything but an empty string, 0, no or false."""
-    return os.environ.get("POSECLI_OFFLINE", "").lower() not in ("", "0", "no", "false")
+def find_by_name(name: str) -> KnownModel | None:
+    """The known model of that name or file name, or None."""
+    return next((known for known in KNOWN_MODELS if name in (known.name, known.file_name)), None)

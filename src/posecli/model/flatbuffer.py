@@ -1,4 +1,4 @@
-"""A checking reader of TensorFlow Lite files.
+"""A checking reader, and a writer, of TensorFlow Lite files.
 
 A runtime follows the offsets of a flatbuffer without looking: a damaged file ends the process. This reader walks
 every table, vector and string that a runtime may follow, refuses whatever leaves the file, and returns plain
@@ -11,6 +11,7 @@ Source: the FlatBuffers internals document (layout of tables, vtables, vectors) 
 from __future__ import annotations
 
 import struct
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from posecli.errors import ModelError
@@ -23,6 +24,8 @@ _SCALARS = {
     "bool": "B", "i8": "b", "u8": "B", "u16": "H", "i32": "i", "u32": "I", "i64": "q", "u64": "Q", "f32": "f",
 }  # fmt: skip
 _OFFSET_SIZE = 4
+#: The schema's `force_align` of a buffer's data, in bytes.
+_BUFFER_ALIGNMENT = 16
 
 #: Fields of each table in the order of the schema: `name:type` or `name:type=default`. `[x]` is a vector,
 #: `<union>` is decided by the field of the same name with `_type`, `!` marks a field that must be absent.
@@ -195,3 +198,79 @@ class _Reader:
 
     def _damaged(self, what: str) -> ModelError:
         return ModelError(f"it is damaged: {what} (the file has {len(self._data)} bytes)")
+
+
+def write_model(model: Mapping[str, Any]) -> bytes:
+    """A .tflite file of nested values: tables as mappings by field name, vectors as sequences, `[u8]` as bytes.
+
+    The options of an operator are the mapping `builtin_options`; `builtin_options_type` tells which table they are.
+    Fields that are left out are at their default. The same values give the same bytes, everywhere and for ever: that
+    is why no library, whose next version may lay tables out in another way, writes them.
+    """
+    data = bytearray(bytes(_OFFSET_SIZE) + IDENTIFIER)
+    root = append_table(data, "Model", model)
+    struct.pack_into("<I", data, 0, root)
+    return bytes(data)
+
+
+def append_table(data: bytearray, kind: str, values: Mapping[str, Any]) -> int:
+    """Put a table, with all that it refers to, at the end of a file's bytes; return its position.
+
+    Every field takes four bytes: smaller ones are read from the first of them (little endian), and fields of eight
+    bytes are not written.
+    """
+    fields = {field.name: field for field in _TABLES[kind]}
+    if unknown := set(values) - set(fields):
+        raise ValueError(f"{kind} has no field {', '.join(sorted(unknown))}")
+    places = {name: _OFFSET_SIZE * (1 + index) for index, name in enumerate(values)}
+    _align(data, _OFFSET_SIZE, ahead=4 + 2 * len(fields))
+    vtable = len(data)
+    table_size = _OFFSET_SIZE * (1 + len(values))
+    slots = (places.get(name, 0) for name in fields)
+    data += struct.pack(f"<HH{len(fields)}H", 4 + 2 * len(fields), table_size, *slots)
+    table = len(data)
+    data += struct.pack("<i", table - vtable) + bytes(table_size - _OFFSET_SIZE)
+    for name, value in values.items():
+        _put_field(data, table + places[name], fields[name], value, values)
+    return table
+
+
+def _put_field(data: bytearray, position: int, field: _Field, value: Any, values: Mapping[str, Any]) -> None:
+    if field.type in _SCALARS:
+        form = {"f32": "<f", "u32": "<I"}.get(field.type, "<i")
+        struct.pack_into(form, data, position, value)
+        return
+    if field.type == "<union>":
+        target = append_table(data, _UNION[values[field.name + "_type"]], value)
+    elif field.type == "string":
+        target = _append_bytes(data, value.encode(), alignment=_OFFSET_SIZE, terminator=b"\0")
+    elif field.type == "[u8]":
+        target = _append_bytes(data, value, alignment=_BUFFER_ALIGNMENT)
+    else:
+        target = _append_vector(data, field.type[1:-1], value)
+    struct.pack_into("<I", data, position, target - position)
+
+
+def _append_bytes(data: bytearray, content: bytes, *, alignment: int, terminator: bytes = b"") -> int:
+    _align(data, alignment, ahead=_OFFSET_SIZE)
+    position = len(data)
+    data += struct.pack("<I", len(content)) + content + terminator
+    return position
+
+
+def _append_vector(data: bytearray, kind: str, items: Sequence[Any]) -> int:
+    _align(data, _OFFSET_SIZE)
+    position = len(data)
+    if kind in _SCALARS:
+        data += struct.pack(f"<I{len(items)}{_SCALARS[kind]}", len(items), *items)
+        return position
+    data += struct.pack("<I", len(items)) + bytes(_OFFSET_SIZE * len(items))
+    for index, item in enumerate(items):
+        slot = position + _OFFSET_SIZE * (1 + index)
+        struct.pack_into("<I", data, slot, append_table(data, kind, item) - slot)
+    return position
+
+
+def _align(data: bytearray, alignment: int, *, ahead: int = 0) -> None:
+    """Fill up so that what follows the next `ahead` bytes is aligned."""
+    data.extend(bytes(-(len(data) + ahead) % alignment))

@@ -6,8 +6,8 @@ import os
 from importlib.util import find_spec
 
 from posecli.errors import ModelError
-from posecli.model.catalog import ModelFile
 from posecli.model.flatbuffer import read_model
+from posecli.model.locate import ModelFile
 
 _UINT8, _INT8 = 3, 9
 

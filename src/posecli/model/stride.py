@@ -13,6 +13,7 @@ from math import prod
 from typing import NamedTuple
 
 from posecli.errors import ModelError, UsageError
+from posecli.model.flatbuffer import append_table
 from posecli.model.graph import CONVOLUTIONS, Graph, Operator
 
 
@@ -74,17 +75,6 @@ def _rewrite(data: bytearray, operator: Operator, stride: int, dilation: int) ->
     assert reference is not None
     if (options["stride_h"], options["dilation_h"]) == (stride, dilation):
         return
-    values = {"stride_w": stride, "stride_h": stride, "dilation_w": dilation, "dilation_h": dilation}
-    names = options.field_names()
-    data.extend(bytes(-len(data) % 4))
-    field_list = 4 + 2 * len(names)
-    vtable_at = len(data)
-    table_at = vtable_at + field_list + (-field_list % 4)
-    places = {name: 4 + 4 * index for index, name in enumerate(names)}
-    data += struct.pack(f"<HH{len(names)}H", field_list, 4 + 4 * len(names), *(places[name] for name in names))
-    data.extend(bytes(table_at - len(data)))
-    data += struct.pack("<i", table_at - vtable_at)
-    for name in names:
-        # Fields of one byte are read from the first of their four: little endian.
-        data += struct.pack("<i", values.get(name, options[name]))
-    struct.pack_into("<I", data, reference, table_at - reference)
+    values = {name: options[name] for name in options.field_names()}
+    values |= {"stride_w": stride, "stride_h": stride, "dilation_w": dilation, "dilation_h": dilation}
+    struct.pack_into("<I", data, reference, append_table(data, options.kind, values) - reference)

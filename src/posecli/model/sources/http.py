@@ -1,0 +1,185 @@
+"""Downloading one file over HTTP so that it is whole and right, or absent."""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import math
+import os
+import socket
+import threading
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import IO
+from urllib.parse import SplitResult, urlsplit
+
+from posecli.errors import DownloadError, UsageError
+from posecli.model.sources.progress import Progress
+
+TRIES = 5
+#: Seconds before the second try; doubled for each further one. POSECLI_DOWNLOAD_BACKOFF changes it.
+BACKOFF = 1.0
+#: Seconds without a byte after which a server counts as stalled. POSECLI_DOWNLOAD_TIMEOUT changes it.
+TIMEOUT = 30.0
+#: Seconds that a host may take to be resolved, and to accept a connection: no more is lost where there is no network.
+RESOLVE_TIMEOUT, CONNECT_TIMEOUT = 1.5, 5.0
+CHUNK = 1 << 18
+_RANGE_NOT_SATISFIABLE = 416
+_PARTIAL_CONTENT = 206
+#: Answers that may be different a moment later.
+_RETRIED_STATUS = (408, 425, 429, 500, 502, 503, 504)
+_HINT = "name a mirror with POSECLI_MODEL_URL"
+
+
+class _TransientError(Exception):
+    """One try failed in a way that the next may not."""
+
+
+def download(url: str, part: Path, *, size: int, sha256: str, progress: Progress) -> None:
+    """Download `url` to `part`, which may hold the beginning of the file from an earlier run.
+
+    What has arrived is kept there and continued on the next try or the next run. Returns once size and SHA-256 are
+    right.
+    Raises DownloadError; OSError where `part` cannot be written.
+    """
+    backoff = _seconds("POSECLI_DOWNLOAD_BACKOFF", BACKOFF)
+    _refuse_unreachable(url)
+    progress.say(f"downloading the model ({size / 1e6:.0f} MB) from {url}")
+    reason = ""
+    for attempt in range(TRIES):
+        if attempt:
+            time.sleep(backoff * 2 ** (attempt - 1))
+        try:
+            _continue_download(url, part, size, progress)
+            _check(part, size, sha256)
+        except _TransientError as error:
+            reason = str(error)
+        else:
+            return
+    raise DownloadError(f"cannot download {url}: {reason}; gave up after {TRIES} tries", _HINT)
+
+
+def _seconds(variable: str, default: float) -> float:
+    """A duration that an environment variable may change. Raises UsageError."""
+    text = os.environ.get(variable, "")
+    try:
+        value = float(text or default)
+    except ValueError:
+        value = math.nan
+    if not (math.isfinite(value) and value > 0):
+        raise UsageError(f"{variable} is {text!r}, expected a number of seconds above 0")
+    return value
+
+
+def _refuse_unreachable(url: str) -> None:
+    """Raise DownloadError where the host cannot be resolved or does not answer: no try after it would help.
+
+    Where a proxy is set up for the address, the proxy resolves it, so nothing is looked at here.
+    """
+    try:
+        parts = urlsplit(url)
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+    except ValueError as error:
+        raise DownloadError(f"cannot download {url!r}: {error}") from error
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise DownloadError(f"cannot download {url!r}: it is no http or https address")
+    if _has_proxy(parts):
+        return
+    reason = _resolving_error(parts.hostname, port)
+    if not reason:
+        try:
+            socket.create_connection((parts.hostname, port), timeout=CONNECT_TIMEOUT).close()
+        except OSError as error:
+            reason = f"it does not accept a connection: {error.strerror or error}"
+    if reason:
+        raise DownloadError(f"cannot reach {parts.netloc}: {reason}", _HINT)
+
+
+def _has_proxy(parts: SplitResult) -> bool:
+    proxied = parts.scheme in urllib.request.getproxies() or "all" in urllib.request.getproxies()
+    return proxied and not urllib.request.proxy_bypass(parts.netloc)
+
+
+def _resolving_error(host: str, port: int) -> str:
+    """Why a host cannot be resolved; empty where it can. A resolver that keeps silent is not waited for."""
+    errors: list[str] = []
+
+    def resolve() -> None:
+        try:
+            socket.getaddrinfo(host, port)
+        except OSError as error:
+            errors.append(f"its name cannot be resolved: {error.strerror or error}")
+        except UnicodeError:
+            errors.append("it is no name of a host")
+
+    thread = threading.Thread(target=resolve, daemon=True, name="posecli-resolve")
+    thread.start()
+    thread.join(RESOLVE_TIMEOUT)
+    if thread.is_alive():
+        return f"its name was not resolved within {RESOLVE_TIMEOUT} s"
+    return errors[0] if errors else ""
+
+
+def _continue_download(url: str, part: Path, size: int, progress: Progress) -> None:
+    have = part.stat().st_size if part.exists() else 0
+    if have >= size:
+        return  # whole already; _check decides
+    try:
+        request = urllib.request.Request(url, headers={"User-Agent": "posecli", "Accept-Encoding": "identity"})
+        if have:
+            request.add_header("Range", f"bytes={have}-")
+        timeout = _seconds("POSECLI_DOWNLOAD_TIMEOUT", TIMEOUT)
+        with urllib.request.build_opener().open(request, timeout=timeout) as response:
+            continued = response.status == _PARTIAL_CONTENT and _starts_at(response, have)
+            with open(part, "ab" if continued else "wb") as file:
+                _copy(response, file, have if continued else 0, size, progress)
+    except urllib.error.HTTPError as error:
+        with error:
+            _explain_status(url, part, error)
+    except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError) as error:
+        raise _TransientError(str(getattr(error, "reason", error) or type(error).__name__)) from error
+    except ValueError as error:
+        raise DownloadError(f"cannot download {url!r}: {error}") from error
+
+
+def _starts_at(response: http.client.HTTPResponse, have: int) -> bool:
+    return response.headers.get("Content-Range", "").startswith(f"bytes {have}-")
+
+
+def _explain_status(url: str, part: Path, error: urllib.error.HTTPError) -> None:
+    if error.code == _RANGE_NOT_SATISFIABLE:
+        part.unlink(missing_ok=True)
+        raise _TransientError("the server has less than was already downloaded") from error
+    if error.code in _RETRIED_STATUS:
+        raise _TransientError(f"the server answered {error.code} {error.reason}") from error
+    raise DownloadError(
+        f"cannot download {url}: the server answered {error.code} {error.reason}",
+        _HINT,
+    ) from error
+
+
+def _copy(response: http.client.HTTPResponse, file: IO[bytes], have: int, size: int, progress: Progress) -> None:
+    with progress.bar(have, size) as advance:
+        while chunk := response.read(CHUNK):
+            have += len(chunk)
+            if have > size:
+                break  # a wrong file; _check says so, and nothing fills the disk
+            file.write(chunk)
+            advance(len(chunk))
+    if have > size:
+        file.truncate(0)
+        raise _TransientError(f"the server sends more than the expected {size} bytes")
+
+
+def _check(part: Path, size: int, sha256: str) -> None:
+    """Raise _TransientError unless the file is whole and right; a wrong one is deleted."""
+    found = part.stat().st_size
+    if found < size:
+        raise _TransientError(f"the connection ended after {found} of {size} bytes")
+    with open(part, "rb") as file:
+        digest = hashlib.sha256(file.read()).hexdigest()
+    if digest != sha256:
+        part.unlink()
+        raise _TransientError(f"what came has the SHA-256 {digest}, expected {sha256}")

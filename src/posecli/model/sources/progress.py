@@ -1,0 +1,30 @@
+"""What a download tells the user on standard error."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+
+class Progress:
+    """Says what goes on, and shows a bar where standard error is a terminal; says nothing unless `shown`."""
+
+    def __init__(self, *, shown: bool) -> None:
+        self._shown = shown
+
+    def say(self, message: str) -> None:
+        """Print one line."""
+        if self._shown:
+            print(f"posecli: {message}", file=sys.stderr)
+
+    @contextmanager
+    def bar(self, have: int, size: int) -> Iterator[Callable[[int], object]]:
+        """A bar for the time of the block; yields what moves it on by a number of bytes."""
+        if not self._shown or not sys.stderr.isatty():
+            yield lambda count: None
+            return
+        from tqdm import tqdm
+
+        with tqdm(desc="PoseNet model", initial=have, total=size, unit="B", unit_scale=True, leave=False) as bar:
+            yield bar.update
