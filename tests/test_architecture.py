@@ -22,7 +22,7 @@ ROWS = (
     ("clips",),
     ("frames",),
     ("inputs",),
-    ("model.fetch", "model.flatbuffer"),
+    ("model.fetch", "model.flatbuffer", "model.runtime_choice"),
     ("model.catalog", "model.graph"),
     ("model.heads", "model.stride", "model.hints"),
     ("model.runtime", "model.quantize"),
@@ -90,7 +90,7 @@ def test_functions_can_be_read_without_scrolling(module: str) -> None:
 
 def test_only_the_runtime_knows_a_tflite_package() -> None:
     for module, path in modules().items():
-        if module not in ("model.runtime", "model.quantize", "model.hints", "extras"):
+        if module not in ("model.runtime", "model.runtime_choice", "model.quantize", "extras"):
             assert "tflite_runtime" not in path.read_text(), module
             assert "ai_edge_litert" not in path.read_text(), module
 
