@@ -95,7 +95,12 @@ def test_only_the_runtime_knows_a_tflite_package() -> None:
             assert "ai_edge_litert" not in path.read_text(), module
 
 
-@pytest.mark.parametrize("arguments", [["--version"], ["--help"], ["estimate", "--help"], ["model", "--help"]])
+HELP = [
+    ["--version"], ["--help"], [], ["help"], ["help", "estimate"], ["estimate", "--help"], ["model", "--help"],
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("arguments", HELP)
 def test_help_needs_nothing_heavy(arguments: list[str]) -> None:
     code = (
         "import sys, atexit\n"
