@@ -167,9 +167,8 @@ def find_runtime() -> tuple[str, type[Interpreter]]:
     try:
         return name, importlib.import_module(f"{RUNTIMES[name]}.interpreter").Interpreter
     except (ImportError, AttributeError, OSError) as error:
-        raise EngineError(
-            f"{name} is installed and cannot be imported: {error}", install_command("--force-reinstall", name)
-        ) from error
+        reason = " ".join(str(error).split())
+        raise EngineError(f"{name} cannot be imported: {reason}", install_command(name, again=True)) from error
 
 
 def _pixel_values(tensor: Tensor) -> npt.NDArray[Any] | None:
