@@ -1,10 +1,11 @@
 #!/bin/sh
 # Sets posecli up in .venv with what its tests need, and runs them with the real model. Arguments go to pytest.
+# POSECLI_TEST_EXTRAS=test,tflite-runtime tests it on tflite-runtime and NumPy 1 (Python 3.10 and 3.11).
 set -eu
 cd "$(dirname "$0")/.."
 . scripts/setup.sh
 
-setup_environment test
+setup_environment "${POSECLI_TEST_EXTRAS:-test}"
 ensure_model
 ensure_browser
 exec "$venv/bin/python" -m pytest "$@"

@@ -104,7 +104,7 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest
     """No test depends on what the user has set, and none touches the user's cache."""
     for name in [name for name in os.environ if name.startswith("POSECLI_")]:
         monkeypatch.delenv(name)
-    if find_spec("tflite_runtime") is not None:
+    if find_spec("tflite_runtime") is not None and int(np.__version__.split(".")[0]) < 2:
         # Where both runtimes are installed for the tests, this Python is the one that covers the older.
         monkeypatch.setenv("POSECLI_RUNTIME", "tflite-runtime")
     monkeypatch.setenv("POSECLI_CACHE", str(tmp_path_factory.mktemp("cache")))

@@ -22,7 +22,7 @@ ROWS = (
     ("clips",),
     ("frames",),
     ("inputs",),
-    ("model.catalog", "model.flatbuffer"),
+    ("model.catalog", "model.flatbuffer", "model.runtime_choice"),
     ("model.graph",),
     ("model.build",),
     ("model.sources.progress",),
@@ -100,12 +100,17 @@ def test_functions_can_be_read_without_scrolling(module: str) -> None:
 
 def test_only_the_runtime_knows_a_tflite_package() -> None:
     for module, path in modules().items():
-        if module not in ("model.runtime", "model.quantize", "model.hints", "extras"):
+        if module not in ("model.runtime", "model.runtime_choice", "model.quantize", "extras"):
             assert "tflite_runtime" not in path.read_text(), module
             assert "ai_edge_litert" not in path.read_text(), module
 
 
-@pytest.mark.parametrize("arguments", [["--version"], ["--help"], ["estimate", "--help"], ["model", "--help"]])
+HELP = [
+    ["--version"], ["--help"], [], ["help"], ["help", "estimate"], ["estimate", "--help"], ["model", "--help"],
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("arguments", HELP)
 def test_help_needs_nothing_heavy(arguments: list[str]) -> None:
     code = (
         "import sys, atexit\n"

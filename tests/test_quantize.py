@@ -18,6 +18,7 @@ from posecli.model.graph import read_graph
 from posecli.model.hints import runtime_hint
 from posecli.model.locate import read_model_file
 from posecli.model.runtime import ObservingRuntime
+from posecli.model.runtime_choice import LITERT, TFLITE_RUNTIME
 from posecli.types import RECIPES
 
 from .conftest import SAMPLES, Posecli
@@ -121,14 +122,13 @@ def test_people_are_paired_by_similarity() -> None:
 def test_a_hint_where_the_runtime_is_slow_at_8_bits(
     int8_models: dict[str, Path], real_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("posecli.model.hints.find_spec", lambda name: None)
-    assert "ten times faster" in runtime_hint(read_model_file(int8_models["float-ends"]))
-    assert runtime_hint(read_model_file(real_model)) == ""
-    monkeypatch.undo()
-    monkeypatch.setenv("POSECLI_RUNTIME", "tflite-runtime")
-    assert "ten times faster" in runtime_hint(read_model_file(int8_models["float-ends"]))
-    monkeypatch.setenv("POSECLI_RUNTIME", "ai-edge-litert")
-    assert runtime_hint(read_model_file(int8_models["float-ends"])) == ""
+    int8 = read_model_file(int8_models["float-ends"])
+    assert "ten times faster (unset POSECLI_RUNTIME)" in runtime_hint(int8, TFLITE_RUNTIME)
+    monkeypatch.delenv("POSECLI_RUNTIME")
+    monkeypatch.setattr("posecli.model.runtime_choice.find_spec", lambda name: None)
+    assert "ten times faster (pip install ai-edge-litert)" in runtime_hint(int8, TFLITE_RUNTIME)
+    assert runtime_hint(int8, LITERT) == ""
+    assert runtime_hint(read_model_file(real_model), TFLITE_RUNTIME) == ""
 
 
 def test_settings_that_are_impossible_are_refused(posecli: Posecli, tmp_path: Path) -> None:

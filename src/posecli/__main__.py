@@ -27,7 +27,7 @@ def main() -> None:
     # So that worker processes know this for a start script and do not import it and all of click again.
     sys.modules["__main__"].__spec__ = __spec__
     try:
-        status = cli.main(prog_name="posecli", standalone_mode=False)
+        status = cli.main(sys.argv[1:] or ["--help"], prog_name="posecli", standalone_mode=False)
     except click.ClickException as error:
         error.show()
         status = error.exit_code

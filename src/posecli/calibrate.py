@@ -20,6 +20,7 @@ from posecli.model.graph import Graph, read_graph
 from posecli.model.locate import load_model_file
 from posecli.model.quantize import quantize
 from posecli.model.runtime import ObservingRuntime, Runtime, find_runtime
+from posecli.model.runtime_choice import choose_runtime
 from posecli.types import DecodedPose, Settings
 
 #: Poses more similar than this are one person seen by two models; keypoints from this score on are compared.
@@ -63,6 +64,7 @@ def make_int8(
     folder: pictures, of which `count` at most are used, spread over all. settings: how pictures are looked at.
     Raises UsageError where there is no picture, and what `quantize` raises.
     """
+    choose_runtime()  # before a download
     file = load_model_file(model, progress=True)
     graph = read_graph(file.data, trusted=file.known)
     frames = _frames(folder, count)

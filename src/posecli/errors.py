@@ -46,7 +46,7 @@ class EngineError(FatalError):
 
 
 class MissingExtra(FatalError):
-    """A package that only this needs is not installed; the hint names the extra that brings it."""
+    """A package that only this needs is not installed, or broken; the hint is a command that installs it."""
 
 
 class OutputError(FatalError):

@@ -11,7 +11,7 @@ from PIL import Image
 
 from posecli.clothes import clothes
 from posecli.decode.zoom import as_decoded
-from posecli.errors import INTERNAL_ERROR, InputError, ModelError
+from posecli.errors import INTERNAL_ERROR, InputError, ModelError, PosecliError
 from posecli.images import (
     Frame,
     frame_from_array,
@@ -41,7 +41,8 @@ class PoseEstimator:
 
     One estimator may be used from several threads: the network runs for one of them at a time, everything else side
     by side. It cannot be pickled: build one in each process.
-    Raises ModelError where there is no usable model and UsageError for impossible settings.
+    Raises ModelError where there is no usable model, EngineError where there is no usable runtime, and UsageError for
+    impossible settings.
     """
 
     def __init__(
@@ -127,7 +128,7 @@ class PoseEstimator:
             return self._look(frame, name, timings, known), frame
         except InputError as error:
             return Record.failed(name, error.code, str(error)), None
-        except ModelError:
+        except PosecliError:  # no fault of this picture: the next one would fail as well
             raise
         except Exception as error:  # one picture's bad luck must not end a run of thousands
             return Record.failed(name, INTERNAL_ERROR, f"{name}: {type(error).__name__}: {error}"), None

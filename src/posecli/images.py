@@ -18,6 +18,7 @@ import numpy.typing as npt
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from posecli.errors import ImageTooLarge, InputError, NotFound, PermissionDenied, UnreadableImage, UnsupportedImage
+from posecli.extras import install_extra
 from posecli.storage import is_remote, read_bytes
 from posecli.types import INPUT_SIZE_STEP, MAX_INPUT_SIZE
 
@@ -224,7 +225,7 @@ def _not_identified(file: IO[bytes] | None, name: str) -> InputError:
         return UnreadableImage(f"{name} is empty")
     for start, magic, what in _FOREIGN:
         if head[start:].startswith(magic):
-            hint = "pip install 'posecli[video]'" if what == "a video" else ""
+            hint = install_extra("video") if what == "a video" else ""
             return UnsupportedImage(f"{name} is {what}, which cannot be read here", hint)
     return UnreadableImage(f"{name} is not a picture, or its beginning is damaged")
 

@@ -7,6 +7,7 @@ import importlib
 import click
 
 from posecli import __version__
+from posecli.commands.suggestions import check_command
 
 #: Command → what it does in a line; the module of the same name in this folder holds it.
 _COMMANDS = {
@@ -17,9 +18,10 @@ _COMMANDS = {
     "measure": "Measure joint angles.",
     "evaluate": "Measure precision and recall against annotations.",
     "benchmark": "Measure how fast it is on this machine.",
-    "model": "Find, fetch and check the model's file.",
+    "model": "Find, download and check the model's file.",
     "doctor": "Test this installation.",
     "schema": "Print the JSON Schema of the record.",
+    "help": "Show the help of a command.",
 }
 
 
@@ -32,6 +34,18 @@ class _LazyGroup(click.Group):
             return None
         command: click.Command = importlib.import_module(f"posecli.commands.{cmd_name}").command
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click does, but a word that is not a command, here or in a group below, gets suggestions."""
+        if ctx.resilient_parsing:  # completion in a shell
+            return super().resolve_command(ctx, args)
+        check_command(self, ctx, "posecli", args)
+        name, command, rest = super().resolve_command(ctx, args)
+        if isinstance(command, click.Group) and rest:
+            check_command(command, ctx, f"posecli {name}", rest)
+        return name, command, rest
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):

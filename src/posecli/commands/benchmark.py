@@ -45,7 +45,9 @@ def command(**options: Any) -> None:
       posecli benchmark photos/ --stride 32 --stride 16 --input-size 257 --input-size 513
     """
     from posecli.model.locate import load_model_file
+    from posecli.model.runtime_choice import choose_runtime
 
+    choose_runtime()
     images = _images(options["inputs"], options["count"])
     model = load_model_file(options["model"], offline=options["offline"], progress=True)
     stages, rates = _measure(options, model, images)

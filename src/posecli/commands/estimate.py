@@ -139,11 +139,12 @@ def _run(options: dict[str, Any], settings: Settings, policy: str, inputs: Input
     from posecli.journal import RunIdentity
     from posecli.model.hints import runtime_hint
     from posecli.model.locate import load_model_file
+    from posecli.model.runtime_choice import choose_runtime
     from posecli.outputs import RESUME
     from posecli.report import Report
     from posecli.worker import Job
 
-    expectations = _expectations(options)
+    expectations, runtime = _expectations(options), choose_runtime()
     listed: Iterable[ImageInput] = inputs
     if policy != RESUME and outputs.may_have_files():
         listed = inputs if inputs.can_be_listed_again() else list(inputs)
@@ -158,7 +159,7 @@ def _run(options: dict[str, Any], settings: Settings, policy: str, inputs: Input
         progress=show_bar and not options["quiet"] and not inputs.is_one_file(),
         expectations=expectations,
     )
-    if not options["quiet"] and (hint := runtime_hint(model)):
+    if not options["quiet"] and (hint := runtime_hint(model, runtime)):
         report.say(hint)
     if inputs.can_be_listed_again():
         report.expect_in_background(_inputs(options, outputs))

@@ -68,14 +68,18 @@ def mirror_average(maps: Maps, mirrored: Maps, width: int) -> Maps:
         ],
         axis=2,
     )
-    ours, theirs = (np.concatenate([scores, scores], axis=2) + 1e-3 for scores in (maps.heatmaps, heat))
+    ours, theirs = (np.concatenate([scores, scores], axis=2) + np.float32(1e-3) for scores in (maps.heatmaps, heat))
     return Maps(
-        heatmaps=(maps.heatmaps + heat) / 2,
+        heatmaps=_mean(maps.heatmaps, heat),
         offsets=(maps.offsets * ours + offsets * theirs) / (ours + theirs),
-        displacement_fwd=(maps.displacement_fwd + _mirrored_edges(mirrored.displacement_fwd)) / 2,
-        displacement_bwd=(maps.displacement_bwd + _mirrored_edges(mirrored.displacement_bwd)) / 2,
+        displacement_fwd=_mean(maps.displacement_fwd, _mirrored_edges(mirrored.displacement_fwd)),
+        displacement_bwd=_mean(maps.displacement_bwd, _mirrored_edges(mirrored.displacement_bwd)),
         output_stride=maps.output_stride,
     )
+
+
+def _mean(first: npt.NDArray[np.float32], second: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    return (first + second) * np.float32(0.5)
 
 
 def _mirrored_edges(displacement: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

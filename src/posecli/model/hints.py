@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import os
-from importlib.util import find_spec
-
 from posecli.errors import ModelError
 from posecli.model.flatbuffer import read_model
 from posecli.model.locate import ModelFile
+from posecli.model.runtime_choice import LITERT, steps_to_litert
 
 _UINT8, _INT8 = 3, 9
 
 
-def runtime_hint(file: ModelFile) -> str:
-    """A line for those who run an 8-bit model on tflite-runtime, which has no fast kernels for it; else empty. So it is
-    for a damaged file: who loads it says what is wrong."""
-    on_litert = os.environ.get("POSECLI_RUNTIME") != "tflite-runtime" and find_spec("ai_edge_litert") is not None
-    if file.known or on_litert or not _computes_in_8_bits(file.data):
+def runtime_hint(file: ModelFile, runtime: str) -> str:
+    """A line for those who run an 8-bit model on tflite-runtime, which has no fast kernels for it; otherwise empty.
+
+    runtime: the chosen one. The line is also empty for a damaged file: the error comes from whoever loads it.
+    """
+    if file.known or runtime == LITERT or not _computes_in_8_bits(file.data):
         return ""
-    return f"{file.name} is an 8-bit model: LiteRT runs it about ten times faster (pip install 'posecli[litert]')"
+    return f"{file.name} is an 8-bit model: LiteRT runs it about ten times faster ({steps_to_litert()})"
 
 
 def _computes_in_8_bits(data: bytes) -> bool:

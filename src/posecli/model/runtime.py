@@ -10,15 +10,17 @@ import threading
 import warnings
 from collections import OrderedDict
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
 from posecli.errors import EngineError, ModelError
+from posecli.extras import install_command
 from posecli.model.graph import Graph, Tensor
 from posecli.model.heads import Heads, name_heads
+from posecli.model.runtime_choice import RUNTIMES, choose_runtime
 from posecli.model.stride import restride
 from posecli.skeleton import EDGE_COUNT
 from posecli.types import Maps
@@ -31,9 +33,6 @@ KEPT_INTERPRETERS = 3
 #: The network's numbers for the pixel values 0 to 255: x / 127.5 - 1 (float32 models take these as they are).
 PIXEL_SCALE, PIXEL_SHIFT = 1 / 127.5, -1.0
 
-#: Packages that have an interpreter, the better first, and where.
-_RUNTIMES = {"ai-edge-litert": "ai_edge_litert.interpreter", "tflite-runtime": "tflite_runtime.interpreter"}
-
 UInt8Image = npt.NDArray[np.uint8]
 
 
@@ -41,7 +40,7 @@ class Runtime:
     """A model ready to run at any input size. One caller at a time: `run` holds a lock.
 
     graph: a checked network. threads: processors that one call may use. stride: another output stride than the
-    file's own; raises UsageError where the network does not allow it.
+    file's own; raises UsageError where the network does not allow it, and what `find_runtime` raises.
     """
 
     _interpreter_options: ClassVar[dict[str, Any]] = {}
@@ -57,6 +56,7 @@ class Runtime:
         self._interpreters: OrderedDict[tuple[int, int], Interpreter] = OrderedDict()
         self._lock = threading.Lock()
         self._pixel_values = _pixel_values(graph.input)
+        self._interpreter_class = find_runtime()[1]
 
     @property
     def native_size_hw(self) -> tuple[int, int]:
@@ -95,10 +95,9 @@ class Runtime:
         return self._interpreters[size]
 
     def _make_interpreter(self) -> Interpreter:
-        interpreter_class = find_runtime()[1]
         with chatter_held_back() as chatter:
             try:
-                return interpreter_class(
+                return self._interpreter_class(
                     model_content=self._data, num_threads=self._threads, **self._interpreter_options
                 )
             except (RuntimeError, ValueError) as error:
@@ -161,18 +160,15 @@ class ObservingRuntime(Runtime):
 
 
 def find_runtime() -> tuple[str, type[Interpreter]]:
-    """Name and interpreter class of the runtime: the one that POSECLI_RUNTIME names, else LiteRT, which is faster at
-    8-bit models, else tflite-runtime, its predecessor. Raises EngineError where it is not installed.
+    """Name and interpreter class of the chosen runtime. Raises EngineError where it cannot be imported, and what
+    `choose_runtime` raises.
     """
-    wanted = os.environ.get("POSECLI_RUNTIME")
-    if wanted and wanted not in _RUNTIMES:
-        raise EngineError(f"POSECLI_RUNTIME is {wanted!r}, expected one of {', '.join(_RUNTIMES)}")
-    for name in [wanted] if wanted else _RUNTIMES:
-        with suppress(ImportError):
-            return name, importlib.import_module(_RUNTIMES[name]).Interpreter
-    raise EngineError(
-        f"no TFLite runtime is installed{f' called {wanted}' if wanted else ''}", "pip install ai-edge-litert"
-    )
+    name = choose_runtime()
+    try:
+        return name, importlib.import_module(f"{RUNTIMES[name]}.interpreter").Interpreter
+    except (ImportError, AttributeError, OSError) as error:
+        reason = " ".join(str(error).split())
+        raise EngineError(f"{name} cannot be imported: {reason}", install_command(name, again=True)) from error
 
 
 def _pixel_values(tensor: Tensor) -> npt.NDArray[Any] | None:

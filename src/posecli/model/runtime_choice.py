@@ -1,0 +1,72 @@
+"""Which TFLite runtime is used. Imports neither a runtime nor, unless it must know its version, NumPy."""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib.util import find_spec
+
+from posecli.errors import EngineError, UsageError
+from posecli.extras import install_command
+
+LITERT, TFLITE_RUNTIME = "ai-edge-litert", "tflite-runtime"
+#: Packages that have an interpreter, the default first, and the names they are imported under.
+RUNTIMES = {LITERT: "ai_edge_litert", TFLITE_RUNTIME: "tflite_runtime"}
+#: The last release of tflite-runtime, 2.14, has wheels for Linux and Python up to 3.11.
+TFLITE_RUNTIME_HAS_WHEELS = sys.platform == "linux" and sys.version_info < (3, 12)
+_LAST_NUMPY_OF_TFLITE_RUNTIME = 1
+
+_UNSET = "unset POSECLI_RUNTIME"
+
+
+def choose_runtime() -> str:
+    """The name of the runtime: the one that POSECLI_RUNTIME names, else LiteRT, else tflite-runtime, its predecessor.
+
+    Raises UsageError where POSECLI_RUNTIME names none, and EngineError where the runtime is not installed or cannot
+    work with the NumPy that is installed.
+    """
+    wanted = os.environ.get("POSECLI_RUNTIME", "")
+    if wanted and wanted not in RUNTIMES:
+        raise UsageError(f"POSECLI_RUNTIME is {wanted!r}, expected {' or '.join(RUNTIMES)}", _UNSET)
+    candidates = [wanted] if wanted else list(RUNTIMES)
+    chosen = next((name for name in candidates if _is_installed(name)), None)
+    if chosen is None:
+        raise _not_installed(wanted)
+    if chosen == TFLITE_RUNTIME:
+        _check_numpy()
+    return chosen
+
+
+def steps_to_litert() -> str:
+    """What to do, on tflite-runtime, so that LiteRT is used."""
+    steps = [] if _is_installed(LITERT) else [install_command(LITERT)]
+    if os.environ.get("POSECLI_RUNTIME"):
+        steps.append(_UNSET)
+    return " and ".join(steps)
+
+
+def _is_installed(name: str) -> bool:
+    return find_spec(RUNTIMES[name]) is not None
+
+
+def _not_installed(wanted: str) -> EngineError:
+    if not wanted:
+        return EngineError("no TFLite runtime is installed", install_command(LITERT))
+    if wanted == LITERT:
+        return EngineError(f"{LITERT} is not installed", f"{install_command(LITERT)}, or {_UNSET}")
+    if TFLITE_RUNTIME_HAS_WHEELS:
+        install = install_command(TFLITE_RUNTIME, "numpy<2")
+        return EngineError(f"{TFLITE_RUNTIME} is not installed", f"{install}, or {_UNSET}")
+    return EngineError(f"{TFLITE_RUNTIME} is not installed: it exists for Linux and Python up to 3.11", _UNSET)
+
+
+def _check_numpy() -> None:
+    """Raise EngineError where tflite-runtime meets a NumPy that it was not built for: every call of it would fail."""
+    import numpy as np
+
+    if int(np.__version__.partition(".")[0]) <= _LAST_NUMPY_OF_TFLITE_RUNTIME:
+        return
+    raise EngineError(
+        f"{TFLITE_RUNTIME} needs NumPy 1, and NumPy {np.__version__} is installed",
+        f"{steps_to_litert()} to use LiteRT, or {install_command('numpy<2')}",
+    )

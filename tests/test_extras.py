@@ -1,0 +1,74 @@
+"""What is said where a package is missing: a command that installs it where posecli is installed."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from posecli.errors import MissingExtra
+from posecli.extras import EXTRAS, install_command, install_extra, need
+
+from .conftest import ROOT
+
+
+def test_the_packages_themselves_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "scipy", None)
+    monkeypatch.delitem(sys.modules, "scipy.signal", raising=False)
+    with pytest.raises(MissingExtra, match="scipy, which is not installed") as caught:
+        need("scipy.signal", extra="measure")
+    assert caught.value.hint == "pip install scipy matplotlib"
+
+
+@pytest.mark.parametrize(("numpy", "pyarrow"), [("1.26.4", '"pyarrow<22"'), ("2.1.0", "pyarrow")])
+def test_the_pyarrow_that_fits(numpy: str, pyarrow: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From 22 on it needs NumPy 2 and lets itself be installed beside NumPy 1."""
+    monkeypatch.setattr(importlib.metadata, "version", lambda name: numpy)
+    assert install_extra("parquet") == f"pip install {pyarrow}"
+
+
+def test_a_package_that_is_broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "jinja2", raising=False)
+    (tmp_path / "jinja2.py").write_text("raise ImportError('it needs\\nNumPy 2')")
+    with pytest.raises(MissingExtra, match="jinja2, which cannot be imported: it needs NumPy 2") as caught:
+        need("jinja2", extra="report")
+    assert caught.value.hint == "pip install --force-reinstall jinja2"
+
+
+@pytest.mark.parametrize(
+    ("receipt", "install", "again"),
+    [
+        ("nothing", 'pip install "numpy<2" ray', 'pip install --force-reinstall "numpy<2" ray'),
+        ("pipx_metadata.json", 'pipx inject posecli "numpy<2" ray', 'pipx inject --force posecli "numpy<2" ray'),
+        (
+            "uv-receipt.toml",
+            'uv pip install --python "PREFIX" "numpy<2" ray',
+            'uv pip install --python "PREFIX" --reinstall "numpy<2" ray',
+        ),
+    ],
+)
+def test_the_tool_that_installed_posecli_is_named(
+    receipt: str, install: str, again: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / receipt).touch()
+    monkeypatch.setattr(sys, "prefix", str(tmp_path))
+    assert install_command("numpy<2", "ray") == install.replace("PREFIX", str(tmp_path))
+    assert install_command("numpy<2", "ray", again=True) == again.replace("PREFIX", str(tmp_path))
+
+
+def test_each_extra_names_all_its_packages() -> None:
+    text = (ROOT / "pyproject.toml").read_text()
+    for extra, packages in EXTRAS.items():
+        (listed,) = re.findall(rf"^{extra} = \[(.*?)\]$", text, re.MULTILINE | re.DOTALL)
+        assert set(re.findall(r'"([a-z0-9-]+)', listed)) == {package.replace("_", "-") for package in packages}
+
+
+def test_no_text_tells_to_install_from_an_index_that_has_no_posecli() -> None:
+    texts = [*ROOT.glob("src/**/*.py"), *ROOT.glob("docs/**/*.*"), *ROOT.glob("scripts/*"), ROOT / "README.md"]
+    for path in texts:
+        if path.suffix in (".py", ".md", ".sh", ".yaml", ""):
+            assert not re.search(r"pip install ['\"]?posecli\b(?!-)", path.read_text()), path
