@@ -27,18 +27,18 @@ from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
 
-from posecli import shards
-from posecli.clips import ClipOptions
-from posecli.engines import EngineOptions, Estimate, get_piece_engine
-from posecli.estimate import available_processors
-from posecli.expectations import Expectations
-from posecli.inputs import Inputs
-from posecli.journal import RunIdentity
+from posecli.inference.estimator import available_processors
+from posecli.inputs.arguments import Inputs
+from posecli.inputs.clips import ClipOptions
 from posecli.model.locate import load_model_file
-from posecli.outputs import OVERWRITE, ShardOutput
-from posecli.report import Report, Tally
+from posecli.records.journal import RunIdentity
+from posecli.run import shards
+from posecli.run.destinations import OVERWRITE, ShardOutput
+from posecli.run.engines import EngineOptions, Estimate, get_piece_engine
+from posecli.run.expectations import Expectations
+from posecli.run.report import Report, Tally
+from posecli.run.worker import Job
 from posecli.types import ImageInput, Settings
-from posecli.worker import Job
 
 SHARD = 64
 

@@ -16,15 +16,15 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from time import perf_counter
 
-from posecli import batch
-from posecli.inputs import Inputs
-from posecli.journal import RunIdentity
-from posecli.outputs import REFUSE, Outputs, RunOutput
-from posecli.report import Report
-from posecli.sequence import Sequence
+from posecli.inputs.arguments import Inputs
+from posecli.records.formats import get_format
+from posecli.records.journal import RunIdentity
+from posecli.run import batch
+from posecli.run.destinations import REFUSE, Outputs, RunOutput
+from posecli.run.pipeline import Sequence
+from posecli.run.report import Report
 from posecli.skeleton import KEYPOINT_NAMES
 from posecli.types import ImageInput, Keypoint, ModelInfo, Pose, Record, Settings
-from posecli.writers import get_format
 
 PEOPLE = 2
 

@@ -18,9 +18,9 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 from unittest import mock
 
-from posecli.estimate import PoseEstimator, available_processors
-from posecli.evaluate import evaluate_records
-from posecli.presets import PRESETS
+from posecli.checks.evaluate import evaluate_records
+from posecli.inference.estimator import PoseEstimator, available_processors
+from posecli.inference.presets import PRESETS
 
 #: What a measurement keeps of poses of low scores, so that the whole curve of precision is seen.
 MEASURED = {"min_pose_score": 0.05, "score_threshold": 0.3}
@@ -56,10 +56,10 @@ def part_mean(pose: Any) -> float:
 
 def variants() -> Iterator[Variant]:
     """All rows, in the order of the table."""
-    plain = {"posecli.looks.refine": one_cell, "posecli.looks.certainty": part_mean}
+    plain = {"posecli.inference.passes.refine": one_cell, "posecli.inference.passes.certainty": part_mean}
     yield Variant("257/32 pad, one cell a keypoint: what samples do", {"fit": "pad"}, plain)
     yield Variant("257/32 aspect, one cell a keypoint", {}, plain)
-    yield Variant("and averaged votes", {}, {"posecli.looks.certainty": part_mean})
+    yield Variant("and averaged votes", {}, {"posecli.inference.passes.certainty": part_mean})
     yield Variant("257/32 pad", {"fit": "pad"})
     yield Variant("257/32: fast", PRESETS["fast"])
     for spread in (0.25, 1.0):
@@ -75,18 +75,20 @@ def variants() -> Iterator[Variant]:
         yield Variant(f"513/16, zoom {size}", {**second, "zoom_size": size})
     yield Variant("257/16, zoom 257", {"stride": 16, "zoom": True})
     yield Variant("385/16, zoom 257", {**second, "input_size": 385})
-    yield Variant("513/16, zoom 257, no small look for large people", second, {"posecli.looks.MUCH_LARGER": 1e9})
+    yield Variant(
+        "513/16, zoom 257, no small look for large people", second, {"posecli.inference.passes.MUCH_LARGER": 1e9}
+    )
     for margin in (1.5, 2.5):
-        yield Variant(f"513/16, zoom 257, margin {margin}", second, {"posecli.decode.zoom.MARGIN": margin})
+        yield Variant(f"513/16, zoom 257, margin {margin}", second, {"posecli.inference.crops.MARGIN": margin})
     for least in (0.05, 0.15):
         yield Variant(
-            f"513/16, zoom 257, box of keypoints from {least}", second, {"posecli.decode.zoom.BOX_SCORE": least}
+            f"513/16, zoom 257, box of keypoints from {least}", second, {"posecli.inference.crops.BOX_SCORE": least}
         )
     mirrored = {**second, "mirror": True}
     for sizes in ((257,), (257, 289), (225, 321)):
         yield Variant(f"513/16, zoom {sizes}, mirrored", {**mirrored, "zoom_size": sizes})
     accurate = PRESETS["accurate"]
-    yield Variant("accurate, all crops mirrored", accurate, {"posecli.looks.LARGEST_MIRRORED": 10000})
+    yield Variant("accurate, all crops mirrored", accurate, {"posecli.inference.passes.LARGEST_MIRRORED": 10000})
     yield Variant("balanced", PRESETS["balanced"])
     yield Variant("accurate", PRESETS["accurate"])
 

@@ -12,7 +12,7 @@ import subprocess
 import sys
 from time import perf_counter
 
-from posecli.estimate import available_processors
+from posecli.inference.estimator import available_processors
 from posecli.model.locate import locate_model
 from posecli.model.runtime import find_runtime
 

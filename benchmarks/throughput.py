@@ -30,8 +30,8 @@ from time import perf_counter
 import numpy as np
 from PIL import Image
 
-from posecli.estimate import available_processors
-from posecli.inputs import Inputs
+from posecli.inference.estimator import available_processors
+from posecli.inputs.arguments import Inputs
 from posecli.model.locate import locate_model
 from posecli.model.runtime import find_runtime
 

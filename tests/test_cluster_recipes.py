@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from posecli.parts import read_parts
+from posecli.records.parts import read_parts
 
 from .conftest import ROOT
 from .tiny_model import draw_discs, person_at

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from posecli.errors import UsageError
-from posecli.record_schema import record_schema
+from posecli.records.schema import record_schema
 from posecli.skeleton import KEYPOINT_NAMES
 from posecli.types import Keypoint, Maps, ModelInfo, Pose, Record, Settings
 

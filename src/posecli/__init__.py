@@ -13,7 +13,7 @@ from posecli.skeleton import KEYPOINT_NAMES
 from posecli.types import Keypoint, Pose, Record
 
 if TYPE_CHECKING:
-    from posecli.estimate import PoseEstimator
+    from posecli.inference.estimator import PoseEstimator
 
 __version__ = "0.1.0"
 __all__ = ["KEYPOINT_NAMES", "Keypoint", "Pose", "PoseEstimator", "Record", "__version__"]
@@ -22,7 +22,7 @@ __all__ = ["KEYPOINT_NAMES", "Keypoint", "Pose", "PoseEstimator", "Record", "__v
 def __getattr__(name: str) -> Any:
     """Import the estimator, and NumPy and Pillow with it, on first use: `posecli --help` needs none of them."""
     if name == "PoseEstimator":
-        from posecli.estimate import PoseEstimator
+        from posecli.inference.estimator import PoseEstimator
 
         return PoseEstimator
     raise AttributeError(f"module 'posecli' has no attribute {name!r}")

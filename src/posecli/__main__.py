@@ -11,7 +11,7 @@ import click
 
 from posecli.commands import cli
 from posecli.errors import PosecliError, UsageError
-from posecli.report import EXIT_FATAL, EXIT_USAGE
+from posecli.run.report import EXIT_FATAL, EXIT_USAGE
 
 _BY_SIGNAL = 128
 

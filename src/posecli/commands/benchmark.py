@@ -12,7 +12,7 @@ from posecli.commands.options import model_options
 from posecli.types import FITS, STRIDES, Settings
 
 if TYPE_CHECKING:
-    from posecli.benchmark import StageTimes, Throughput
+    from posecli.checks.benchmark import StageTimes, Throughput
     from posecli.types import ImageInput
 
 
@@ -63,9 +63,9 @@ def command(**options: Any) -> None:
 
 
 def _images(arguments: tuple[str, ...], count: int) -> list[ImageInput]:
-    from posecli.batch import at_least_one
-    from posecli.benchmark import example_picture
-    from posecli.inputs import Inputs
+    from posecli.checks.benchmark import example_picture
+    from posecli.inputs.arguments import Inputs
+    from posecli.run.batch import at_least_one
     from posecli.types import ImageInput
 
     if not arguments:
@@ -77,9 +77,9 @@ def _images(arguments: tuple[str, ...], count: int) -> list[ImageInput]:
 def _measure(
     options: dict[str, Any], model: Any, images: list[ImageInput]
 ) -> tuple[list[StageTimes], list[Throughput]]:
-    from posecli.benchmark import measure_stages, measure_throughput
-    from posecli.estimate import available_processors
-    from posecli.worker import Job
+    from posecli.checks.benchmark import measure_stages, measure_throughput
+    from posecli.inference.estimator import available_processors
+    from posecli.run.worker import Job
 
     both = sorted({1, available_processors()})
     combinations = [
@@ -101,7 +101,7 @@ def _measure(
 
 
 def _table(stages: list[StageTimes], rates: list[Throughput]) -> str:
-    from posecli.benchmark import STAGES
+    from posecli.checks.benchmark import STAGES
 
     lines = [
         f"{'input':>11} {'stride':>6} {'threads':>7} "

@@ -11,7 +11,7 @@ import click
 from posecli.commands.options import limit_options, limits_of
 
 if TYPE_CHECKING:
-    from posecli.compare import Difference
+    from posecli.checks.compare import Difference
 
 
 @click.command("compare", context_settings={"max_content_width": 100})
@@ -32,9 +32,9 @@ def command(expected: str, actual: str, *, ignore_missing: bool, as_json: bool, 
       posecli compare expected.jsonl poses.jsonl
       posecli estimate samples/ | posecli compare expected.jsonl - --max-distance 8
     """
-    from posecli.compare import compare
-    from posecli.journal import read_records
-    from posecli.report import EXIT_EXPECTATION, EXIT_OK
+    from posecli.checks.compare import compare
+    from posecli.records.journal import read_records
+    from posecli.run.report import EXIT_EXPECTATION, EXIT_OK
 
     found = list(
         compare(read_records(expected), read_records(actual), limits_of(options), ignore_missing=ignore_missing)

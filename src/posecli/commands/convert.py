@@ -12,10 +12,10 @@ from posecli.commands.options import data_options, outputs_of, picture_options
 from posecli.errors import InputError, UsageError
 
 if TYPE_CHECKING:
-    from posecli.clips import FrameReader
-    from posecli.outputs import Outputs
-    from posecli.report import Report
-    from posecli.sequence import Sequence
+    from posecli.inputs.clips import FrameReader
+    from posecli.run.destinations import Outputs
+    from posecli.run.pipeline import Sequence
+    from posecli.run.report import Report
     from posecli.types import ImageInput, Record
 
 
@@ -35,9 +35,9 @@ def command(records: str, image_root: str | None, quiet: bool, **options: Any) -
       posecli convert poses.jsonl -o poses.csv
       posecli convert poses.jsonl -a annotated/ --draw scores
     """
-    from posecli.journal import read_records
-    from posecli.outputs import OVERWRITE, REFUSE
-    from posecli.report import Report
+    from posecli.records.journal import read_records
+    from posecli.run.destinations import OVERWRITE, REFUSE
+    from posecli.run.report import Report
 
     if options["output"] is None and options["format_name"] is None and options["annotate"] is None:
         raise UsageError("say what to write", "-o FILE, -f FORMAT or -a FOLDER")
@@ -62,9 +62,9 @@ def _write_images(
 ) -> Iterator[Record]:
     """Write the files of each image; records go on to the file of the run. A picture that cannot be read counts as
     failed, and its record goes on all the same."""
-    from posecli.clips import FrameReader, frame_output
-    from posecli.inputs import output_name
-    from posecli.sequence import Sequence
+    from posecli.inputs.arguments import output_name
+    from posecli.inputs.clips import FrameReader, frame_output
+    from posecli.run.pipeline import Sequence
     from posecli.types import ImageInput
 
     sequence, frames = Sequence(clips=outputs.clips), FrameReader()
@@ -97,7 +97,7 @@ def _hand_over(
     outputs: Outputs,
 ) -> Record | None:
     """Have a frame drawn in its clip, where one is wanted; the record of what went wrong, or None."""
-    from posecli.inputs import picture_path
+    from posecli.inputs.arguments import picture_path
     from posecli.types import Record
 
     if outputs.clips is None or not record.ok or record.frame is None:
@@ -112,8 +112,8 @@ def _hand_over(
 
 def _draw(record: Record, image: ImageInput, outputs: Outputs, image_root: str | None) -> Record | None:
     """Draw the annotated picture where one is wanted; the record of what went wrong, or None."""
-    from posecli.images import lift_pillow_limit, read_frame
-    from posecli.inputs import picture_path
+    from posecli.inputs.arguments import picture_path
+    from posecli.inputs.pictures import lift_pillow_limit, read_frame
     from posecli.types import Record, Settings
 
     if outputs.pictures is None or not record.ok:

@@ -23,8 +23,8 @@ def command(model: str | None, *, as_json: bool) -> None:
       posecli doctor
       posecli doctor --model my_posenet.tflite --json
     """
-    from posecli.doctor import examine
-    from posecli.report import EXIT_EXPECTATION, EXIT_OK
+    from posecli.checks.doctor import examine
+    from posecli.run.report import EXIT_EXPECTATION, EXIT_OK
 
     findings = []
     for finding in examine(model):

@@ -24,19 +24,19 @@ from posecli.commands.options import (
     settings_of,
     settings_options,
 )
-from posecli.engines import ENGINE_NAMES
 from posecli.errors import UsageError
+from posecli.run.engines import ENGINE_NAMES
 
 if TYPE_CHECKING:
-    from posecli.engines import EngineOptions
-    from posecli.expectations import Expectations
-    from posecli.inputs import Inputs
-    from posecli.journal import RunIdentity
-    from posecli.outputs import Outputs
-    from posecli.report import Report
-    from posecli.sequence import Sequence, Step
+    from posecli.inputs.arguments import Inputs
+    from posecli.records.journal import RunIdentity
+    from posecli.run.destinations import Outputs
+    from posecli.run.engines import EngineOptions
+    from posecli.run.expectations import Expectations
+    from posecli.run.pipeline import Sequence, Step
+    from posecli.run.report import Report
+    from posecli.run.worker import Job
     from posecli.types import ImageInput, Record, Settings
-    from posecli.worker import Job
 
 
 @click.command("estimate", context_settings={"max_content_width": 100})
@@ -99,7 +99,7 @@ def command(**options: Any) -> None:
 
 
 def _inputs(options: dict[str, Any], outputs: Outputs | None) -> Inputs:
-    from posecli.inputs import Inputs
+    from posecli.inputs.arguments import Inputs
 
     written = outputs.folders() if outputs is not None else []
     return Inputs(options["inputs"], files_from=options["files_from"], null=options["null"], written=written)
@@ -107,7 +107,7 @@ def _inputs(options: dict[str, Any], outputs: Outputs | None) -> Inputs:
 
 def _dry_run(inputs: Inputs, outputs: Outputs, policy: str) -> int:
     """List input and outputs of each picture; what stands in the way is said at the end, with status 2."""
-    from posecli import batch
+    from posecli.run import batch
 
     problems = []
     try:
@@ -135,14 +135,14 @@ def _dry_run(inputs: Inputs, outputs: Outputs, policy: str) -> int:
 
 
 def _run(options: dict[str, Any], settings: Settings, policy: str, inputs: Inputs, outputs: Outputs) -> int:
-    from posecli import batch
-    from posecli.journal import RunIdentity
     from posecli.model.hints import runtime_hint
     from posecli.model.locate import load_model_file
     from posecli.model.runtime_choice import choose_runtime
-    from posecli.outputs import RESUME
-    from posecli.report import Report
-    from posecli.worker import Job
+    from posecli.records.journal import RunIdentity
+    from posecli.run import batch
+    from posecli.run.destinations import RESUME
+    from posecli.run.report import Report
+    from posecli.run.worker import Job
 
     expectations, runtime = _expectations(options), choose_runtime()
     listed: Iterable[ImageInput] = inputs
@@ -185,8 +185,8 @@ class _Run(NamedTuple):
 
 def _whole(run: _Run) -> int:
     """All records come back here, and are written here."""
-    from posecli import batch
-    from posecli.frames import expand
+    from posecli.inputs.clip_decoder import expand
+    from posecli.run import batch
 
     settings = run.job.settings
     frames = expand(
@@ -209,8 +209,8 @@ def _whole(run: _Run) -> int:
 
 def _in_shards(run: _Run) -> int:
     """Records stay where they are made; what comes back are summaries."""
-    from posecli import shards
-    from posecli.engines import get_piece_engine
+    from posecli.run import shards
+    from posecli.run.engines import get_piece_engine
 
     options, output = run.options, run.outputs.shards
     assert output is not None
@@ -237,14 +237,14 @@ def _in_shards(run: _Run) -> int:
 
 def _sequence(settings: Settings, outputs: Outputs, policy: str) -> Sequence:
     """Tracking and smoothing, which carry on where an earlier run stopped, and annotated clips."""
-    from posecli.outputs import RESUME
-    from posecli.sequence import Sequence
+    from posecli.run.destinations import RESUME
+    from posecli.run.pipeline import Sequence
 
     earlier = outputs.run.finished_records() if policy == RESUME and outputs.run is not None else ()
     steps: list[Step] = []
     finished = {}
     if settings.track:
-        from posecli.track import steps_over_time
+        from posecli.poses.tracking import steps_over_time
 
         steps = [*steps_over_time(settings, earlier)]
     if outputs.clips is not None:
@@ -254,7 +254,7 @@ def _sequence(settings: Settings, outputs: Outputs, policy: str) -> Sequence:
 
 def _expectations(options: dict[str, Any]) -> Expectations:
     """What the records are held against. Raises UsageError where the file of expected records cannot be read."""
-    from posecli.expectations import Expectations
+    from posecli.run.expectations import Expectations
 
     least = max(options["min_people"] or 0, int(options["require_pose"]))
     if options["expect"] is None:
@@ -265,8 +265,8 @@ def _expectations(options: dict[str, Any]) -> Expectations:
         )
     if options["resume"]:
         raise UsageError("--expect sees only what this run does, and --resume leaves out the rest", "posecli compare")
-    from posecli.compare import Expectation
-    from posecli.journal import read_records
+    from posecli.checks.compare import Expectation
+    from posecli.records.journal import read_records
 
     expected = Expectation(read_records(options["expect"]), limits_of(options))
     return Expectations(least=least, exactly=options["expect_people"], expected=expected)
@@ -274,7 +274,7 @@ def _expectations(options: dict[str, Any]) -> Expectations:
 
 def _estimate(options: dict[str, Any], job: Job, images: Iterable[ImageInput]) -> Iterator[Record]:
     """Choose the engine: one picture alone is done here, with all processors; more go to workers."""
-    from posecli.engines import get_engine
+    from posecli.run.engines import get_engine
 
     images = iter(images)
     first = list(itertools.islice(images, 2))
@@ -285,8 +285,8 @@ def _estimate(options: dict[str, Any], job: Job, images: Iterable[ImageInput]) -
 
 
 def _engine_options(options: dict[str, Any], engine: str) -> EngineOptions:
-    from posecli.engines import EngineOptions
-    from posecli.estimate import available_processors
+    from posecli.inference.estimator import available_processors
+    from posecli.run.engines import EngineOptions
 
     processors = available_processors()
     workers = options["workers"] or (1 if engine == "serial" else processors)

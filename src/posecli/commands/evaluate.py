@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from posecli.evaluate import Evaluation
+    from posecli.checks.evaluate import Evaluation
 
 
 @click.command("evaluate", context_settings={"max_content_width": 100})
@@ -28,7 +28,7 @@ def command(ground_truth: str, results: str, *, as_json: bool) -> None:
       posecli evaluate person_keypoints.json poses.jsonl
       posecli evaluate person_keypoints.json results.json --json
     """
-    from posecli.evaluate import evaluate
+    from posecli.checks.evaluate import evaluate
 
     evaluation = evaluate(ground_truth, results)
     if as_json:
@@ -46,7 +46,7 @@ def command(ground_truth: str, results: str, *, as_json: bool) -> None:
 
 
 def _tables(evaluation: Evaluation) -> str:
-    from posecli.evaluate import FIGURES
+    from posecli.checks.evaluate import FIGURES
 
     lines = [f"{'':14} {'pictures':>8} {'people':>6}  " + "  ".join(f"{name:>6}" for name in FIGURES)]
     for name, score in evaluation.groups.items():

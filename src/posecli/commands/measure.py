@@ -14,7 +14,7 @@ import click
 from posecli.commands.options import refuse_existing
 
 if TYPE_CHECKING:
-    from posecli.measure import Measurement
+    from posecli.poses.angles import Measurement
 
 
 @click.command("measure", context_settings={"max_content_width": 100})
@@ -41,13 +41,13 @@ def command(
       posecli measure poses.jsonl -o angles.csv
       posecli measure clip.jsonl -f json --smooth 0.3 --plot angles.png
     """
-    from posecli.journal import read_records
-    from posecli.measure import measure
+    from posecli.poses.angles import measure
+    from posecli.records.journal import read_records
 
     refuse_existing(output, plot, overwrite=overwrite)
     rows = list(measure(read_records(records), threshold=keypoint_threshold))
     if smooth is not None or plot is not None:
-        from posecli import curves
+        from posecli.poses import curves
 
         rows = curves.smooth(rows, smooth) if smooth is not None else rows
         if plot is not None:
@@ -57,7 +57,7 @@ def command(
 
 
 def _write(rows: Sequence[Measurement], output: str | None, *, as_json: bool) -> None:
-    from posecli.writers.base import whole_text
+    from posecli.records.formats.base import whole_text
 
     with contextlib.nullcontext(sys.stdout) if output is None else whole_text(output) as file:
         if as_json:
@@ -68,8 +68,8 @@ def _write(rows: Sequence[Measurement], output: str | None, *, as_json: bool) ->
 
 
 def _write_csv(rows: Sequence[Measurement], file: IO[str]) -> None:
-    from posecli.measure import ANGLES
-    from posecli.writers.base import text_name
+    from posecli.poses.angles import ANGLES
+    from posecli.records.formats.base import text_name
 
     table = csv.writer(file, lineterminator="\n")
     table.writerow(["image", "frame", "time", "person", "score", *ANGLES])

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from posecli.commands.options import refuse_existing
-from posecli.presets import PRESETS, with_preset
+from posecli.inference.presets import PRESETS, with_preset
 from posecli.types import RECIPES, STRIDES, Settings
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ def wheel(model: str | None, *, output: Path) -> None:
     from posecli.model.heads import name_heads
     from posecli.model.locate import find_model, read_model_file
     from posecli.model.wheel import wheel_name, write_wheel
-    from posecli.writers.base import whole_file
+    from posecli.records.formats.base import whole_file
 
     file = read_model_file(find_model(model))
     name_heads(read_graph(file.data, trusted=file.known))
@@ -215,8 +215,8 @@ def quantize(model: str | None, output: str, calibrate: str, as_json: bool, over
       posecli model quantize -o posenet_int8.tflite --calibrate photos/
       posecli model quantize -o small.tflite --calibrate photos/ --preset fast --recipe int8
     """
-    from posecli.calibrate import make_int8
-    from posecli.writers.base import whole_file
+    from posecli.checks.calibrate import make_int8
+    from posecli.records.formats.base import whole_file
 
     refuse_existing(output, overwrite=overwrite)
     settings = [

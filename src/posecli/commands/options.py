@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from posecli.errors import UsageError
-from posecli.presets import DEFAULT_PRESET, PRESETS, with_preset
+from posecli.inference.presets import DEFAULT_PRESET, PRESETS, with_preset
+from posecli.records.formats import FORMAT_NAMES, PART_FORMATS
 from posecli.types import BACKGROUNDS, DECODERS, EXTRAS, FITS, STRIDES, Settings
-from posecli.writers import FORMAT_NAMES, PART_FORMATS
 
 if TYPE_CHECKING:
-    from posecli.clips import ClipOptions
-    from posecli.compare import Limits
-    from posecli.outputs import Outputs
+    from posecli.checks.compare import Limits
+    from posecli.inputs.clips import ClipOptions
+    from posecli.run.destinations import Outputs
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 Decorator = Callable[[Command], Command]
@@ -91,7 +91,7 @@ limit_options = _group(
 
 def limits_of(options: dict[str, Any]) -> Limits:
     """What counts as unchanged."""
-    from posecli.compare import Limits
+    from posecli.checks.compare import Limits
 
     return Limits(options["max_distance"], options["max_score_change"])
 
@@ -146,7 +146,7 @@ clip_options = _group(
 
 def clips_of(options: dict[str, Any]) -> ClipOptions:
     """Which frames of clips to look at. Raises UsageError."""
-    from posecli.clips import ClipOptions, check_options
+    from posecli.inputs.clips import ClipOptions, check_options
 
     return check_options(ClipOptions(options["every"], options["start"], options["end"], options["fps"]))
 
@@ -172,11 +172,11 @@ def settings_of(options: dict[str, Any]) -> Settings:
 
 def outputs_of(options: dict[str, Any], *, one_input: bool) -> Outputs:
     """The destinations that the options ask for. Raises UsageError."""
-    from posecli.outputs import choose_outputs, choose_pictures
-    from posecli.writers.base import WriteOptions
+    from posecli.records.formats.base import WriteOptions
+    from posecli.run.destinations import choose_outputs, choose_pictures
 
     if options["coco_images"] is not None:
-        from posecli.writers.coco import annotated_ids
+        from posecli.records.formats.coco import annotated_ids
 
         annotated_ids(options["coco_images"])  # found out now, not after hours
     drawn = choose_pictures(
@@ -200,7 +200,7 @@ def refuse_existing(*paths: str | None, overwrite: bool) -> None:
 
 def policy_of(options: dict[str, Any]) -> str:
     """What becomes of outputs that exist. Raises UsageError for two answers at once."""
-    from posecli.outputs import OVERWRITE, REFUSE, RESUME
+    from posecli.run.destinations import OVERWRITE, REFUSE, RESUME
 
     if options["overwrite"] and options["resume"]:
         raise UsageError("--overwrite and --resume exclude one another")

@@ -26,9 +26,9 @@ def command(records: str, *, output: str, image_root: str | None, link: bool, si
       posecli report poses.jsonl -o report.html
       posecli report poses.jsonl -o report.html --link --image-root photos/
     """
-    from posecli.gallery import write_page
-    from posecli.images import lift_pillow_limit
-    from posecli.journal import read_records
+    from posecli.inputs.pictures import lift_pillow_limit
+    from posecli.records.journal import read_records
+    from posecli.render.gallery import write_page
 
     refuse_existing(output, overwrite=overwrite)
     lift_pillow_limit()

@@ -14,6 +14,6 @@ def command() -> None:
       posecli schema > record.schema.json
       posecli schema | jq .properties.poses
     """
-    from posecli.record_schema import schema_text
+    from posecli.records.schema import schema_text
 
     click.echo(schema_text(), nl=False)

@@ -1,0 +1,1 @@
+"""What is computed from records and models, one file a command."""

@@ -1,0 +1,153 @@
+"""An int8 model calibrated on a user's own pictures, and how far it is from the float32 one there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from statistics import median
+from time import perf_counter
+from typing import Any, NamedTuple
+
+import numpy as np
+from tqdm import tqdm
+
+from posecli.errors import InputError, UsageError
+from posecli.inference.crops import similarity
+from posecli.inference.passes import Looker
+from posecli.inputs.arguments import Inputs
+from posecli.inputs.pictures import Frame, read_frame
+from posecli.model.graph import Graph, read_graph
+from posecli.model.locate import load_model_file
+from posecli.model.quantize import quantize
+from posecli.model.runtime import ObservingRuntime, Runtime, find_runtime
+from posecli.model.runtime_choice import choose_runtime
+from posecli.types import DecodedPose, Settings
+
+#: Poses more similar than this are one person seen by two models; keypoints from this score on are compared.
+SAME_PERSON, SEEN = 0.3, 0.3
+TIMED_PASSES = 15
+
+
+class Comparison(NamedTuple):
+    """An int8 model beside its float32 source. Sizes in bytes, times in milliseconds a pass on one processor, movement
+    of keypoints in picture pixels (median, and what nine of ten stay below)."""
+
+    size: int
+    float_size: int
+    milliseconds: float
+    float_milliseconds: float
+    runtime: str
+    pictures: int
+    people: int
+    people_found_again: int
+    moved_median: float
+    moved_90: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON form."""
+        return self._asdict()
+
+    def __str__(self) -> str:
+        return (
+            f"{self.size:,} of {self.float_size:,} bytes; a pass takes {self.milliseconds:.1f} ms instead of "
+            f"{self.float_milliseconds:.1f} with {self.runtime}; on {self.pictures} pictures "
+            f"{self.people_found_again} of {self.people} people were found again, their keypoints moved by "
+            f"{self.moved_median:.1f} pixels in the median, nine of ten by less than {self.moved_90:.1f}"
+        )
+
+
+def make_int8(
+    model: str | None, folder: str, settings: Sequence[Settings], *, recipe: str, count: int
+) -> tuple[bytes, Comparison]:
+    """Quantise a float32 model.
+
+    folder: pictures, of which `count` at most are used, spread over all. settings: how pictures are looked at.
+    Raises UsageError where there is no picture, and what `quantize` raises.
+    """
+    choose_runtime()  # before a download
+    file = load_model_file(model, progress=True)
+    graph = read_graph(file.data, trusted=file.known)
+    frames = _frames(folder, count)
+    ranges = _observe(graph, frames, settings)
+    source = {
+        "source": {"name": file.name, "sha256": file.sha256},
+        "calibration": {"pictures": len(frames), "settings": [one.to_dict() for one in settings]},
+    }
+    data = quantize(graph, ranges, recipe=recipe, source=source)
+    return data, _compare(graph, read_graph(data), frames, settings[-1])
+
+
+def _frames(folder: str, count: int) -> list[Frame]:
+    images = list(Inputs([folder]))
+    chosen = images[:: max(len(images) // count, 1)][:count]
+    frames: list[Frame] = []
+    for image in chosen:
+        with suppress(InputError):  # what cannot be read cannot be looked at either
+            frames.append(read_frame(image.name, max_pixels=Settings.max_pixels))
+    if not frames:
+        raise UsageError(f"there is no picture in {folder}", "name a folder of pictures like those it will see")
+    return frames
+
+
+def _observe(graph: Graph, frames: Sequence[Frame], settings: Sequence[Settings]) -> dict[str, tuple[float, float]]:
+    """The range of every tensor while the pictures are looked at in all the ways that the settings ask for."""
+    ranges: dict[str, tuple[float, float]] = {}
+    with tqdm(total=len(settings) * len(frames), desc="calibrating", unit=" pictures", disable=None) as bar:
+        for one in settings:
+            looker = Looker(graph, one, threads=1, runtime_class=ObservingRuntime)
+            for frame in frames:
+                looker.look(frame, {})
+                bar.update()
+            for runtime in looker.runtimes:
+                assert isinstance(runtime, ObservingRuntime)
+                for name, (low, high) in runtime.ranges.items():
+                    known = ranges.get(name, (low, high))
+                    ranges[name] = min(low, known[0]), max(high, known[1])
+    return ranges
+
+
+def _compare(graph: Graph, quantised: Graph, frames: Sequence[Frame], settings: Settings) -> Comparison:
+    before, after = (Looker(one, settings, threads=1) for one in (graph, quantised))
+    people = found = 0
+    moved: list[float] = []
+    for frame in tqdm(frames, desc="comparing", unit=" pictures", disable=None):
+        truth, others = before.look(frame, {}), after.look(frame, {})
+        people += len(truth)
+        for distances in _pairs(truth, others):
+            found += 1
+            moved += distances
+    milliseconds, float_milliseconds = (_time_of_a_pass(one) for one in (quantised, graph))
+    return Comparison(
+        size=len(quantised.data),
+        float_size=len(graph.data),
+        milliseconds=milliseconds,
+        float_milliseconds=float_milliseconds,
+        runtime=find_runtime()[0],
+        pictures=len(frames),
+        people=people,
+        people_found_again=found,
+        moved_median=float(np.median(moved)) if moved else 0.0,
+        moved_90=float(np.percentile(moved, 90)) if moved else 0.0,
+    )
+
+
+def _pairs(truth: Sequence[DecodedPose], others: Sequence[DecodedPose]) -> Iterator[list[float]]:
+    """For each person whom both saw, the distances of the keypoints that both saw."""
+    left = list(others)
+    for pose in truth:
+        best = max(left, key=lambda other: similarity(pose, other), default=None)
+        if best is not None and similarity(pose, best) >= SAME_PERSON:
+            left = [other for other in left if other is not best]
+            both = (pose.scores >= SEEN) & (best.scores >= SEEN)
+            yield np.linalg.norm(pose.xy - best.xy, axis=1)[both].tolist()
+
+
+def _time_of_a_pass(graph: Graph) -> float:
+    runtime = Runtime(graph, threads=1)
+    picture = np.zeros((*runtime.native_size_hw, 3), np.uint8)
+    times = []
+    for _ in range(TIMED_PASSES):
+        start = perf_counter()
+        runtime.run(picture)
+        times.append(1000 * (perf_counter() - start))
+    return median(times)

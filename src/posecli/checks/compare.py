@@ -1,0 +1,143 @@
+"""What differs between two sets of records: for checks in CI that nothing has changed that should not."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from math import hypot
+from typing import Any, NamedTuple
+
+from posecli.inference.crops import as_decoded, similarity
+from posecli.types import Keypoint, Pose, Record
+
+#: Keypoints below this score are guesses: where they lie says nothing.
+SEEN_SCORE = 0.3
+#: Least similarity (OKS) of two poses to be one person that moved, rather than one that went and one that came.
+SAME_PERSON = 0.05
+
+
+class Limits(NamedTuple):
+    """What counts as unchanged: keypoints moved by no more pixels, scores changed by no more."""
+
+    distance: float = 4.0
+    score_change: float = 0.1
+
+
+class Difference(NamedTuple):
+    """One thing that differs. kind: missing_picture, new_picture, status, missing_person, new_person, moved, score.
+    person: its place in the expected record, for `new_person` in the actual one, from 0. amount: pixels or score."""
+
+    image: str
+    kind: str
+    message: str
+    person: int | None = None
+    part: str | None = None
+    amount: float | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON form."""
+        return {name: value for name, value in self._asdict().items() if value is not None}
+
+
+class Expectation:
+    """Records as they should be, against which others are held one by one."""
+
+    def __init__(self, expected: Iterable[Record], limits: Limits) -> None:
+        self._limits = limits
+        self._expected = {_key(record): record for record in expected}
+        bases = Counter(os.path.basename(image) for image, _ in self._expected)
+        self._by_base = {
+            (os.path.basename(image), frame): (image, frame)
+            for image, frame in self._expected
+            if bases[os.path.basename(image)] == 1 or frame is not None
+        }
+        self._seen: set[tuple[str, int | None]] = set()
+
+    def check(self, actual: Record) -> list[Difference]:
+        """What differs in one picture. It is found by its name as given or, where only one has it, its file name."""
+        image, frame = _key(actual)
+        key = (
+            (image, frame) if (image, frame) in self._expected else self._by_base.get((os.path.basename(image), frame))
+        )
+        if key is None:
+            return [Difference(image, "new_picture", "is not among the expected pictures")]
+        self._seen.add(key)
+        return list(_differences(self._expected[key], actual, self._limits))
+
+    def unseen(self) -> list[Difference]:
+        """Expected pictures that never came."""
+        return [
+            Difference(image, "missing_picture", "was expected and did not come")
+            for image, frame in self._expected
+            if (image, frame) not in self._seen
+        ]
+
+
+def compare(
+    expected: Iterable[Record], actual: Iterable[Record], limits: Limits, *, ignore_missing: bool = False
+) -> Iterator[Difference]:
+    """All that differs. ignore_missing: pictures that only the expected records have are no difference."""
+    expectation = Expectation(expected, limits)
+    for record in actual:
+        yield from expectation.check(record)
+    if not ignore_missing:
+        yield from expectation.unseen()
+
+
+def _key(record: Record) -> tuple[str, int | None]:
+    return record.image, record.frame
+
+
+def _differences(expected: Record, actual: Record, limits: Limits) -> Iterator[Difference]:
+    image = actual.image
+    if expected.status != actual.status:
+        why = f": {actual.error.message}" if actual.error else ""
+        yield Difference(image, "status", f"was {expected.status}, is {actual.status}{why}")
+        return
+    pairs = _pair(expected.poses, actual.poses)
+    for number, other in pairs.items():
+        if other is None:
+            score = expected.poses[number].score
+            yield Difference(image, "missing_person", f"person {number + 1} (score {score:.2f}) is gone", number)
+        else:
+            yield from _changes(image, number, expected.poses[number], actual.poses[other], limits)
+    for number in sorted(set(range(len(actual.poses))) - set(pairs.values())):
+        score = actual.poses[number].score
+        yield Difference(image, "new_person", f"a person (score {score:.2f}) is new", number)
+
+
+def _pair(expected: tuple[Pose, ...], actual: tuple[Pose, ...]) -> dict[int, int | None]:
+    """Who is who: the most similar pairs first, each person once."""
+    ours, theirs = ([as_decoded(pose) for pose in poses] for poses in (expected, actual))
+    likeness = sorted(
+        ((similarity(one, other), i, j) for i, one in enumerate(ours) for j, other in enumerate(theirs)), reverse=True
+    )
+    pairs: dict[int, int | None] = dict.fromkeys(range(len(expected)))
+    taken: set[int] = set()
+    for value, i, j in likeness:
+        if value >= SAME_PERSON and pairs[i] is None and j not in taken:
+            pairs[i] = j
+            taken.add(j)
+    return pairs
+
+
+def _changes(image: str, number: int, before: Pose, after: Pose, limits: Limits) -> Iterator[Difference]:
+    for old, new in zip(before.keypoints, after.keypoints, strict=True):
+        distance = hypot(new.x - old.x, new.y - old.y)
+        if _both_seen(old, new) and distance > limits.distance:
+            message = f"person {number + 1}: {old.part} moved by {distance:.1f} pixels"
+            yield Difference(image, "moved", message, number, old.part, round(distance, 2))
+        if abs(new.score - old.score) > limits.score_change:
+            yield _score_change(image, number, old.part, old.score, new.score)
+    if abs(after.score - before.score) > limits.score_change:
+        yield _score_change(image, number, None, before.score, after.score)
+
+
+def _both_seen(old: Keypoint, new: Keypoint) -> bool:
+    return min(old.score, new.score) >= SEEN_SCORE
+
+
+def _score_change(image: str, number: int, part: str | None, old: float, new: float) -> Difference:
+    message = f"person {number + 1}: score{f' of {part}' if part else ''} was {old:.2f}, is {new:.2f}"
+    return Difference(image, "score", message, number, part, round(new - old, 4))

@@ -1,0 +1,208 @@
+"""How good results are: COCO keypoint precision and recall, by the official pycocotools."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from posecli.errors import UsageError
+from posecli.extras import need
+from posecli.records.formats.coco import PERSON_CATEGORY, image_id, people_of
+from posecli.records.journal import read_records
+from posecli.skeleton import KEYPOINT_NAMES
+from posecli.types import Record
+
+#: `COCOeval.stats` of keypoints, in its order.
+FIGURES = ("AP", "AP50", "AP75", "AP medium", "AP large", "AR", "AR50", "AR75", "AR medium", "AR large")
+_FIRST = 0  # index of "all areas" and of the lowest similarity (0.5) in COCOeval's parameters
+
+
+class Score(NamedTuple):
+    """Figures for a set of pictures, by the names of `FIGURES`; None where there is nobody to be found."""
+
+    pictures: int
+    people: int
+    figures: dict[str, float | None]
+
+
+class Evaluation(NamedTuple):
+    """What an evaluation found.
+
+    groups: all pictures; those with one annotated person; those with several.
+    found: people matched by a pose with a similarity of at least 0.5.
+    keypoints: mean similarity (OKS, 0..1) by part, over the labelled keypoints of those people.
+    missing: pictures of the annotations without a result; unknown: results of no such picture.
+    """
+
+    groups: dict[str, Score]
+    found: int
+    keypoints: dict[str, float | None]
+    missing: tuple[str, ...]
+    unknown: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON form."""
+        groups = {name: group._asdict() for name, group in self.groups.items()}
+        return {**self._asdict(), "groups": groups, "missing": list(self.missing), "unknown": list(self.unknown)}
+
+
+class Results(NamedTuple):
+    """COCO keypoint results of the annotated pictures, and the names of what belongs to none."""
+
+    people: list[dict[str, Any]]
+    seen: frozenset[int]
+    unknown: tuple[str, ...]
+
+
+def evaluate(truth_path: str, results_path: str) -> Evaluation:
+    """Compare results with annotations.
+
+    truth_path: COCO person keypoint annotations. results_path: posecli's records, or COCO keypoint results.
+    Raises UsageError for files that are neither, MissingExtra without pycocotools.
+    """
+    coco = _read_truth(truth_path)
+    return evaluate_results(coco, read_results(results_path, _ids_of(coco)))
+
+
+def evaluate_records(truth_path: str, records: Iterable[Record]) -> Evaluation:
+    """As `evaluate`, for records at hand."""
+    coco = _read_truth(truth_path)
+    return evaluate_results(coco, _from_records(records, _ids_of(coco)))
+
+
+def _ids_of(coco: Any) -> dict[str, int]:
+    return {image["file_name"]: int(image["id"]) for image in coco.dataset["images"]}
+
+
+def evaluate_results(coco: Any, results: Results) -> Evaluation:
+    """The figures of all pictures, of those with one person and of those with several."""
+    if not results.seen:
+        unknown = f", such as {results.unknown[0]}" if results.unknown else ""
+        raise UsageError(f"no result belongs to a picture of the annotations{unknown}")
+    counts = dict.fromkeys(coco.getImgIds(), 0)
+    for person in coco.loadAnns(coco.getAnnIds(iscrowd=False)):
+        counts[person["image_id"]] += person["num_keypoints"] > 0
+    chosen = {
+        "all": list(counts),
+        "one person": [image for image, people in counts.items() if people == 1],
+        "several people": [image for image, people in counts.items() if people > 1],
+    }
+    found = _results_of(coco, results.people)
+    evaluations = {name: _run(coco, found, images) for name, images in chosen.items()}
+    groups = {
+        name: Score(len(images), sum(counts[image] for image in images), _figures(evaluations[name]))
+        for name, images in chosen.items()
+    }
+    pairs = list(_matched(evaluations["all"]))
+    missing = tuple(
+        str(image["file_name"]) for image in coco.loadImgs(coco.getImgIds()) if image["id"] not in results.seen
+    )
+    return Evaluation(groups, len(pairs), _keypoint_means(pairs, evaluations["all"]), missing, results.unknown)
+
+
+def read_results(path: str, names: dict[str, int]) -> Results:
+    """Records or COCO results, whichever the file holds; names: ids of the annotated pictures."""
+    listed = _coco_results(path)
+    if listed is None:
+        return _from_records(read_records(path), names)
+    ids = frozenset(names.values())
+    seen = {int(person["image_id"]) for person in listed}
+    unknown = tuple(f"image {number}" for number in sorted(seen - ids))
+    return Results([person for person in listed if person["image_id"] in ids], frozenset(seen & ids), unknown)
+
+
+def _coco_results(path: str) -> list[dict[str, Any]] | None:
+    """The entries of a COCO results file; None where the file is something else."""
+    try:
+        with open(path, "rb") as file:
+            data = json.load(file) if file.read(1) == b"[" and not file.seek(0) else None
+    except (OSError, ValueError):
+        return None  # reading it as records says what is wrong
+    fields = {"image_id", "keypoints", "score"}
+    return data if data and all(isinstance(entry, dict) and fields <= entry.keys() for entry in data) else None
+
+
+def _from_records(records: Iterable[Record], names: dict[str, int]) -> Results:
+    people: list[dict[str, Any]] = []
+    seen, unknown = set(), []
+    for record in records:
+        number = image_id(record.image, names)
+        if number is None:
+            unknown.append(record.image)
+        else:
+            seen.add(number)
+            people += people_of(record, number)
+    return Results(people, frozenset(seen), tuple(unknown))
+
+
+def _read_truth(path: str) -> Any:
+    """The annotations, indexed. pycocotools talks on standard output: nobody hears it."""
+    coco_class = need("pycocotools.coco", extra="eval").COCO
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            coco = coco_class(path)
+        if not any("keypoints" in person for person in coco.anns.values()) or not coco.imgs:
+            raise ValueError("it has no people with keypoints")
+    except (OSError, ValueError, KeyError, TypeError, AssertionError) as error:
+        raise UsageError(f"cannot read COCO keypoint annotations from {path}: {error}") from error
+    return coco
+
+
+def _results_of(coco: Any, people: list[dict[str, Any]]) -> Any:
+    with contextlib.redirect_stdout(io.StringIO()):
+        if people:
+            try:
+                return coco.loadRes(people)
+            except (ValueError, KeyError, IndexError, TypeError, AssertionError) as error:
+                raise UsageError(f"these are no COCO keypoint results: {error!r}") from error
+        nobody = type(coco)()  # loadRes cannot take an empty list
+        nobody.dataset = {"images": coco.dataset["images"], "categories": coco.dataset["categories"], "annotations": []}
+        nobody.createIndex()
+        return nobody
+
+
+def _run(coco: Any, found: Any, images: Sequence[int]) -> Any:
+    evaluation = need("pycocotools.cocoeval", extra="eval").COCOeval(coco, found, "keypoints")
+    evaluation.params.imgIds = sorted(images)
+    evaluation.params.catIds = [PERSON_CATEGORY]
+    with contextlib.redirect_stdout(io.StringIO()):
+        evaluation.evaluate()
+        evaluation.accumulate()
+        evaluation.summarize()
+    return evaluation
+
+
+def _figures(evaluation: Any) -> dict[str, float | None]:
+    """COCOeval writes -1 where there is nobody to be found."""
+    return {name: float(value) if value >= 0 else None for name, value in zip(FIGURES, evaluation.stats, strict=True)}
+
+
+def _matched(evaluation: Any) -> Iterable[tuple[dict[str, Any], dict[str, Any]]]:
+    """Annotated people and the poses that COCOeval gave them at its lowest similarity."""
+    for image in evaluation.evalImgs:
+        if image is None or image["aRng"] != evaluation.params.areaRng[_FIRST]:
+            continue
+        for person, pose, ignored in zip(image["gtIds"], image["gtMatches"][_FIRST], image["gtIgnore"], strict=True):
+            if pose > 0 and not ignored:
+                yield evaluation.cocoGt.anns[person], evaluation.cocoDt.anns[int(pose)]
+
+
+def _keypoint_means(pairs: Iterable[tuple[dict[str, Any], dict[str, Any]]], evaluation: Any) -> dict[str, float | None]:
+    """Mean similarity of each part: exp(-d² / 2s²k²) with k twice the part's sigma, as COCO defines it."""
+    similarities: list[list[float]] = [[] for _ in KEYPOINT_NAMES]
+    variances = (2 * evaluation.params.kpt_oks_sigmas) ** 2
+    for person, pose in pairs:
+        truth, found = (np.reshape(entry["keypoints"], (-1, 3)) for entry in (person, pose))
+        squared = ((truth[:, :2] - found[:, :2]) ** 2).sum(axis=1)
+        values = np.exp(-squared / (2 * person["area"] * variances + np.spacing(1)))
+        for part in np.flatnonzero(truth[:, 2] > 0):
+            similarities[part].append(float(values[part]))
+    return {
+        name: float(np.mean(values)) if values else None
+        for name, values in zip(KEYPOINT_NAMES, similarities, strict=True)
+    }

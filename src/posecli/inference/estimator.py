@@ -1,0 +1,201 @@
+"""The library's door: `PoseEstimator` loads a model once and turns pictures into records."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import IO, TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+
+from posecli.errors import INTERNAL_ERROR, InputError, ModelError, PosecliError
+from posecli.inference.crops import as_decoded
+from posecli.inference.passes import Looker, timed
+from posecli.inference.presets import DEFAULT_PRESET, with_preset
+from posecli.inputs.pictures import (
+    Frame,
+    frame_from_array,
+    frame_from_image,
+    read_frame,
+)
+from posecli.model.graph import read_graph
+from posecli.model.locate import ModelFile, load_model_file
+from posecli.poses.appearance import clothes
+from posecli.skeleton import KEYPOINT_NAMES
+from posecli.types import DecodedPose, Keypoint, ModelInfo, Pose, Record, Settings
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    AnyImage = str | os.PathLike[str] | bytes | IO[bytes] | Image.Image | npt.NDArray[np.uint8]
+
+
+class PoseEstimator:
+    """Finds people's poses in pictures.
+
+    model: a known name or a path; None: POSECLI_MODEL, else the official PoseNet, fetched on first use.
+    threads: processors for one picture; None: all that this process may use.
+    preset: fast, balanced or accurate; the arguments after it, which are those of `posecli estimate`, win over it.
+    offline: never fetch a model.
+
+    One estimator may be used from several threads: the network runs for one of them at a time, everything else side
+    by side. It cannot be pickled: build one in each process.
+    Raises ModelError where there is no usable model, EngineError where there is no usable runtime, and UsageError for
+    impossible settings.
+    """
+
+    def __init__(
+        self,
+        model: str | os.PathLike[str] | None = None,
+        *,
+        preset: str = DEFAULT_PRESET,
+        stride: int | None = None,
+        input_size: int | None = None,
+        fit: str | None = None,
+        zoom: bool | None = None,
+        zoom_size: int | Sequence[int] | None = None,
+        max_zooms: int | None = None,
+        mirror: bool | None = None,
+        decoder: str | None = None,
+        max_poses: int | None = None,
+        score_threshold: float | None = None,
+        nms_radius: float | None = None,
+        min_pose_score: float | None = None,
+        max_pixels: int | None = None,
+        threads: int | None = None,
+        offline: bool = False,
+    ) -> None:
+        explicit = {
+            "stride": stride,
+            "input_size": input_size,
+            "fit": fit,
+            "zoom": zoom,
+            "zoom_size": (zoom_size,) if isinstance(zoom_size, int) else zoom_size and tuple(zoom_size),
+            "max_zooms": max_zooms,
+            "mirror": mirror,
+            "decoder": decoder,
+            "max_poses": max_poses,
+            "score_threshold": score_threshold,
+            "nms_radius": nms_radius,
+            "min_pose_score": min_pose_score,
+            "max_pixels": max_pixels,
+        }
+        settings = Settings(**with_preset(preset, explicit))
+        file = load_model_file(os.fspath(model) if model is not None else None, offline=offline)
+        self._load(file, settings, threads or available_processors())
+
+    @classmethod
+    def from_settings(cls, settings: Settings, *, model: ModelFile, threads: int) -> PoseEstimator:
+        """An estimator for checked settings and a model that was found already."""
+        estimator = cls.__new__(cls)
+        estimator._load(model, settings, threads)
+        return estimator
+
+    def _load(self, model: ModelFile, settings: Settings, threads: int) -> None:
+        self._settings = settings
+        self._settings_record = settings.to_dict()
+        self._model = model
+        try:
+            graph = read_graph(model.data, trusted=model.known)
+            self._looker = Looker(graph, settings, threads=threads)
+        except ModelError as error:
+            raise ModelError(f"cannot use the model {model.path}: {error.message}", error.hint) from error
+
+    def estimate(self, image: AnyImage, *, name: str | None = None) -> Record:
+        """Find the people in one picture.
+
+        image: a path, the bytes of a file, an open binary file, a Pillow image, or RGB pixels uint8 [H, W, 3].
+        name: what the record calls it; None: its path, or its kind in angle brackets.
+        A picture that cannot be read gives a record with `status` error; this raises only where the model fails.
+        """
+        return self.estimate_with_frame(image, name=name, full_size=False)[0]
+
+    def estimate_with_frame(
+        self, image: AnyImage, *, name: str | None = None, full_size: bool = True, known: Sequence[Pose] = ()
+    ) -> tuple[Record, Frame | None]:
+        """As `estimate`, with the decoded picture beside the record, for drawing; None where there is none.
+
+        full_size: decode the picture in full, even where the network needs less.
+        known: the people of a frame just before this one: with `zoom` they are looked for where they were, and only
+            where somebody is not there, or nobody is known, all of the picture is looked at.
+        """
+        name = name if name is not None else _name_of(image)
+        timings: dict[str, float] = {}
+        try:
+            with timed(timings, "read"):
+                frame = self._read(image, full_size=full_size)
+            return self._look(frame, name, timings, known), frame
+        except InputError as error:
+            return Record.failed(name, error.code, str(error)), None
+        except PosecliError:  # no fault of this picture: the next one would fail as well
+            raise
+        except Exception as error:  # one picture's bad luck must not end a run of thousands
+            return Record.failed(name, INTERNAL_ERROR, f"{name}: {type(error).__name__}: {error}"), None
+
+    def _read(self, image: AnyImage, *, full_size: bool) -> Frame:
+        if isinstance(image, Image.Image):
+            return frame_from_image(image)
+        if isinstance(image, np.ndarray):
+            return frame_from_array(image)
+        return read_frame(
+            image, max_pixels=self._settings.max_pixels, detail=None if full_size else self._looker.needed_detail
+        )
+
+    def _look(self, frame: Frame, name: str, timings: dict[str, float], known: Sequence[Pose]) -> Record:
+        poses = self._looker.look(frame, timings, [as_decoded(pose) for pose in known])
+        size_hw = self._looker.input_size(frame.width, frame.height)
+        return Record(
+            image=name,
+            status="ok",
+            width=frame.width,
+            height=frame.height,
+            model=ModelInfo(self._model.name, self._model.sha256, size_hw, self._looker.output_stride),
+            settings=self._settings_record,
+            poses=tuple(self._to_pose(pose, frame) for pose in poses),
+            timings=timings,
+        )
+
+    def _to_pose(self, decoded: DecodedPose, frame: Frame) -> Pose:
+        pose = to_pose(decoded)
+        if not self._settings.track:
+            return pose
+        return pose._replace(clothes=clothes(frame.image, decoded.xy / frame.reduction))
+
+
+def to_pose(decoded: DecodedPose) -> Pose:
+    """A decoded pose in picture pixels as plain data."""
+    points = zip(KEYPOINT_NAMES, decoded.xy.tolist(), decoded.scores.tolist(), strict=True)
+    return Pose.from_keypoints(
+        decoded.score,
+        (Keypoint(index, part, x, y, score) for index, (part, (x, y), score) in enumerate(points)),
+    )
+
+
+def available_processors() -> int:
+    """Processors that this process may really use: its affinity, and the quota of its control group."""
+    affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(min(affinity, _cgroup_quota() or affinity), 1)
+
+
+def _cgroup_quota() -> int | None:
+    """The control group's processor quota (v2, then v1), rounded up; None where there is none."""
+    for path, parse in (
+        ("/sys/fs/cgroup/cpu.max", lambda text: text.split()),
+        ("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", lambda text: [text, "100000"]),
+    ):
+        try:
+            with open(path) as file:
+                quota, period = (int(word) for word in parse(file.read())[:2])
+        except (OSError, ValueError):  # no such file, or "max"
+            continue
+        return -(-quota // period) if quota > 0 and period > 0 else None
+    return None
+
+
+def _name_of(image: AnyImage) -> str:
+    if isinstance(image, str | os.PathLike):
+        return os.fspath(image)
+    if isinstance(image, bytes):
+        return "<bytes>"
+    return getattr(image, "filename", "") or f"<{type(image).__name__}>"

@@ -1,0 +1,1 @@
+"""Arguments become inputs, bytes become pictures, clips become frames."""

@@ -1,0 +1,314 @@
+"""What to read: arguments → one `ImageInput` a picture, lazily, in natural order, none twice."""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
+from pathlib import PurePath
+from typing import IO
+
+from posecli.errors import UsageError
+from posecli.files import storage
+from posecli.inputs.clips import VIDEO_EXTENSIONS, can_read_videos
+from posecli.inputs.name_set import Seen
+from posecli.types import ImageInput, Record
+
+STDIN = "-"
+STDIN_NAME = "stdin"
+#: Where outputs of listed files go whose names are absolute or lead upwards.
+OUTSIDE = "_outside"
+#: Formats that Pillow recognises but does not decode by itself.
+_NOT_DECODED = {"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF"}
+#: Characters in one entry of a list beyond which it cannot be a path.
+_LONGEST_NAME = 1 << 16
+
+
+class Inputs:
+    """The pictures that a command line names. Iterate once; `passed_over` counts what a folder held besides.
+
+    arguments: files, folders, glob patterns, `-` for the bytes of one picture on standard input.
+    files_from: a file that lists more, one a line (`-`: standard input); null: separated by NUL instead.
+    written: folders that outputs go to, and the suffixes that they get: what lies there is no input.
+    Raises UsageError where the arguments exclude one another.
+    """
+
+    def __init__(
+        self,
+        arguments: Sequence[str],
+        *,
+        files_from: str | None = None,
+        null: bool = False,
+        written: Sequence[tuple[str, str]] = (),
+    ) -> None:
+        if files_from == STDIN and STDIN in arguments:
+            raise UsageError("standard input cannot be both a picture and the list of files")
+        self._arguments = list(dict.fromkeys(arguments))
+        self._files_from = files_from
+        self._separator = b"\0" if null else b"\n"
+        self._anchor = _common_folder([name for name in self._arguments if _leads_outside(name)])
+        self._only_folder = files_from is None and len(self._arguments) == 1
+        self._written = [(os.path.abspath(folder), suffix) for folder, suffix in written]
+        self._seen = Seen()
+        self._walked: list[str] = []
+        self.passed_over = 0
+        self._check_collisions()
+
+    def __iter__(self) -> Iterator[ImageInput]:
+        for name in self._arguments:
+            yield from self._expand(name)
+        if self._files_from is not None:
+            yield from self._listed(self._files_from)
+
+    def can_be_listed_again(self) -> bool:
+        """False where standard input is read: that comes only once."""
+        return self._files_from != STDIN and STDIN not in self._arguments
+
+    def is_one_file(self) -> bool:
+        """True where exactly one picture is named, without looking into folders or lists."""
+        return self._files_from is None and len(self._arguments) == 1 and not _is_many(self._arguments[0])
+
+    def _expand(self, name: str) -> Iterator[ImageInput]:
+        if name == STDIN:
+            yield ImageInput(STDIN_NAME, STDIN_NAME, data=sys.stdin.buffer.read())
+        elif storage.is_remote(name):
+            yield from self._remote(name)
+        elif os.path.isdir(name):
+            yield from self._folder(name)
+        elif _is_pattern(name):
+            yield from self._pattern(name)
+        elif self._is_new(name):
+            yield ImageInput(name, self._output_name(name))
+
+    def _folder(self, folder: str) -> Iterator[ImageInput]:
+        base = folder if self._only_folder else None
+        for path in self._walk(folder, picture_extensions()):
+            if not self._was_seen(path):
+                output = os.path.relpath(path, base) if base is not None else self._output_name(path)
+                yield ImageInput(path, output)
+        self._walked.append(os.path.abspath(folder))
+
+    def _remote(self, name: str) -> Iterator[ImageInput]:
+        """A remote file, or all pictures below a remote folder or that a remote pattern stands for."""
+        names: Iterable[str] = [name]
+        base = None
+        if _is_remote_pattern(name):
+            names = sorted(storage.matches(name), key=natural_key) or names
+        elif storage.is_folder(name):
+            names = self._walk_remote(name)
+            base = storage.without_scheme(name) if self._only_folder else None
+        for found in names:
+            if self._is_new(found):
+                output = storage.without_scheme(found)
+                yield ImageInput(found, os.path.relpath(output, base) if base is not None else output)
+
+    def _walk_remote(self, folder: str) -> Iterator[str]:
+        try:
+            for place, folders, files in storage.walk(folder):
+                folders[:] = sorted((name for name in folders if not name.startswith(".")), key=natural_key)
+                for name in sorted(files, key=natural_key):
+                    if os.path.splitext(name)[1].lower() in picture_extensions() and not name.startswith("."):
+                        yield f"{place.rstrip('/')}/{name}"
+                    else:
+                        self.passed_over += 1
+        except Exception:  # every store has its own; the folder becomes an error record that says why
+            yield folder
+
+    def _walk(self, folder: str, extensions: frozenset[str]) -> Iterator[str]:
+        """Paths below a folder, natural order; hidden entries are skipped, links to folders not followed."""
+        try:
+            with os.scandir(folder) as entries:
+                found = sorted((e for e in entries if not e.name.startswith(".")), key=lambda e: natural_key(e.name))
+        except OSError:
+            yield folder  # cannot be listed: becomes an error record that says why
+            return
+        for entry in found:
+            if entry.is_dir(follow_symlinks=False):
+                if not any(os.path.abspath(entry.path) == written for written, _ in self._written):
+                    yield from self._walk(entry.path, extensions)
+            elif (
+                os.path.splitext(entry.name)[1].lower() in extensions
+                and not entry.is_dir()
+                and not self._is_ours(entry.path)
+            ):
+                yield entry.path
+            else:
+                self.passed_over += 1
+
+    def _is_ours(self, path: str) -> bool:
+        """Whether a file is an earlier run's output: it lies where outputs go, and its name is another file's plus
+        their suffix."""
+        return any(
+            path.endswith(suffix)
+            and os.path.abspath(path).startswith(os.path.join(folder, ""))
+            and os.path.lexists(path.removesuffix(suffix))
+            for folder, suffix in self._written
+        )
+
+    def _pattern(self, pattern: str) -> Iterator[ImageInput]:
+        start = os.path.dirname(_static_part(pattern))
+        found = glob.iglob(pattern, recursive=True)
+        matches = sorted((path for path in found if not _through_a_link(path, start)), key=natural_key)
+        for path in matches:
+            if os.path.isdir(path):
+                continue
+            if self._is_new(path):
+                yield ImageInput(path, self._output_name(path))
+        if not matches:
+            yield ImageInput(pattern, self._output_name(pattern))  # becomes a not_found record
+
+    def _listed(self, list_name: str) -> Iterator[ImageInput]:
+        if list_name == STDIN:
+            yield from self._entries(sys.stdin.buffer)
+            return
+        try:
+            file = storage.open_file(list_name)
+        except OSError as error:
+            raise UsageError(f"cannot read the list of files {list_name}: {error.strerror or error}") from error
+        with file:
+            yield from self._entries(file)
+
+    def _entries(self, file: IO[bytes]) -> Iterator[ImageInput]:
+        for entry in _split(file, self._separator):
+            name = os.fsdecode(entry)
+            if storage.is_remote(name):
+                if self._is_new(name):
+                    yield ImageInput(name, output_name(name))
+            elif os.path.isdir(name):
+                yield from self._folder(name)
+            elif self._is_new(name):
+                yield ImageInput(name, output_name(name))
+
+    def _output_name(self, name: str) -> str:
+        """The relative path that outputs of a file are named after: as given, or below the common folder."""
+        if storage.is_remote(name):
+            return output_name(name)
+        if _leads_outside(name):
+            return os.path.relpath(os.path.abspath(name), self._anchor)
+        return os.path.normpath(name)
+
+    def _is_new(self, name: str) -> bool:
+        if self._was_seen(name):
+            return False
+        self._seen.add(os.path.abspath(name))
+        return True
+
+    def _was_seen(self, name: str) -> bool:
+        """Whether an earlier argument gave this file. Walked folders are remembered by name alone, so a folder of a
+        million pictures costs no memory."""
+        if not self._seen and not self._walked:
+            return False
+        path = os.path.abspath(name)
+        return path in self._seen or any(_walk_reaches(folder, path) for folder in self._walked)
+
+    def _check_collisions(self) -> None:
+        """Refuse arguments whose outputs would share names: relative ones beside absolute ones of the same tail."""
+        if self._only_folder:
+            return
+        owners: dict[str, str] = {}
+        for name in self._arguments:
+            if name == STDIN or _is_pattern(name):
+                continue
+            output = os.path.normpath(self._output_name(name))
+            owner = owners.setdefault(output, name)
+            if os.path.abspath(owner) != os.path.abspath(name):
+                raise UsageError(f"{owner} and {name} would both be written as {output}", "name them in the same way")
+
+
+def output_name(name: str) -> str:
+    """The relative path that outputs of a file are named after where nothing but its name is known."""
+    if storage.is_remote(name):
+        return storage.without_scheme(name)
+    return os.path.join(OUTSIDE, _below_root(name)) if _leads_outside(name) else os.path.normpath(name)
+
+
+def picture_path(record: Record, root: str | None) -> str:
+    """Where the picture of a record is: below a folder, if one is named, else where the record says."""
+    return os.path.join(root, record.image) if root and not storage.is_remote(record.image) else record.image
+
+
+@cache
+def picture_extensions() -> frozenset[str]:
+    """Extensions, in lower case with their dot, of the pictures and, with the extra `video`, clips that can be read."""
+    from PIL import Image
+
+    registered = Image.registered_extensions()
+    pictures = frozenset(ext for ext, kind in registered.items() if kind in Image.OPEN and kind not in _NOT_DECODED)
+    return pictures | VIDEO_EXTENSIONS if can_read_videos() else pictures
+
+
+def natural_key(name: str) -> list[tuple[int, int | str]]:
+    """Sort key that puts `2.jpg` before `10.jpg`."""
+    return [
+        (0, int(word)) if word.isdecimal() and word.isascii() else (1, word) for word in re.split(r"([0-9]+)", name)
+    ]
+
+
+def _is_pattern(name: str) -> bool:
+    return glob.has_magic(name) and not storage.is_remote(name) and not os.path.lexists(name)
+
+
+def _is_remote_pattern(name: str) -> bool:
+    return glob.has_magic(name) and storage.is_remote(name) and not storage.is_web(name)
+
+
+def _is_many(name: str) -> bool:
+    if storage.is_remote(name):
+        return _is_remote_pattern(name) or storage.is_folder(name)
+    return os.path.isdir(name) or _is_pattern(name)
+
+
+def _leads_outside(name: str) -> bool:
+    return os.path.isabs(name) or ".." in PurePath(name).parts
+
+
+def _below_root(name: str) -> str:
+    return os.path.relpath(os.path.abspath(name), os.path.abspath(os.sep))
+
+
+def _common_folder(names: Iterable[str]) -> str:
+    """The folder that outputs of these absolute or upward names are named below."""
+    parents = [os.path.dirname(os.path.abspath(name)) for name in names if not _is_pattern(name)]
+    parents += [os.path.dirname(os.path.abspath(_static_part(name))) for name in names if _is_pattern(name)]
+    return os.path.commonpath(parents) if parents else os.getcwd()
+
+
+def _static_part(pattern: str) -> str:
+    """A pattern up to its first part with a wildcard, and that part."""
+    parts: list[str] = []
+    for part in PurePath(pattern).parts:
+        parts.append(part)
+        if glob.has_magic(part):
+            break
+    return os.path.join(*parts)
+
+
+def _walk_reaches(folder: str, path: str) -> bool:
+    """Whether walking a folder gives a path: below it, nothing hidden, no link to a folder on the way."""
+    if not path.startswith(os.path.join(folder, "")):
+        return False
+    parts = os.path.relpath(path, folder).split(os.sep)
+    visible = not any(part.startswith(".") for part in parts) and not _through_a_link(path, folder)
+    return visible and os.path.splitext(path)[1].lower() in picture_extensions()
+
+
+def _through_a_link(path: str, folder: str) -> bool:
+    """Whether a link to a folder lies between a folder and a path below it: such a link may lead in circles."""
+    parts = os.path.relpath(path, folder or ".").split(os.sep)
+    return any(os.path.islink(os.path.join(folder, *parts[:depth])) for depth in range(1, len(parts)))
+
+
+def _split(file: IO[bytes], separator: bytes) -> Iterator[bytes]:
+    """Entries of a list as they arrive; empty ones are passed over, as is the \\r of a Windows line's end."""
+    end = b"\r" if separator == b"\n" else b""
+    rest = b""
+    while chunk := file.read1(1 << 16) if hasattr(file, "read1") else file.read(1 << 16):
+        *entries, rest = (rest + chunk).split(separator)
+        yield from (entry for entry in (entry.removesuffix(end) for entry in entries) if entry)
+        if len(rest) > _LONGEST_NAME:
+            raise UsageError("the list of files has an entry of more than 65,536 characters: is it NUL-separated (-0)?")
+    if rest := rest.removesuffix(end):
+        yield rest

@@ -1,0 +1,354 @@
+"""Pictures: bytes → an upright RGB frame → the network's input, with the way back.
+
+Everything that Pillow opens is taken by its content; size limits are checked before a pixel is decoded.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from math import sqrt
+from typing import IO, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from PIL import ExifTags, Image, UnidentifiedImageError
+
+from posecli.errors import ImageTooLarge, InputError, NotFound, PermissionDenied, UnreadableImage, UnsupportedImage
+from posecli.extras import install_extra
+from posecli.files.storage import is_remote, read_bytes
+from posecli.types import INPUT_SIZE_STEP, MAX_INPUT_SIZE
+
+#: A JPEG is decoded at a reduced scale as long as it stays this many times finer than the input. More than 1 moves
+#: keypoints less against a full decode, and no measured precision is lost at 1 (`benchmarks/results.md`).
+DRAFT_MARGIN = 1.0
+#: What lies outside a padded picture: black, as in the reference implementation.
+PADDING_COLOUR = (0, 0, 0)
+_BACKGROUND = (255, 255, 255)
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_SIDEWAYS = (5, 6, 7, 8)
+#: First bytes of files that people take for pictures, and that Pillow cannot open everywhere.
+_FOREIGN = (
+    (4, b"ftyphei", "a HEIC picture"),
+    (4, b"ftypmif", "a HEIF picture"),
+    (4, b"ftypavif", "an AVIF picture"),
+    (4, b"ftyp", "a video"),
+    (0, b"\x1aE\xdf\xa3", "a video"),
+    (8, b"AVI ", "a video"),
+    (0, b"%PDF", "a PDF document"),
+    (0, b"<svg", "an SVG drawing"),
+    (0, b"PK\x03\x04", "a ZIP archive"),
+)
+
+Source = str | os.PathLike[str] | bytes | IO[bytes]
+#: From the width and height of a picture to those that it will be shrunk to.
+Detail = Callable[[int, int], tuple[float, float]]
+
+
+class Frame(NamedTuple):
+    """An upright RGB picture. `width`, `height`: its full size in pixels; `image` may hold fewer, each standing
+    for `reduction` × `reduction` of them; `source` is then what more can be read from, if anything."""
+
+    image: Image.Image
+    width: int
+    height: int
+    reduction: int = 1
+    source: str | bytes | None = None
+
+    def part(self, left: float, top: float, right: float, bottom: float) -> tuple[float, float, float, float]:
+        """A box in picture pixels as a box of `image`, cut at its border."""
+        scale = self.reduction
+        width, height = min(self.image.width, self.width / scale), min(self.image.height, self.height / scale)
+        return max(left / scale, 0), max(top / scale, 0), min(right / scale, width), min(bottom / scale, height)
+
+
+class Transform(NamedTuple):
+    """From input pixels to picture pixels and back, each axis on its own: picture = scale · input + shift.
+
+    Both are counted from the outer corner of the first pixel. For the maps that is what PoseNet was trained with: the
+    reference implementations scale positions so, and half a pixel more costs average precision at every size tried
+    (`benchmarks/results.md`).
+    """
+
+    scale_xy: tuple[float, float]
+    shift_xy: tuple[float, float]
+
+    def to_picture(self, xy: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """[n, 2] input pixels → [n, 2] picture pixels."""
+        picture_xy: npt.NDArray[np.float64] = xy * np.array(self.scale_xy) + np.array(self.shift_xy)
+        return picture_xy
+
+    def to_input(self, xy: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """[n, 2] picture pixels → [n, 2] input pixels: the exact inverse."""
+        input_xy: npt.NDArray[np.float64] = (xy - np.array(self.shift_xy)) / np.array(self.scale_xy)
+        return input_xy
+
+
+class ModelInput(NamedTuple):
+    """A picture as the network takes it: RGB uint8 [h, w, 3], and the way back to the picture."""
+
+    pixels: npt.NDArray[np.uint8]
+    transform: Transform
+
+
+def read_frame(source: Source, *, max_pixels: int, detail: Detail | None = None) -> Frame:
+    """Decode a picture: upright, RGB, whatever its format and mode.
+
+    source: a path, the bytes of a file, or an open binary file.
+    max_pixels: a picture of more is refused before it is decoded.
+    detail: tells for the width and height of the upright picture to which size it will be shrunk: a JPEG is then
+        decoded at 1/2, 1/4 or 1/8 of its size where that is fine enough. None: in full.
+    Raises InputError: NotFound, PermissionDenied, UnreadableImage, UnsupportedImage, ImageTooLarge.
+    """
+    with _open(source) as (file, name), _failures_named(file, name):
+        image = Image.open(file)
+        width, height = image.size
+        if width * height > max_pixels:
+            raise ImageTooLarge(
+                f"{name} has {width} x {height} pixels, more than the limit of {max_pixels}",
+                "--max-pixels raises it",
+            )
+        orientation = _orientation(image)
+        if orientation in _SIDEWAYS:
+            width, height = height, width
+        reduction = _reduce_jpeg(image, width, height, detail)
+        rgb = to_rgb(image)
+        if orientation in _UPRIGHT:
+            rgb = rgb.transpose(_UPRIGHT[orientation])
+        return Frame(rgb, width, height, reduction, _to_be_read_again(file, source) if reduction > 1 else None)
+
+
+def finer(frame: Frame, detail: Detail) -> Frame:
+    """The same picture as fine as `detail` asks for (as in `read_frame`): itself, or decoded once more.
+
+    Raises InputError where it cannot be read any more, or is another picture now.
+    """
+    if frame.source is None or reduction_for(frame.width, frame.height, detail) >= frame.reduction:
+        return frame
+    again = read_frame(frame.source, max_pixels=frame.width * frame.height, detail=detail)
+    if (again.width, again.height) != (frame.width, frame.height):
+        raise UnreadableImage("the picture changed while it was looked at")
+    return again
+
+
+def _to_be_read_again(file: IO[bytes], source: Source) -> str | bytes | None:
+    """What gives the same picture once more: its bytes where they are in memory, its path, or nothing."""
+    if isinstance(file, io.BytesIO):
+        return file.getvalue()
+    return os.fspath(source) if isinstance(source, str | os.PathLike) else None
+
+
+def frame_from_image(image: Image.Image) -> Frame:
+    """An opened Pillow image as a frame; its EXIF orientation is applied. Raises UnreadableImage."""
+    with _failures_named(None, "the image"):
+        orientation = _orientation(image)
+        rgb = to_rgb(image)
+        if orientation in _UPRIGHT:
+            rgb = rgb.transpose(_UPRIGHT[orientation])
+    return Frame(rgb, *rgb.size)
+
+
+def frame_from_array(pixels: npt.NDArray[np.uint8]) -> Frame:
+    """RGB pixels, uint8 [H, W, 3], as a frame. Raises UnsupportedImage for any other array."""
+    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or 0 in pixels.shape:
+        raise UnsupportedImage(f"expected an array of uint8 [height, width, 3], got {pixels.dtype} {pixels.shape}")
+    image = Image.fromarray(np.ascontiguousarray(pixels))
+    return Frame(image, *image.size)
+
+
+@contextmanager
+def _open(source: Source) -> Iterator[tuple[IO[bytes], str]]:
+    if isinstance(source, bytes):
+        yield io.BytesIO(source), "the picture"
+    elif isinstance(source, str | os.PathLike):
+        name = os.fspath(source)
+        try:
+            if is_remote(name):
+                yield io.BytesIO(read_bytes(name)), name
+                return
+            mode = os.stat(name).st_mode
+            if stat.S_ISDIR(mode) or stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
+                raise UnsupportedImage(f"{name} is a {'folder' if stat.S_ISDIR(mode) else 'device'}, not a picture")
+            with open(name, "rb") as file:
+                # A pipe cannot be searched: read it through first.
+                yield (file if stat.S_ISREG(mode) else io.BytesIO(file.read())), name
+        except OSError as error:
+            raise _failed_to_open(name, error) from error
+    else:
+        yield source, "the picture"
+
+
+def _failed_to_open(name: str, error: OSError) -> InputError:
+    if isinstance(error, FileNotFoundError | NotADirectoryError):
+        return NotFound(f"{name}: no such file")
+    if isinstance(error, PermissionError):
+        return PermissionDenied(f"{name}: permission denied")
+    return UnreadableImage(f"{name}: {error.strerror or str(error).removeprefix(f'{name}: ')}")
+
+
+@contextmanager
+def _failures_named(file: IO[bytes] | None, name: str) -> Iterator[None]:
+    """Turn whatever a decoder raises into one clear error."""
+    try:
+        yield
+    except InputError:
+        raise
+    except Image.DecompressionBombError as error:
+        raise ImageTooLarge(f"{name}: {error}") from error
+    except MemoryError as error:
+        raise ImageTooLarge(f"{name}: not enough memory to decode it") from error
+    except UnidentifiedImageError as error:
+        raise _not_identified(file, name) from error
+    except Exception as error:
+        # Decoders of damaged files raise anything from SyntaxError to struct.error.
+        raise UnreadableImage(f"{name}: the picture is damaged ({error or type(error).__name__})") from error
+
+
+def _not_identified(file: IO[bytes] | None, name: str) -> InputError:
+    head = b""
+    if file is not None:
+        with suppress(OSError, ValueError):
+            file.seek(0)
+            head = file.read(64)
+    if not head:
+        return UnreadableImage(f"{name} is empty")
+    for start, magic, what in _FOREIGN:
+        if head[start:].startswith(magic):
+            hint = install_extra("video") if what == "a video" else ""
+            return UnsupportedImage(f"{name} is {what}, which cannot be read here", hint)
+    return UnreadableImage(f"{name} is not a picture, or its beginning is damaged")
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        value = image.getexif().get(ExifTags.Base.Orientation, 1)
+    except Exception:  # broken metadata is no reason to lose the picture
+        return 1
+    return value if value in _UPRIGHT else 1
+
+
+def _reduce_jpeg(image: Image.Image, width: int, height: int, detail: Detail | None) -> int:
+    """Ask the JPEG decoder for the smallest scale that is fine enough; return how much smaller it is."""
+    if detail is None or image.format not in ("JPEG", "MPO"):
+        return 1
+    reduction = reduction_for(width, height, detail)
+    if reduction > 1:
+        stored = image.size
+        image.draft(None, (stored[0] // reduction, stored[1] // reduction))
+        reduction = round(stored[0] / image.size[0])
+    return reduction
+
+
+def reduction_for(width: int, height: int, detail: Detail) -> int:
+    """How much smaller a JPEG of this size may be decoded: 1, 2, 4 or 8 times."""
+    needed_width, needed_height = detail(width, height)
+    room = min(width / needed_width, height / needed_height) / DRAFT_MARGIN
+    return next((factor for factor in (8, 4, 2) if factor <= room), 1)
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """Any mode as RGB: transparency over white, 16 and 32 bits and floats scaled to 8."""
+    if image.mode == "RGB" and "transparency" not in image.info:
+        image.load()
+        return image
+    if image.mode.startswith("I") or image.mode == "F":
+        return _from_wide_numbers(image)
+    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
+        image = image.convert("RGBA")
+        background = Image.new("RGBA", image.size, _BACKGROUND)
+        return Image.alpha_composite(background, image).convert("RGB")
+    return image.convert("RGB")
+
+
+def _from_wide_numbers(image: Image.Image) -> Image.Image:
+    values = np.nan_to_num(np.asarray(image, dtype=np.float32), nan=0.0, posinf=0.0, neginf=0.0)
+    low, high = float(values.min()), float(values.max())
+    if image.mode != "F" and low >= 0 and high <= 0xFFFF:
+        scaled = values / np.float32(257)
+    elif low >= 0 and high <= 1:
+        scaled = values * np.float32(255)
+    elif low >= 0 and high <= 255:
+        scaled = values
+    else:
+        scaled = (values - low) * np.float32(255 / (high - low))
+    return Image.fromarray((scaled + 0.5).clip(0, 255).astype(np.uint8)).convert("RGB")
+
+
+def input_size_for(
+    frame_wh: tuple[int, int], native_hw: tuple[int, int], size: int | None, fit: str
+) -> tuple[int, int]:
+    """Height and width of the network's input for a picture.
+
+    `aspect`: the picture's own shape with as many pixels as the model's input, or as size × size.
+    Otherwise the model's input, or its shape with `size` as the longer side. Every side is n·32 + 1.
+    """
+    if fit != "aspect":
+        if size is None:
+            return native_hw
+        longer = max(native_hw)
+        return _whole_cells(size * native_hw[0] / longer), _whole_cells(size * native_hw[1] / longer)
+    budget = float(size**2) if size is not None else float(native_hw[0] * native_hw[1])
+    width, height = frame_wh
+    # The shorter side is settled first, so that a very long picture does not outgrow the budget.
+    shorter = _whole_cells(sqrt(budget * min(width / height, height / width)))
+    longer = min(_whole_cells(shorter * max(width / height, height / width)), _whole_cells(budget / shorter))
+    return (shorter, longer) if width >= height else (longer, shorter)
+
+
+def _whole_cells(pixels: float) -> int:
+    """The nearest n·32 + 1, at least two cells, at most the largest input size."""
+    cells = max(round((pixels - 1) / INPUT_SIZE_STEP), 1)
+    return min(cells * INPUT_SIZE_STEP + 1, MAX_INPUT_SIZE)
+
+
+def fitted_size(frame_wh: tuple[int, int], size_hw: tuple[int, int], fit: str) -> tuple[int, int]:
+    """Width and height that a picture takes up inside an input: all of it, unless it is padded."""
+    height, width = size_hw
+    if fit != "pad":
+        return width, height
+    scale = min(width / frame_wh[0], height / frame_wh[1])
+    return max(round(frame_wh[0] * scale), 1), max(round(frame_wh[1] * scale), 1)
+
+
+def prepare(frame: Frame, *, size_hw: tuple[int, int], fit: str) -> ModelInput:
+    """Resize a frame to the network's input (bilinear, averaging over what is dropped).
+
+    `pad` keeps the proportions and fills what is left with black on both sides; `stretch` and `aspect` fill the input.
+    """
+    height, width = size_hw
+    inner = fitted_size((frame.width, frame.height), size_hw, fit)
+    left, top = (width - inner[0]) // 2, (height - inner[1]) // 2
+    box = frame.part(0, 0, frame.width, frame.height)
+    picture = frame.image.resize(inner, Image.Resampling.BILINEAR, box=box)
+    if inner != (width, height):
+        canvas = Image.new("RGB", (width, height), PADDING_COLOUR)
+        canvas.paste(picture, (left, top))
+        picture = canvas
+    scale_xy = (frame.width / inner[0], frame.height / inner[1])
+    transform = Transform(scale_xy, (-left * scale_xy[0], -top * scale_xy[1]))
+    return ModelInput(np.asarray(picture), transform)
+
+
+def prepare_part(frame: Frame, box: tuple[float, float, float, float], *, size_hw: tuple[int, int]) -> ModelInput:
+    """Resize a part of a frame (left, top, right, bottom in picture pixels) to fill the network's input."""
+    height, width = size_hw
+    left, top, right, bottom = box
+    picture = frame.image.resize((width, height), Image.Resampling.BILINEAR, box=frame.part(*box))
+    return ModelInput(np.asarray(picture), Transform(((right - left) / width, (bottom - top) / height), (left, top)))
+
+
+def lift_pillow_limit() -> None:
+    """Leave the limit on pixels to `max_pixels`, for this process. Only for processes of posecli's own: as a
+    library, Pillow's own limit stays as the program set it."""
+    Image.MAX_IMAGE_PIXELS = None

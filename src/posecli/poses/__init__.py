@@ -1,0 +1,1 @@
+"""What is computed from poses: likeness, angles, tracks."""

@@ -1,0 +1,103 @@
+"""COCO keypoint results: a list of people, as pycocotools reads it.
+
+Pictures are known by numbers there: those of a COCO annotation file, else the name where all names are distinct
+numbers (`000000139.jpg`), else the order in which they were written, with a map from name to number beside the file.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import zlib
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from typing import Any
+
+from posecli.errors import UsageError
+from posecli.records.formats.base import Format, TextSink, WriteOptions, text_name, to_json, whole_file
+from posecli.types import Record
+
+PERSON_CATEGORY = 1
+
+
+def write(records: Iterable[Record], file: TextSink, options: WriteOptions) -> None:
+    """Write one list, a person a line. `records` is gone through twice where names must be numbered."""
+    ids = _choose_ids(records, options)
+    separator = "[\n"
+    for record in records:
+        for entry in people_of(record, ids[record.key]):
+            file.write(separator + to_json(entry))
+            separator = ",\n"
+    file.write("[]\n" if separator == "[\n" else "\n]\n")
+
+
+def write_one(record: Record, file: TextSink, options: WriteOptions) -> None:
+    """The file of one image. Alone it cannot be numbered in order: a name that says no number gives its checksum."""
+    number = image_id(record.image, annotated_ids(options.coco_images))
+    if number is None or record.frame is not None:
+        number = zlib.crc32(os.fsencode(record.key)) & 0x7FFFFFFF
+    people = [{**entry, "file_name": text_name(record.image)} for entry in people_of(record, number)]
+    file.write(to_json(people) + "\n")
+
+
+def people_of(record: Record, number: int) -> list[dict[str, Any]]:
+    """The entries of one image, which has this number."""
+    return [
+        {
+            "image_id": number,
+            "category_id": PERSON_CATEGORY,
+            "keypoints": [value for p in pose.keypoints for value in (round(p.x, 2), round(p.y, 2), round(p.score, 4))],
+            "score": round(pose.score, 4),
+        }
+        for pose in record.poses
+    ]
+
+
+def _choose_ids(records: Iterable[Record], options: WriteOptions) -> dict[str, int]:
+    """A number for every image. Those that no annotation file and no name gives are numbered, and the map written."""
+    known = annotated_ids(options.coco_images)
+    found = {record.key: image_id(record.image, known) if record.frame is None else None for record in records}
+    given = {name: number for name, number in found.items() if number is not None}
+    if len(given) == len(found) and len(set(given.values())) == len(given):
+        return given
+    if not known:
+        given = {}  # some names say numbers, some do not: numbering them all cannot mix them up
+    missing = [name for name in found if name not in given]
+    numbers = given | dict(zip(missing, itertools.count(max(known.values(), default=0) + 1), strict=False))
+    if options.path is not None:
+        _write_map(numbers, os.path.splitext(options.path)[0] + ".images.json")
+    return numbers
+
+
+def _write_map(numbers: dict[str, int], path: str) -> None:
+    images: list[dict[str, Any]] = []
+    for key, number in numbers.items():
+        name, _, frame = key.partition("\0")
+        images.append({"id": number, "file_name": text_name(name), **({"frame": int(frame)} if frame else {})})
+    with whole_file(path) as file:
+        file.write((json.dumps({"images": images}, indent=0) + "\n").encode())
+
+
+@lru_cache(maxsize=1)
+def annotated_ids(path: str | None) -> Mapping[str, int]:
+    """File names of a COCO annotation file, and their ids; read once a run. Raises UsageError."""
+    if path is None:
+        return {}
+    try:
+        with open(path, "rb") as file:
+            return {image["file_name"]: int(image["id"]) for image in json.load(file)["images"]}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UsageError(f"cannot read image ids from {path}: {error}") from error
+
+
+def image_id(name: str, known: Mapping[str, int]) -> int | None:
+    """By full name, by base name, else the number that the name is; with an annotation file, only those it knows."""
+    base = os.path.basename(name)
+    if known:
+        return known.get(name, known.get(base))
+    stem = os.path.splitext(base)[0]
+    return int(stem) if stem.isascii() and stem.isdecimal() else None
+
+
+FORMAT = Format("coco", write, ".coco.json", write_one, needs_all=True)

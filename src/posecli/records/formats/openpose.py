@@ -1,0 +1,60 @@
+"""OpenPose JSON, version 1.3: 18 points of its COCO model, or BODY_25. One file an image.
+
+Positions are pixels of the picture. The neck is the middle of the shoulders, the middle of the hips that of the hips,
+each with the mean of their two scores. Feet, which PoseNet does not see, are 0, 0, 0: what OpenPose writes for missing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from posecli.errors import UsageError
+from posecli.records.formats.base import Format, TextSink, WriteOptions, to_json
+from posecli.skeleton import KEYPOINT_IDS
+from posecli.types import Pose, Record
+
+COCO_18 = (
+    "nose", "neck", "rightShoulder", "rightElbow", "rightWrist", "leftShoulder", "leftElbow", "leftWrist",
+    "rightHip", "rightKnee", "rightAnkle", "leftHip", "leftKnee", "leftAnkle", "rightEye", "leftEye", "rightEar",
+    "leftEar",
+)  # fmt: skip
+BODY_25 = (
+    "nose", "neck", "rightShoulder", "rightElbow", "rightWrist", "leftShoulder", "leftElbow", "leftWrist", "midHip",
+    "rightHip", "rightKnee", "rightAnkle", "leftHip", "leftKnee", "leftAnkle", "rightEye", "leftEye", "rightEar",
+    "leftEar", "leftBigToe", "leftSmallToe", "leftHeel", "rightBigToe", "rightSmallToe", "rightHeel",
+)  # fmt: skip
+_MIDDLES = {"neck": ("leftShoulder", "rightShoulder"), "midHip": ("leftHip", "rightHip")}
+_EMPTY = (
+    "face_keypoints_2d", "hand_left_keypoints_2d", "hand_right_keypoints_2d", "pose_keypoints_3d",
+    "face_keypoints_3d", "hand_left_keypoints_3d", "hand_right_keypoints_3d",
+)  # fmt: skip
+
+
+def write(records: Iterable[Record], file: TextSink, options: WriteOptions) -> None:
+    """There is no file of a whole run in this format."""
+    raise UsageError("openpose writes one file an image", "name a folder: -o FOLDER/")
+
+
+def write_one(record: Record, file: TextSink, options: WriteOptions) -> None:
+    """Write the file of one image; nobody found is an empty list of people."""
+    names = BODY_25 if options.body25 else COCO_18
+    people = [_person(pose, names) for pose in record.poses]
+    file.write(to_json({"version": 1.3, "people": people}) + "\n")
+
+
+def _person(pose: Pose, names: tuple[str, ...]) -> dict[str, Any]:
+    numbers = [value for name in names for value in _point(pose, name)]
+    return {"person_id": [-1], "pose_keypoints_2d": numbers} | {key: [] for key in _EMPTY}
+
+
+def _point(pose: Pose, name: str) -> tuple[float, float, float]:
+    parts = [pose.keypoints[KEYPOINT_IDS[part]] for part in _MIDDLES.get(name, (name,)) if part in KEYPOINT_IDS]
+    if not parts:
+        return 0, 0, 0
+    count = len(parts)
+    x, y, score = (sum(getattr(p, axis) for p in parts) / count for axis in ("x", "y", "score"))
+    return round(x, 2), round(y, 2), round(score, 4)
+
+
+FORMAT = Format("openpose", write, "_keypoints.json", write_one, one_file_a_run=False)

@@ -1,0 +1,139 @@
+"""The records of a run of any size as many files in one folder, each whole or absent.
+
+A part is called after what it holds, so that a restart knows what is done from the folder's listing alone:
+
+    part-000012.3f9ac11e.80b5d6a2.jsonl             number, model and settings, names of the inputs
+    part-000012.3f9ac11e.80b5d6a2.failed-3.jsonl    three of its records are errors
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator
+from typing import IO, NamedTuple
+
+from posecli.errors import UsageError
+from posecli.files import storage
+from posecli.records.formats import PART_FORMATS, get_format
+from posecli.records.formats.base import WriteOptions, output_errors, text_stream, whole_file
+from posecli.types import Record
+
+#: Bytes of a part that are held in memory while it is made; more are put on disk.
+_IN_MEMORY = 16 << 20
+_NAME = re.compile(r"part-(\d{6,})\.([0-9a-f]{8})\.([0-9a-f]{8})(?:\.failed-(\d+))?\.(" + "|".join(PART_FORMATS) + ")")
+
+
+class Part(NamedTuple):
+    """A part's name. made_with: digest of model and settings; holds: digest of the inputs' names; failed: records that
+    are errors."""
+
+    number: int
+    made_with: str
+    holds: str
+    kind: str
+    failed: int = 0
+
+    @property
+    def name(self) -> str:
+        """The file's name."""
+        failed = f".failed-{self.failed}" if self.failed else ""
+        return f"part-{self.number:06d}.{self.made_with}.{self.holds}{failed}.{self.kind}"
+
+    @classmethod
+    def parse(cls, name: str) -> Part | None:
+        """The part that a file's name stands for, or None."""
+        match = _NAME.fullmatch(name)
+        if match is None:
+            return None
+        number, made_with, holds, failed, kind = match.groups()
+        return cls(int(number), made_with, holds, kind, int(failed or 0))
+
+
+def digest(texts: Iterable[str]) -> str:
+    """Eight hexadecimal digits that stand for texts."""
+    state = hashlib.blake2b(digest_size=4)
+    for text in texts:
+        state.update(os.fsencode(text) + b"\0")
+    return state.hexdigest()
+
+
+def list_parts(folder: str) -> Iterator[Part]:
+    """The parts in a folder, in no order; nothing where there is no folder."""
+    yield from (part for name in storage.names_in(folder) if (part := Part.parse(name)) is not None)
+
+
+def best_parts(folder: str) -> dict[int, Part]:
+    """By number, the part of a folder with the fewest failures, in the order of the numbers."""
+    best: dict[int, Part] = {}
+    for part in sorted(list_parts(folder)):
+        if part.number not in best or part.failed < best[part.number].failed:
+            best[part.number] = part
+    return best
+
+
+def read_parts(folder: str) -> Iterator[Record]:
+    """All records of a folder of parts. Raises UsageError where it has none, or one that holds no records."""
+    parts = best_parts(folder)
+    if not parts:
+        raise UsageError(f"{folder} holds no parts of a run", "name a file of records, or a folder that --shards wrote")
+    for part in parts.values():
+        yield from read_part(os.path.join(folder, part.name))
+
+
+def read_part(path: str) -> Iterator[Record]:
+    """The records of one part. Raises UsageError where it holds none."""
+    try:
+        with storage.open_file(path) as file:
+            if path.endswith(".parquet"):
+                from posecli.records.formats.parquet import read_parquet
+
+                yield from read_parquet(file)
+            else:
+                yield from (Record.from_dict(json.loads(line)) for line in file)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UsageError(f"{path} does not hold posecli records: {error!r}") from error
+
+
+def write_part(folder: str, part: Part, records: Iterable[Record]) -> Part:
+    """Write records as they come into a part that appears when it is whole; its name, which tells how many failed.
+
+    Raises OutputError.
+    """
+    failed = 0
+
+    def counted() -> Iterator[Record]:
+        nonlocal failed
+        for record in records:
+            failed += not record.ok
+            yield record
+
+    with tempfile.SpooledTemporaryFile(_IN_MEMORY) as made:
+        with output_errors("a temporary file"):
+            _write(part.kind, counted(), made)
+        made.seek(0)
+        named = part._replace(failed=failed)
+        with whole_file(os.path.join(folder, named.name)) as file:
+            shutil.copyfileobj(made, file)
+    return named
+
+
+def _write(kind: str, records: Iterable[Record], file: IO[bytes]) -> None:
+    if kind == "parquet":
+        from posecli.records.formats.parquet import write_parquet
+
+        write_parquet(records, file)
+    else:
+        with text_stream(file) as text:
+            get_format("jsonl").write(records, text, WriteOptions())
+
+
+def remove_part(folder: str, part: Part) -> None:
+    """Delete a part that another one replaces. Raises OutputError."""
+    path = os.path.join(folder, part.name)
+    with output_errors(path):
+        storage.remove(path)

@@ -1,0 +1,1 @@
+"""Pictures, clips and pages of poses."""

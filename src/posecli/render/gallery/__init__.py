@@ -1,0 +1,122 @@
+"""One self-contained page to look through a run: pictures with skeletons over them, failures, scores.
+
+The page is `page.html` (Jinja2) with `page.css` and `page.js` inside it. Names and messages travel as JSON and reach
+the page as text, never as markup; a content security policy lets nothing run but our own script.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import json
+import os
+import urllib.parse
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from posecli.errors import InputError
+from posecli.extras import need
+from posecli.inputs.arguments import picture_path
+from posecli.inputs.clips import FrameReader, unpack
+from posecli.inputs.pictures import frame_from_array, read_frame
+from posecli.records.formats.base import text_name, whole_text
+from posecli.skeleton import DRAWN_EDGES, KEYPOINT_NAMES
+from posecli.types import Record, Settings
+
+#: Of embedded pictures: what a page of 2,000 can bear (about 25 kB each).
+DEFAULT_SIZE, JPEG_QUALITY = 480, 70
+_FOLDER = Path(__file__).parent
+
+
+def write_page(
+    records: Iterable[Record], path: str, *, image_root: str | None = None, link: bool = False, size: int = DEFAULT_SIZE
+) -> None:
+    """Write the page, whole.
+
+    image_root: where the pictures are, if not where the records say. link: leave the pictures outside the page.
+    size: longer side of embedded pictures, pixels. Pictures that cannot be read are left blank.
+    Raises MissingExtra without Jinja2, OutputError where it cannot be written.
+    """
+    jinja2 = need("jinja2", extra="report")
+    environment = jinja2.Environment(loader=jinja2.FileSystemLoader(_FOLDER), autoescape=True)
+    listed = list(records)
+    places = [picture_path(record, image_root) for record in listed]
+    entries = [_entry(record) for record in listed]
+    if link:
+        folder = os.path.dirname(os.path.abspath(path))
+        for entry, place in zip(entries, places, strict=True):
+            entry["link"] = urllib.parse.quote(os.fsencode(os.path.relpath(place, folder)))
+    style, script = ((_FOLDER / name).read_text() for name in ("page.css", "page.js"))
+    context = {
+        "title": f"posecli: {len(listed)} pictures",
+        "style": style,
+        "script": script,
+        "style_hash": _hash(style),
+        "script_hash": _hash(script),
+        "images": "data: file: http: https:" if link else "data:",
+        "data": _json({"parts": KEYPOINT_NAMES, "edges": DRAWN_EDGES, "records": entries}),
+        "pictures": () if link else _pictures(listed, places, size),
+    }
+    with whole_text(path) as file:
+        file.writelines(environment.get_template("page.html").generate(context))
+
+
+def _entry(record: Record) -> dict[str, Any]:
+    return {
+        "name": text_name(record.image),
+        "frame": record.frame,
+        "time": record.time,
+        "error": [record.error.code, text_name(record.error.message)] if record.error else None,
+        "width": record.width,
+        "height": record.height,
+        "people": [
+            {
+                "score": round(pose.score, 3),
+                "id": pose.id,
+                "points": [[round(p.x, 1), round(p.y, 1), round(p.score, 2)] for p in pose.keypoints],
+            }
+            for pose in record.poses
+        ],
+    }
+
+
+def _pictures(records: Iterable[Record], places: Iterable[str], size: int) -> Iterator[tuple[int, str]]:
+    """Number and base64 text of each picture that can be read."""
+    frames = FrameReader()
+    for number, (record, place) in enumerate(zip(records, places, strict=True)):
+        if record.ok and (data := _jpeg(place, record.frame, size, frames)):
+            yield number, base64.b64encode(data).decode()
+
+
+def _jpeg(place: str, number: int | None, size: int, frames: FrameReader) -> bytes:
+    """A picture, or a frame of a clip, made small; empty where it cannot be read."""
+
+    def shrunk(width: int, height: int) -> tuple[int, int]:
+        scale = min(size / max(width, height), 1)
+        return max(round(width * scale), 1), max(round(height * scale), 1)
+
+    try:
+        if number is not None:
+            frame = frame_from_array(unpack(frames.read(place, number)))
+        else:
+            frame = read_frame(place, max_pixels=Settings.max_pixels, detail=shrunk)
+    except InputError:
+        return b""
+    data = io.BytesIO()
+    picture = frame.image.resize(shrunk(frame.width, frame.height), Image.Resampling.BILINEAR)
+    picture.save(data, "JPEG", quality=JPEG_QUALITY)
+    return data.getvalue()
+
+
+def _json(data: Any) -> str:
+    """JSON that can stand inside a script element: nothing in it can end that."""
+    text = json.dumps(data, separators=(",", ":"), allow_nan=False)
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def _hash(text: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()

@@ -1,0 +1,226 @@
+"""Many pictures at a time, each worker a process of its own with one interpreter.
+
+The pool is built for one promise: whatever happens to a picture costs that picture only. Every worker has a pipe of
+its own and works through what lies in it; the parent knows which picture each worker is at, so a worker that dies or
+hangs costs exactly that one, and what was waiting behind it goes to another. Nothing is shared that a dying process
+could leave locked.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import threading
+from collections import deque
+from collections.abc import Iterable, Iterator
+from multiprocessing.connection import Connection, wait
+from queue import SimpleQueue
+from time import monotonic
+from typing import NamedTuple
+
+from posecli.errors import TIMED_OUT, WORKER_CRASHED, EngineError, PosecliError
+from posecli.files.child_process import Child
+from posecli.run.engines import EngineOptions, Piece, Summary, Work, in_order
+from posecli.run.worker import Job, Worker
+from posecli.types import ImageInput, Record
+
+#: Pictures that a worker has in hand: one at work, the rest waiting, so that it never waits for the parent. A group of
+#: frames is handed over whole, and may make it more.
+IN_HAND = 3
+#: Records that may wait for an earlier one, so that output comes in the order of the input. A picture that takes
+#: longer than this many others comes late instead of holding them up.
+ORDER_WINDOW = 256
+#: Workers that may die in a row before one has begun to work: then it is not the pictures' fault.
+STARTS_IN_VAIN = 3
+
+
+class _Item(NamedTuple):
+    number: int
+    image: ImageInput
+
+
+def run(inputs: Iterable[ImageInput], job: Job, options: EngineOptions) -> Iterator[Record]:
+    """Yield a record for every input, in order unless one takes very long.
+
+    Raises FatalError where the workers cannot start or cannot write.
+    """
+    with Pool(job, options) as pool:
+        yield from pool.records(inputs)
+
+
+def run_pieces(
+    pieces: Iterable[Piece], work: Work[Piece, Summary], job: Job, options: EngineOptions
+) -> Iterator[Summary]:
+    """Yield what each piece comes to, one after the other, each by all workers. Raises FatalError."""
+    with Pool(job, options) as pool:
+        for piece in pieces:
+            yield work(piece, pool.records)
+
+
+def _in_groups(items: Iterable[_Item]) -> Iterator[list[_Item]]:
+    """What goes to one worker: each picture by itself, as soon as it comes; the frames of a group together."""
+    group: list[_Item] = []
+    for item in items:
+        if group and not item.image.continues(group[-1].image):
+            yield group
+            group = []
+        group.append(item)
+        if item.image.group is None:
+            yield group
+            group = []
+    if group:
+        yield group
+
+
+class Pool:
+    """Worker processes, started when there is something to do for them; a context manager that stops them."""
+
+    def __init__(self, job: Job, options: EngineOptions) -> None:
+        self._groups: Iterator[list[_Item]] = iter(())
+        self._returned: deque[list[_Item]] = deque()
+        self._job = job
+        self._options = options
+        self._workers: list[_WorkerProcess] = []
+        self._starts_in_vain = 0
+
+    def __enter__(self) -> Pool:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop all workers at once; whatever they are at is lost."""
+        for worker in self._workers:
+            worker.child.stop()
+        self._workers = []
+
+    def records(self, inputs: Iterable[ImageInput]) -> Iterator[Record]:
+        """The record of every input, in order unless one takes very long. To be gone through to its end before the
+        next call. Raises FatalError."""
+        return in_order(self._as_done(inputs), window=ORDER_WINDOW)
+
+    def _as_done(self, inputs: Iterable[ImageInput]) -> Iterator[tuple[int, Record]]:
+        groups = _in_groups(_Item(number, image) for number, image in enumerate(inputs))
+        first = list(itertools.islice(groups, self._options.workers))
+        self._groups = itertools.chain(first, groups)
+        self._workers += [self._start() for _ in first[len(self._workers) :]]
+        while self._feed():
+            deadline = min(worker.deadline for worker in self._workers)
+            timeout = None if deadline == float("inf") else max(deadline - monotonic(), 0)
+            ready = wait([worker.connection for worker in self._workers], timeout)
+            for worker in list(self._workers):
+                if worker.connection in ready:
+                    yield from self._receive(worker)
+                elif worker.deadline <= monotonic():
+                    seconds = f"not done after {self._options.timeout:g} seconds"
+                    yield from self._give_up(worker, TIMED_OUT, seconds)
+
+    def _start(self) -> _WorkerProcess:
+        return _WorkerProcess(self._job, self._options)
+
+    def _feed(self) -> bool:
+        """Fill every worker's hands; False once all is done."""
+        for worker in self._workers:
+            while len(worker.in_hand) < IN_HAND and (group := self._next_group()):
+                for item in group:
+                    worker.give(item)
+        return any(worker.in_hand for worker in self._workers)
+
+    def _next_group(self) -> list[_Item]:
+        return self._returned.popleft() if self._returned else next(self._groups, [])
+
+    def _receive(self, worker: _WorkerProcess) -> Iterator[tuple[int, Record]]:
+        try:
+            message = worker.connection.recv()
+        except (EOFError, OSError):
+            yield from self._bury(worker)
+            return
+        if isinstance(message, PosecliError):
+            raise message
+        if isinstance(message, Record):
+            yield worker.finish().number, message
+        else:
+            self._starts_in_vain = 0
+            worker.begin()
+
+    def _bury(self, worker: _WorkerProcess) -> Iterator[tuple[int, Record]]:
+        """A worker died: by a crash in native code, or killed for memory."""
+        how = worker.child.how_it_ended()
+        if not worker.has_begun:
+            self._starts_in_vain += 1
+            if self._starts_in_vain >= STARTS_IN_VAIN:
+                raise EngineError(f"{self._starts_in_vain} workers {how} before they could begin")
+            self._replace(worker, [*worker.in_hand])
+            return
+        yield from self._give_up(worker, WORKER_CRASHED, f"the process working on it {how}")
+
+    def _give_up(self, worker: _WorkerProcess, code: str, why: str) -> Iterator[tuple[int, Record]]:
+        """Blame the picture that the worker was at; what waited behind it is done by another."""
+        guilty, *rest = worker.in_hand or [None]
+        self._replace(worker, [item for item in rest if item is not None])
+        if guilty is not None:
+            yield guilty.number, guilty.image.failed(code, f"{guilty.image.name}: {why}")
+
+    def _replace(self, worker: _WorkerProcess, unfinished: list[_Item]) -> None:
+        worker.child.stop()
+        if unfinished:
+            self._returned.append(unfinished)
+        self._workers[self._workers.index(worker)] = self._start()
+
+
+class _WorkerProcess:
+    """The parent's view of one worker: its pipe, what it has in hand, when it must be done with the first of it."""
+
+    def __init__(self, job: Job, options: EngineOptions) -> None:
+        self.child = Child(_work, job, options.threads, name="worker")
+        self.connection = self.child.connection
+        self.in_hand: deque[_Item] = deque()
+        self.has_begun = False
+        self.deadline = float("inf")
+        self._timeout = options.timeout
+
+    def give(self, item: _Item) -> None:
+        """Put a picture into its hands. That it died meanwhile shows at the next look at its pipe."""
+        self.in_hand.append(item)
+        with contextlib.suppress(OSError):
+            self.connection.send(item.image)
+        if len(self.in_hand) == 1:
+            self._start_clock()
+
+    def begin(self) -> None:
+        """It has loaded the model."""
+        self.has_begun = True
+        self._start_clock()
+
+    def finish(self) -> _Item:
+        """It is done with the first picture in its hands."""
+        item = self.in_hand.popleft()
+        self._start_clock()
+        return item
+
+    def _start_clock(self) -> None:
+        running = self.has_begun and self.in_hand
+        self.deadline = monotonic() + self._timeout if running else float("inf")
+
+
+def _receive_ahead(connection: Connection, arrived: SimpleQueue[ImageInput | None]) -> None:
+    """Take in what the parent sends while the worker is busy: a frame is larger than a pipe, and the parent would wait.
+    None at the end of the pipe."""
+    with contextlib.suppress(EOFError, OSError):
+        while True:
+            arrived.put(connection.recv())
+    arrived.put(None)
+
+
+def _work(connection: Connection, job: Job, threads: int) -> None:
+    """A worker's life: load the model, say so, then answer pictures with records until the pipe ends."""
+    try:
+        worker = Worker(job, threads=threads)
+        connection.send(None)
+        arrived: SimpleQueue[ImageInput | None] = SimpleQueue()
+        threading.Thread(target=_receive_ahead, args=(connection, arrived), daemon=True).start()
+        while (image := arrived.get()) is not None:
+            connection.send(worker(image))
+    except PosecliError as error:
+        connection.send(error)

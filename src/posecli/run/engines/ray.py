@@ -1,0 +1,260 @@
+"""Many machines: tasks on a Ray cluster, each a chunk of pictures or a piece of the work.
+
+What a task does, it does through a pool of its own on the machine where it runs (`engines.processes`), which is kept
+for the next task: a picture that crashes or hangs costs itself there, and no task. Tasks whose worker or machine is
+lost are done again, by Ray and then by this module; what is lost again and again becomes error records, and a piece of
+the work is done here. A bounded number of tasks is in flight however long the list is. The model travels once to each
+machine that lacks it, and is known by its hash.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, redirect_stdout, suppress
+from pathlib import Path
+from typing import Any, Generic, NamedTuple
+
+from posecli import __version__
+from posecli.errors import WORKER_CRASHED, EngineError, ModelError, PosecliError
+from posecli.extras import need
+from posecli.files.child_process import interrupts_held_back
+from posecli.model.locate import cache_folder
+from posecli.records.formats.base import whole_file
+from posecli.run.engines import EngineOptions, Estimate, Piece, Summary, Work, in_order
+from posecli.run.engines.processes import Pool
+from posecli.run.worker import Job
+from posecli.types import ImageInput, Record
+
+EXTRA = "ray"
+#: Pictures of a task whose records come back; fewer where they carry pixels: bytes of those in one task.
+CHUNK, CHUNK_BYTES = 32, 32 << 20
+#: Tasks in flight for each processor of the cluster: one at work, the others on their way to it.
+AHEAD = 3
+#: Results that may wait for an earlier one.
+ORDER_WINDOW = 64
+#: How often a task is done again whose machine was lost, by Ray itself and then by us.
+RAY_RETRIES, RETRIES = 3, 2
+#: What Ray raises where there is no cluster, or none can be started.
+_CONNECTION_TROUBLE = (OSError, RuntimeError, ValueError)
+#: Seconds in which a cluster's address must answer.
+KNOCK_SECONDS = 10
+
+
+class Context(NamedTuple):
+    """What every task must know. folder: where relative names start."""
+
+    job: Job
+    options: EngineOptions
+    folder: str
+    version: str = __version__
+
+
+def run(inputs: Iterable[ImageInput], job: Job, options: EngineOptions) -> Iterator[Record]:
+    """Yield a record for every input, in order unless a chunk takes very long. Raises FatalError."""
+    with connected(options) as ray:
+        tasks = _Tasks(ray, _records_of, _all_lost, Context(job, options, os.getcwd()))
+        for records in tasks.results(chunks(inputs)):
+            yield from records
+
+
+def run_pieces(
+    pieces: Iterable[Piece], work: Work[Piece, Summary], job: Job, options: EngineOptions
+) -> Iterator[Summary]:
+    """Yield what each piece comes to. A piece that is lost again and again is done here. Raises FatalError."""
+
+    def here(piece: Piece) -> Summary:
+        with Pool(job, options._replace(workers=1)) as pool:
+            return work(piece, pool.records)
+
+    with connected(options) as ray:
+        yield from _Tasks(ray, work, here, Context(job, options, os.getcwd())).results(pieces)
+
+
+def chunks(inputs: Iterable[ImageInput]) -> Iterator[list[ImageInput]]:
+    """Inputs as tasks: CHUNK at most, of CHUNK_BYTES of pixels at most."""
+    chunk: list[ImageInput] = []
+    weight = 0
+    for image in inputs:
+        chunk.append(image)
+        weight += len(image.pixels[2]) if image.pixels is not None else len(image.data or b"")
+        if len(chunk) >= CHUNK or weight >= CHUNK_BYTES:
+            yield chunk
+            chunk, weight = [], 0
+    if chunk:
+        yield chunk
+
+
+@contextmanager
+def connected(options: EngineOptions) -> Iterator[Any]:
+    """Ray with a cluster: the one in use already, the one at an address (also RAY_ADDRESS), else one of this machine's
+    own with as many processors as there shall be workers. Raises MissingExtra, EngineError."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    address = options.ray_address or os.environ.get("RAY_ADDRESS")
+    ray = need("ray", extra=EXTRA)
+    if ray.is_initialized():
+        yield ray
+        return
+    own = {} if address else {"num_cpus": options.workers * options.threads, "include_dashboard": False}
+    # Ray tells of lost nodes on standard output, which is for records.
+    with redirect_stdout(sys.stderr):
+        try:
+            _knock(address)
+            with interrupts_held_back(), _handlers_kept():
+                ray.init(address=address or "local", log_to_driver=False, logging_level=logging.ERROR, **own)
+        except _CONNECTION_TROUBLE as error:
+            where = f"reach the Ray cluster at {address}" if address else "start Ray"
+            hint = "`ray status` tells whether it runs; one that uses a token wants RAY_AUTH_MODE=token and it here"
+            raise EngineError(f"cannot {where}: {error}", hint if address else "") from error
+        try:
+            yield ray
+        finally:
+            ray.shutdown()
+
+
+@contextmanager
+def _handlers_kept() -> Iterator[None]:
+    """Ray puts a handler of its own for SIGTERM in the place of the command line's."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        if before is not None:
+            signal.signal(signal.SIGTERM, before)
+
+
+def _knock(address: str | None) -> None:
+    """Raise OSError where nobody listens at an address: Ray itself would try for minutes."""
+    host, _, port = (address or "").removeprefix("ray://").rpartition(":")
+    if host and port.isdecimal():
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=KNOCK_SECONDS):
+            pass
+
+
+class _Tasks(Generic[Piece, Summary]):
+    """Pieces of work as tasks of a cluster.
+
+    work: what to do with each, there. lost: what it comes to where no machine brings it to an end.
+    """
+
+    def __init__(
+        self, ray: Any, work: Work[Piece, Summary], lost: Callable[[Piece], Summary], context: Context
+    ) -> None:
+        self._ray = ray
+        self._lost = lost
+        self._to_share = (work, context, context.job.read_model().data)
+        self._share()
+        self._remote = ray.remote(num_cpus=context.options.threads, max_retries=RAY_RETRIES)(_do)
+        self._in_flight: dict[Any, tuple[int, Piece, int]] = {}  # by reference: number, piece, how often it was lost
+
+    def _share(self) -> None:
+        """Put what all tasks need where all machines find it."""
+        self._shared = tuple(self._ray.put(value) for value in self._to_share)
+
+    def results(self, pieces: Iterable[Piece]) -> Iterator[Summary]:
+        """What each piece comes to, in order unless one takes very long. Raises FatalError."""
+        return in_order(self._as_done(pieces), window=ORDER_WINDOW)
+
+    def _as_done(self, pieces: Iterable[Piece]) -> Iterator[tuple[int, Summary]]:
+        numbered = iter(enumerate(pieces))
+        try:
+            while True:
+                for number, piece in itertools.islice(numbered, self._room()):
+                    self._submit(number, piece, 0)
+                if not self._in_flight:
+                    return
+                done, _ = self._ray.wait(list(self._in_flight), num_returns=1)
+                for reference in done:
+                    yield from self._take(reference)
+        finally:
+            for reference in self._in_flight:
+                self._ray.cancel(reference, force=True)
+
+    def _room(self) -> int:
+        processors = int(self._ray.cluster_resources().get("CPU", 1))
+        return max(AHEAD * max(processors, 1) - len(self._in_flight), 0)
+
+    def _submit(self, number: int, piece: Piece, losses: int) -> None:
+        self._in_flight[self._remote.remote(piece, *self._shared)] = (number, piece, losses)
+
+    def _take(self, reference: Any) -> Iterator[tuple[int, Summary]]:
+        number, piece, losses = self._in_flight.pop(reference)
+        errors = self._ray.exceptions
+        try:
+            result = self._ray.get(reference)
+        except errors.RayError as error:
+            cause = error.cause if isinstance(error, errors.RayTaskError) else error
+            if not isinstance(cause, errors.RayError):
+                raise EngineError(f"a task failed on the cluster: {cause}") from error
+            # Its worker or its machine is gone, or something that it needs with another one.
+            if losses < RETRIES:
+                self._share()
+                self._submit(number, piece, losses + 1)
+                return
+            result = self._lost(piece)
+        if isinstance(result, PosecliError):
+            raise result
+        yield number, result
+
+
+def _records_of(images: list[ImageInput], estimate: Estimate) -> list[Record]:
+    return list(estimate(images))
+
+
+def _all_lost(images: list[ImageInput]) -> list[Record]:
+    why = "the machines working on it were lost"
+    return [image.failed(WORKER_CRASHED, f"{image.name}: {why}") for image in images]
+
+
+def _do(piece: Piece, work: Work[Piece, Summary], context: Context, model: bytes) -> Summary | PosecliError:
+    """A task, on some machine of the cluster. Its pool is kept for the next one."""
+    try:
+        return work(piece, _pool(context, model).records)
+    except PosecliError as error:
+        _close_pools()  # in whatever state they are
+        return error
+
+
+#: The pool of this process of the cluster, by what it was made for: one at most.
+_pools: dict[Context, Pool] = {}
+
+
+def _pool(context: Context, model: bytes) -> Pool:
+    if context not in _pools:
+        _close_pools()
+        if context.version != __version__:
+            raise EngineError(f"posecli {__version__} is installed on the cluster, and {context.version} here")
+        if os.path.isdir(context.folder):
+            os.chdir(context.folder)
+        _pools[context] = Pool(with_model_here(context.job, model), context.options._replace(workers=1))
+    return _pools[context]
+
+
+def _close_pools() -> None:
+    while _pools:
+        _pools.popitem()[1].close()
+
+
+def with_model_here(job: Job, model: bytes) -> Job:
+    """The job with a path to its model on this machine: its own, where the right file is there, else one in the cache,
+    written if need be. Raises ModelError where the bytes are others than the job's."""
+    name = Path(job.model_path).name
+    cached = job._replace(model_path=str(cache_folder() / job.model_sha256[:16] / name))
+    for candidate in (job, cached):
+        with suppress(ModelError):
+            candidate.read_model()
+            return candidate
+    with whole_file(cached.model_path) as file:
+        file.write(model)
+    cached.read_model()
+    return cached

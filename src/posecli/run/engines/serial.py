@@ -1,0 +1,62 @@
+"""One picture after another, in this process."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from posecli.errors import TIMED_OUT
+from posecli.run.engines import EngineOptions, Piece, Summary, Work
+from posecli.run.worker import Job, Worker
+from posecli.types import ImageInput, Record
+
+
+class _TimeIsUpError(BaseException):
+    """Raised in the midst of a picture; a BaseException, so that no handler for bad pictures swallows it."""
+
+
+def run(inputs: Iterable[ImageInput], job: Job, options: EngineOptions) -> Iterator[Record]:
+    """Yield the record of each input, in order."""
+    yield from _records(inputs, Worker(job, threads=options.threads), options)
+
+
+def run_pieces(
+    pieces: Iterable[Piece], work: Work[Piece, Summary], job: Job, options: EngineOptions
+) -> Iterator[Summary]:
+    """Yield what each piece comes to, in order."""
+    worker = Worker(job, threads=options.threads)
+    for piece in pieces:
+        yield work(piece, lambda inputs: _records(inputs, worker, options))
+
+
+def _records(inputs: Iterable[ImageInput], worker: Worker, options: EngineOptions) -> Iterator[Record]:
+    for image in inputs:
+        try:
+            with _time_limit(options.timeout):
+                record = worker(image)
+        except _TimeIsUpError:
+            message = f"{image.name}: not done after {options.timeout:g} seconds"
+            record = image.failed(TIMED_OUT, message)
+        yield record
+
+
+@contextmanager
+def _time_limit(seconds: float) -> Iterator[None]:
+    """Raise _TimeIsUpError after some seconds, where the system has timers and this is the main thread."""
+    if not hasattr(signal, "setitimer") or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(signum: int, frame: FrameType | None) -> None:
+        raise _TimeIsUpError
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)

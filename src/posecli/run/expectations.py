@@ -1,0 +1,38 @@
+"""What a run's records are held against: how many people, and what an earlier run found."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from posecli.types import Record
+
+if TYPE_CHECKING:
+    from posecli.checks.compare import Expectation
+
+
+class Expectations:
+    """least, exactly: people in every picture. expected: records that this run's should be like."""
+
+    def __init__(self, *, least: int = 0, exactly: int | None = None, expected: Expectation | None = None) -> None:
+        self._least = least
+        self._exactly = exactly
+        self._expected = expected
+
+    def of(self, record: Record) -> Iterator[str]:
+        """What is wrong with one record. A failed one is said to be so elsewhere."""
+        people = len(record.poses)
+        if record.ok and people < self._least:
+            found = f"{people} of {self._least} people found" if people else "nobody found"
+            yield f"{record.image}: {found}"
+        if record.ok and self._exactly is not None and people != self._exactly:
+            yield f"{record.image}: {people} people found, expected {self._exactly}"
+        if self._expected is not None:
+            for difference in self._expected.check(record):
+                yield f"{difference.image}: {difference.message}"
+
+    def at_the_end(self) -> Iterator[str]:
+        """What should have come and has not."""
+        if self._expected is not None:
+            for difference in self._expected.unseen():
+                yield f"{difference.image}: {difference.message}"

@@ -1,0 +1,141 @@
+"""Two runs beside one another: what differs is told, and nothing else."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from posecli.checks.compare import Limits, compare
+from posecli.types import Pose, Record
+
+from ..conftest import Posecli
+from ..test_types import make_record
+from ..tiny_model import draw_discs, person_at
+
+
+def moved(record: Record, part: str, by: float, *, score: float = 0.0) -> Record:
+    """One keypoint of the first person further right, or surer."""
+    points = [
+        point._replace(x=point.x + by, score=point.score + score) if point.part == part else point
+        for point in record.poses[0].keypoints
+    ]
+    return replace(record, poses=(Pose.from_keypoints(record.poses[0].score, points), *record.poses[1:]))
+
+
+def kinds(expected: list[Record], actual: list[Record], **options: bool) -> list[str]:
+    return [difference.kind for difference in compare(expected, actual, Limits(), **options)]
+
+
+def test_the_same_is_no_difference() -> None:
+    assert kinds([make_record(), make_record("b.jpg", 2)], [make_record("b.jpg", 2), make_record()]) == []
+
+
+def test_what_moved_and_by_how_much() -> None:
+    (difference,) = compare([make_record()], [moved(make_record(), "leftElbow", 7)], Limits())
+    assert (difference.kind, difference.part, difference.amount, difference.person) == ("moved", "leftElbow", 7, 0)
+    assert kinds([make_record()], [moved(make_record(), "leftElbow", 3.9)]) == []
+
+
+def test_guesses_may_move() -> None:
+    unsure = moved(make_record(), "nose", 0, score=-0.4)
+    assert kinds([unsure], [moved(unsure, "nose", 50)]) == []
+
+
+def test_scores_that_change() -> None:
+    (difference,) = compare([make_record()], [moved(make_record(), "nose", 0, score=0.2)], Limits())
+    assert (difference.kind, difference.part, difference.amount) == ("score", "nose", 0.2)
+
+
+def test_people_who_come_and_go() -> None:
+    assert kinds([make_record(people=1)], [make_record(people=0)]) == ["missing_person"]
+    assert kinds([make_record(people=0)], [make_record(people=1)]) == ["new_person"]
+    far = make_record()
+    far = replace(far, poses=tuple(_shift(pose, 300) for pose in far.poses))
+    assert kinds([make_record()], [far]) == ["missing_person", "new_person"]
+
+
+def _shift(pose: Pose, by: float) -> Pose:
+    return Pose.from_keypoints(pose.score, [point._replace(x=point.x + by) for point in pose.keypoints])
+
+
+def test_the_order_of_people_does_not_matter() -> None:
+    one = make_record().poses[0]
+    two = _shift(one, 200)
+    expected, actual = replace(make_record(), poses=(one, two)), replace(make_record(), poses=(two, one))
+    assert kinds([expected], [actual]) == []
+
+
+def test_pictures_are_matched_by_name_or_by_file_name() -> None:
+    assert kinds([make_record("old/a.jpg")], [make_record("new/a.jpg")]) == []
+    assert kinds([make_record("x/a.jpg"), make_record("y/a.jpg")], [make_record("z/a.jpg")]) == [
+        "new_picture",
+        "missing_picture",
+        "missing_picture",
+    ]
+    assert kinds([make_record("a.jpg"), make_record("b.jpg")], [make_record("a.jpg")], ignore_missing=True) == []
+
+
+def test_frames_are_pictures_of_their_own() -> None:
+    clip = [replace(make_record("c.mp4"), frame=number) for number in range(3)]
+    assert kinds(clip, clip) == []
+    assert kinds(clip, clip[:2]) == ["missing_picture"]
+
+
+def test_failures_are_a_difference() -> None:
+    failed = Record.failed("a.jpg", "not_found", "a.jpg: no such file")
+    assert kinds([make_record()], [failed]) == ["status"]
+    assert kinds([failed], [failed]) == []
+
+
+def save(records: list[Record], path: Path) -> Path:
+    path.write_text("".join(json.dumps(record.to_dict()) + "\n" for record in records))
+    return path
+
+
+def test_command(tmp_path: Path, posecli: Posecli) -> None:
+    expected = save([make_record("a,b.jpg")], tmp_path / "e.jsonl")
+    actual = save([moved(make_record("a,b.jpg"), "nose", 9)], tmp_path / "a.jsonl")
+    assert posecli("compare", expected, expected).returncode == 0
+    result = posecli("compare", expected, actual, "--github")
+    assert result.returncode == 3
+    assert b"person 1: nose moved by 9.0 pixels" in result.stdout
+    assert b"::error file=a%2Cb.jpg,title=posecli::person 1" in result.stdout
+    (difference,) = json.loads(posecli("compare", expected, actual, "--json").stdout)
+    assert difference["amount"] == 9
+    assert posecli("compare", expected, actual, "--max-distance", "10").returncode == 0
+    assert posecli("compare", expected, tmp_path / "none").returncode == 2
+    assert posecli("compare", expected, "-", input=actual.read_bytes()).returncode == 3
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> Path:
+    path = tmp_path / "p.png"
+    draw_discs([person_at(125, 80)]).save(path)
+    return path
+
+
+def test_estimate_holds_its_records_against_expected_ones(picture: Path, tmp_path: Path, posecli: Posecli) -> None:
+    posecli("estimate", picture, "-o", tmp_path / "e.jsonl")
+    same = posecli("estimate", picture, "--expect", tmp_path / "e.jsonl")
+    assert same.returncode == 0, same.stderr
+    Image.new("RGB", (257, 257)).save(picture)
+    other = posecli("estimate", picture, "--expect", tmp_path / "e.jsonl")
+    assert (other.returncode, b"is gone" in other.stderr) == (3, True)
+    missing = posecli("estimate", picture.parent / "*.bmp", "--expect", tmp_path / "e.jsonl")
+    assert missing.returncode == 1  # no such picture comes before what was expected
+    assert b"was expected and did not come" in missing.stderr
+
+
+def test_estimate_counts_people(picture: Path, posecli: Posecli) -> None:
+    for options, status in (
+        (("--expect-people", "1"), 0),
+        (("--expect-people", "2"), 3),
+        (("--min-people", "1"), 0),
+        (("--min-people", "2"), 3),
+    ):
+        assert posecli("estimate", picture, *options).returncode == status, options
+    assert posecli("estimate", picture, "--expect", "/no/such/file").returncode == 2

@@ -1,0 +1,122 @@
+"""Precision and recall: perfect results are perfect, worse ones worse, and what does not fit is said."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from posecli.checks.evaluate import FIGURES, evaluate
+from posecli.errors import MissingExtra, UsageError
+from posecli.extras import need
+from posecli.skeleton import KEYPOINT_NAMES
+from posecli.types import Keypoint, ModelInfo, Pose, Record
+
+from ..conftest import SAMPLES, Posecli
+
+TRUTH = SAMPLES / "person_keypoints.json"
+NOSE = KEYPOINT_NAMES.index("nose")
+
+
+def records_from_truth(shift: float = 0.0, folder: str = "") -> list[Record]:
+    """The annotated people as if they had been found, moved to the right."""
+    data = json.loads(TRUTH.read_text())
+    return [
+        Record(
+            image=folder + image["file_name"],
+            status="ok",
+            width=image["width"],
+            height=image["height"],
+            model=ModelInfo("m", "0" * 64, (257, 257), 32),
+            poses=tuple(
+                _pose(person["keypoints"], shift) for person in data["annotations"] if person["image_id"] == image["id"]
+            ),
+        )
+        for image in data["images"]
+    ]
+
+
+def _pose(values: list[float], shift: float) -> Pose:
+    points = zip(*[iter(values)] * 3, strict=True)
+    return Pose.from_keypoints(
+        0.9, [Keypoint(i, KEYPOINT_NAMES[i], x + shift, y, 0.9) for i, (x, y, _) in enumerate(points)]
+    )
+
+
+def save(records: list[Record], path: Path) -> str:
+    path.write_text("".join(json.dumps(record.to_dict()) + "\n" for record in records))
+    return str(path)
+
+
+def test_perfect_results(tmp_path: Path) -> None:
+    result = evaluate(str(TRUTH), save(records_from_truth(folder="some/where/"), tmp_path / "r.jsonl"))
+    assert result.groups["all"].figures["AP"] == pytest.approx(1)
+    assert result.groups["all"].pictures == 3
+    assert result.groups["one person"].people + result.groups["several people"].people == result.found
+    assert all(value == pytest.approx(1) for value in result.keypoints.values())
+    assert (result.missing, result.unknown) == ((), ())
+
+
+def test_moved_results_are_worse(tmp_path: Path) -> None:
+    scores = [
+        evaluate(str(TRUTH), save(records_from_truth(shift), tmp_path / f"{shift}.jsonl")) for shift in (0, 6, 15, 400)
+    ]
+    precisions = [score.groups["all"].figures["AP"] for score in scores]
+    assert precisions == sorted(precisions, reverse=True)
+    assert precisions[-1] == 0
+    assert scores[-1].found == 0
+    nose = [score.keypoints["nose"] for score in scores]
+    assert nose[0] > nose[1]
+    assert nose[3] is None
+
+
+def test_records_and_coco_results_agree(tmp_path: Path, posecli: Posecli) -> None:
+    records = save(records_from_truth(shift=6), tmp_path / "r.jsonl")
+    posecli("convert", records, "-f", "coco", "--coco-images", TRUTH, "-o", tmp_path / "c.json")
+    assert evaluate(str(TRUTH), str(tmp_path / "c.json")) == evaluate(str(TRUTH), records)
+
+
+def test_pictures_without_results_and_results_without_pictures(tmp_path: Path) -> None:
+    first, *others = records_from_truth()
+    stranger = Record.failed("x.jpg", "not_found", "x.jpg: no such file")
+    result = evaluate(str(TRUTH), save([first, stranger], tmp_path / "r.jsonl"))
+    assert result.missing == tuple(record.image for record in others)
+    assert result.unknown == ("x.jpg",)
+    assert result.groups["all"].figures["AR"] < 1
+
+
+def test_nobody_found_is_zero(tmp_path: Path) -> None:
+    empty = [Record(**{**vars(record), "poses": ()}) for record in records_from_truth()]
+    figures = evaluate(str(TRUTH), save(empty, tmp_path / "r.jsonl")).groups["all"].figures
+    assert (figures["AP"], figures["AR"]) == (0, 0)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "hello", '{"image": 1}', '[{"image_id": 1}]'])
+def test_what_is_no_result(text: str, tmp_path: Path) -> None:
+    (tmp_path / "r").write_text(text)
+    with pytest.raises(UsageError):
+        evaluate(str(TRUTH), str(tmp_path / "r"))
+
+
+@pytest.mark.parametrize("data", [{}, [], {"images": [], "annotations": []}, {"images": 3}])
+def test_what_is_no_truth(data: Any, tmp_path: Path) -> None:
+    (tmp_path / "t").write_text(json.dumps(data))
+    with pytest.raises(UsageError, match="annotations"):
+        evaluate(str(tmp_path / "t"), save(records_from_truth(), tmp_path / "r.jsonl"))
+
+
+def test_command(tmp_path: Path, posecli: Posecli) -> None:
+    records = save(records_from_truth(), tmp_path / "r.jsonl")
+    table = posecli("evaluate", TRUTH, records)
+    assert table.returncode == 0, table.stderr
+    assert b"AP medium" in table.stdout
+    data = json.loads(posecli("evaluate", TRUTH, records, "--json").stdout)
+    assert list(data["groups"]["all"]["figures"]) == list(FIGURES)
+    assert posecli("evaluate", TRUTH, tmp_path / "none").returncode == 2
+
+
+def test_a_missing_extra_says_how_to_get_it() -> None:
+    with pytest.raises(MissingExtra, match="pip install pycocotools"):
+        need("no_such_package.part", extra="eval")

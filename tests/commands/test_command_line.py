@@ -1,0 +1,205 @@
+"""`posecli estimate` as a process: output, exit status, messages."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import jsonschema
+import numpy as np
+import pytest
+from PIL import Image
+
+from posecli.commands import _COMMANDS as COMMANDS
+
+from ..conftest import Posecli, records_of
+from ..tiny_model import draw_discs, person_at
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    """Two good pictures (two people, nobody) and a damaged one."""
+    folder = tmp_path / "in"
+    (folder / "sub").mkdir(parents=True)
+    draw_discs([person_at(62.3, 41.7), person_at(187.6, 101.2)]).save(folder / "two.png")
+    Image.new("RGB", (300, 200), (128, 128, 128)).save(folder / "sub" / "nobody.png")
+    (folder / "bad.png").write_bytes(b"not a picture")
+    return folder
+
+
+def test_one_picture_prints_one_object(posecli: Posecli, pictures: Path) -> None:
+    result = posecli("estimate", pictures / "two.png")
+    (record,) = records_of(result.stdout)
+    assert (result.returncode, len(record.poses), record.image) == (0, 2, str(pictures / "two.png"))
+    assert result.stderr.startswith(b"posecli: 1 picture = 1 ok + 0 failed + 0 skipped; 2 people in 1 picture;")
+    schema = json.loads(posecli("schema").stdout)
+    jsonschema.validate(json.loads(result.stdout), schema)
+
+
+def test_a_folder_gives_a_line_each_and_names_what_failed(posecli: Posecli, pictures: Path) -> None:
+    result = posecli("estimate", pictures)
+    records = records_of(result.stdout)
+    assert {(Path(r.image).name, r.status, len(r.poses)) for r in records} == {
+        ("bad.png", "error", 0), ("two.png", "ok", 2), ("nobody.png", "ok", 0),
+    }  # fmt: skip
+    assert result.returncode == 1
+    assert b"bad.png is not a picture" in result.stderr
+    assert b"3 pictures = 2 ok + 1 failed + 0 skipped; 2 people in 1 picture;" in result.stderr
+
+
+def test_quiet_says_nothing_unless_something_fails(posecli: Posecli, pictures: Path) -> None:
+    assert posecli("estimate", pictures / "two.png", "-q").stderr == b""
+    assert b"1 failed" in posecli("estimate", pictures, "-q").stderr
+
+
+def test_bytes_on_standard_input(posecli: Posecli, pictures: Path) -> None:
+    result = posecli("estimate", "-", input=(pictures / "two.png").read_bytes())
+    assert [(r.image, len(r.poses)) for r in records_of(result.stdout)] == [("stdin", 2)]
+
+
+def test_json_file_and_annotated_picture(posecli: Posecli, pictures: Path, tmp_path: Path) -> None:
+    out, drawn = tmp_path / "new" / "out.json", tmp_path / "drawn.png"
+    args = ("estimate", pictures / "two.png", "-o", out, "-a", drawn, "--draw", "scores", "--background", "none")
+    result = posecli(*args)
+    assert (result.returncode, result.stdout) == (0, b"")
+    assert [len(record["poses"]) for record in json.loads(out.read_text())] == [2]
+    with Image.open(drawn) as picture:
+        assert (picture.size, picture.mode) == ((257, 257), "RGBA")
+    again = posecli(*args)
+    assert (again.returncode, b"exists already" in again.stderr) == (2, True)
+    assert posecli(*args, "--overwrite").returncode == 0
+
+
+def test_folders_mirror_the_tree_and_keep_full_names(posecli: Posecli, pictures: Path, tmp_path: Path) -> None:
+    result = posecli(
+        "estimate", pictures, "-o", f"{tmp_path}/out/", "-a", f"{tmp_path}/drawn", "--picture-format", "webp"
+    )
+    assert result.returncode == 1
+    found = {
+        str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file() and "in/" not in str(path)
+    }
+    assert found == {
+        "out/two.png.json", "out/bad.png.json", "out/sub/nobody.png.json", "drawn/two.png.webp",
+        "drawn/sub/nobody.png.webp",
+    }  # fmt: skip
+    assert json.loads((tmp_path / "out/two.png.json").read_text())["status"] == "ok"
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        ((), b"no picture to read"),
+        (("EMPTY",), b"no picture to read"),
+        (("x.png", "--stride", "7"), b"--stride"),
+        (("x.png", "--input-size", "258"), b"nearest are 257 and 289"),
+        (("x.png", "--wrong"), b"--wrong"),
+        (("x.png", "-o", "out.xyz"), b"names no format"),
+        (("x.png", "y.png", "-a", "one.png"), b"inputs may be many"),
+        (("x.png", "--max-poses", "0"), b"max_poses"),
+    ],
+)
+def test_wrong_use_says_what_to_do(args: tuple[str, ...], message: bytes, posecli: Posecli, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    result = posecli("estimate", *(str(tmp_path / "empty") if a == "EMPTY" else a for a in args), cwd=tmp_path)
+    assert (result.returncode, result.stdout) == (2, b"")
+    assert message in result.stderr
+
+
+def test_require_pose_and_fail_fast(posecli: Posecli, pictures: Path) -> None:
+    assert posecli("estimate", pictures / "sub", "--require-pose").returncode == 3
+    assert posecli("estimate", pictures / "two.png", "--require-pose").returncode == 0
+    result = posecli("estimate", pictures, "--fail-fast")
+    assert result.returncode == 1
+    assert len(records_of(result.stdout)) == 1
+
+
+def test_an_unusable_model_is_fatal(posecli: Posecli, pictures: Path, tmp_path: Path) -> None:
+    bad = tmp_path / "bad.tflite"
+    bad.write_bytes(b"no model")
+    result = posecli("estimate", pictures / "two.png", "--model", bad)
+    assert (result.returncode, result.stdout) == (4, b"")
+    assert result.stderr.decode().startswith(
+        f"posecli: error: cannot use the model {bad}: it is no TensorFlow Lite file"
+    )
+    assert result.stderr.count(b"\n") == 1
+
+
+def test_an_output_that_cannot_be_written_is_fatal(posecli: Posecli, pictures: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    result = posecli("estimate", pictures / "two.png", "-o", tmp_path / "file" / "x.json")
+    assert result.returncode == 4
+    assert b"cannot write" in result.stderr
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full here")
+def test_a_full_disk_is_fatal(posecli: Posecli, pictures: Path) -> None:
+    result = posecli("estimate", pictures / "two.png", "-o", "/dev/full", "-f", "jsonl", "--overwrite")
+    assert result.returncode == 4
+    assert b"No space left" in result.stderr
+
+
+def test_a_closed_pipe_ends_quietly(pictures: Path, tiny_model: Path, tmp_path: Path) -> None:
+    many = tmp_path / "many"
+    many.mkdir()
+    for index in range(40):
+        os.link(pictures / "two.png", many / f"{index}.png")
+    command = f"'{sys.executable}' -m posecli estimate '{many}' | head -1"
+    result = subprocess.run(
+        command, shell=True, capture_output=True, env={**os.environ, "POSECLI_MODEL": str(tiny_model)}, timeout=60,
+        check=True,
+    )  # fmt: skip
+    assert len(result.stdout.splitlines()) == 1
+    assert b"Traceback" not in result.stderr
+    assert b"Broken" not in result.stderr
+
+
+def test_options_come_from_the_environment_too(posecli: Posecli, pictures: Path) -> None:
+    result = posecli("estimate", pictures / "two.png", env={"POSECLI_ESTIMATE_MAX_POSES": "1"})
+    assert [len(record.poses) for record in records_of(result.stdout)] == [1]
+
+
+def test_a_hanging_picture_is_given_up(posecli: Posecli, tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe.png"
+    os.mkfifo(pipe)
+    result = posecli("estimate", pipe, "--timeout", "0.5")
+    (record,) = records_of(result.stdout)
+    assert record.error is not None
+    assert (record.error.code, result.returncode) == ("timed_out", 1)
+
+
+def test_names_from_hell(posecli: Posecli, pictures: Path, tmp_path: Path) -> None:
+    odd = [b"new\nline.png", b"-dash.png", "ünïcode 人.png".encode(), b"bytes\xff.png", b"\x1b[31mred.png"]
+    for name in odd:
+        (tmp_path / os.fsdecode(name)).write_bytes(b"bad")
+    result = posecli("estimate", "--files-from", "-", "-0", cwd=tmp_path, input=b"\0".join(odd))
+    assert [os.fsencode(record.image) for record in records_of(result.stdout)] == odd
+    assert b"\x1b" not in result.stderr
+    assert len(result.stderr.splitlines()) == len(odd) + 1
+
+
+def test_the_real_model_finds_people(posecli: Posecli, real_model: Path, test_data: Path) -> None:
+    picture = test_data / "images" / "people" / "pexels-luis-quintero-1510540.jpg"
+    result = posecli("estimate", picture, model=real_model)
+    (record,) = records_of(result.stdout)
+    assert (record.width, record.height) == (1280, 1280)
+    nose = np.array([record.poses[0].keypoints[0].x, record.poses[0].keypoints[0].y])
+    assert ((nose > 0) & (nose < 1280)).all()
+    assert b"XNNPACK" not in result.stderr
+
+
+@pytest.mark.parametrize("command", [name for name in COMMANDS if name != "schema"])
+def test_every_command_shows_two_examples(command: str, posecli: Posecli) -> None:
+    text = posecli(command, "--help").stdout.decode()
+    examples = text.split("Examples:")[1].split("\n\n")[0]
+    assert sum(line.strip().startswith(("posecli", "find")) for line in examples.splitlines()) >= 2
+
+
+def test_shell_completion(posecli: Posecli) -> None:
+    for shell in ("bash", "zsh", "fish"):
+        result = posecli(env={"_POSECLI_COMPLETE": f"{shell}_source"})
+        assert b"_POSECLI_COMPLETE" in result.stdout, result.stderr
+    words = {"COMP_WORDS": "posecli estimate --pre", "COMP_CWORD": "2", "_POSECLI_COMPLETE": "bash_complete"}
+    assert b"--preset" in posecli(env=words).stdout

@@ -1,0 +1,61 @@
+"""`posecli convert`: saved records in other forms, without the model."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from posecli.types import Record
+
+from ..conftest import Posecli, records_of
+from ..test_types import make_record
+
+
+@pytest.fixture
+def records(tmp_path: Path) -> Path:
+    (tmp_path / "pics").mkdir()
+    Image.new("RGB", (640, 480), (90, 90, 90)).save(tmp_path / "pics" / "a.jpg")
+    path = tmp_path / "r.jsonl"
+    lines = [make_record("a.jpg"), Record.failed("b.jpg", "not_found", "b.jpg: no such file")]
+    path.write_text("".join(json.dumps(record.to_dict()) + "\n" for record in lines))
+    return path
+
+
+@pytest.mark.parametrize("name", ["x.json", "x.csv", "x.jsonl"])
+def test_formats(name: str, records: Path, tmp_path: Path, posecli: Posecli) -> None:
+    result = posecli("convert", records, "-o", tmp_path / name, model=Path("/no/such/model"))
+    assert result.returncode == 1, result.stderr  # one of the records is a failure
+    assert "a.jpg" in (tmp_path / name).read_text()
+    assert posecli("convert", records, "-o", tmp_path / name).returncode == 2
+    assert posecli("convert", records, "-o", tmp_path / name, "--overwrite").returncode == 1
+
+
+def test_standard_input_to_standard_output(records: Path, posecli: Posecli) -> None:
+    result = posecli("convert", "-", "-f", "jsonl", input=records.read_bytes())
+    assert len(records_of(result.stdout)) == 2
+    assert json.loads(posecli("convert", "-", "-f", "coco", input=records.read_bytes()).stdout)[0]["image_id"] == 1
+
+
+def test_openpose_folder(records: Path, tmp_path: Path, posecli: Posecli) -> None:
+    posecli("convert", records, "-f", "openpose", "-o", f"{tmp_path}/op/")
+    assert [path.name for path in (tmp_path / "op").iterdir()] == ["a.jpg_keypoints.json"]
+
+
+def test_annotated_pictures_from_another_place(records: Path, tmp_path: Path, posecli: Posecli) -> None:
+    result = posecli("convert", records, "-a", tmp_path / "drawn", "--image-root", tmp_path / "pics")
+    assert result.returncode == 1
+    with Image.open(tmp_path / "drawn" / "a.jpg.png") as picture:
+        assert picture.size == (640, 480)
+    missing = posecli("convert", records, "-a", tmp_path / "elsewhere", cwd=tmp_path)
+    assert b"a.jpg: no such file" in missing.stderr
+
+
+def test_what_is_no_record_is_wrong_usage(tmp_path: Path, posecli: Posecli) -> None:
+    (tmp_path / "x").write_text("hello\n")
+    result = posecli("convert", tmp_path / "x", "-f", "csv")
+    assert (result.returncode, b"does not hold posecli records" in result.stderr) == (2, True)
+    assert posecli("convert", tmp_path / "x").returncode == 2
+    assert posecli("convert", tmp_path / "none", "-f", "csv").returncode == 2

@@ -1,0 +1,152 @@
+"""What a command line names becomes a list of pictures: in order, none twice, none forgotten."""
+
+from __future__ import annotations
+
+import io
+import os
+from pathlib import Path
+
+import pytest
+
+from posecli.errors import UsageError
+from posecli.inputs.arguments import OUTSIDE, Inputs, natural_key
+
+
+@pytest.fixture
+def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder to stand in, with pictures (empty files will do) and other things."""
+    for name in ("p/10.jpg", "p/2.jpg", "p/1.JPG", "p/sub/a.png", "p/sub/.hidden.jpg", "p/.git/x.jpg", "p/notes.txt",
+                 "q/2.jpg", "[x]*.jpg"):  # fmt: skip
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "p" / "loop").symlink_to(tmp_path / "p", target_is_directory=True)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def names(*arguments: str, **options: object) -> list[str]:
+    return [image.name for image in Inputs(arguments, **options)]  # type: ignore[arg-type]
+
+
+def outputs(*arguments: str, **options: object) -> list[str]:
+    return [image.output for image in Inputs(arguments, **options)]  # type: ignore[arg-type]
+
+
+def test_a_folder_is_walked_in_natural_order(tree: Path) -> None:
+    inputs = Inputs(["p"])
+    assert [image.name for image in inputs] == ["p/1.JPG", "p/2.jpg", "p/10.jpg", "p/sub/a.png"]
+    assert inputs.passed_over == 2  # the text, and the link to a folder
+
+
+def test_names_are_kept_as_given(tree: Path) -> None:
+    assert names("./p/2.jpg", "p/sub/", f"{tree}/q") == ["./p/2.jpg", "p/sub/a.png", f"{tree}/q/2.jpg"]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("p/2.jpg", "./p/2.jpg", "p/../p/2.jpg"),
+        ("p/2.jpg", "p/2.jpg"),
+        ("q", "q/2.jpg"),
+        ("q/2.jpg", "q"),
+        ("q", "q/"),
+        ("q/*.jpg", "q/2.jpg"),
+    ],
+)
+def test_nothing_is_read_twice(arguments: tuple[str, ...], tree: Path) -> None:
+    assert len(names(*arguments)) == 1
+
+
+def test_a_folder_does_not_hide_what_walking_it_does_not_give(tree: Path) -> None:
+    assert names("p", "p/notes.txt", "p/.git/x.jpg", "p/loop/2.jpg")[4:] == [
+        "p/notes.txt",
+        "p/.git/x.jpg",
+        "p/loop/2.jpg",
+    ]
+
+
+def test_patterns_are_expanded_unless_a_file_has_that_name(tree: Path) -> None:
+    assert names("p/*.jpg") == ["p/2.jpg", "p/10.jpg"]
+    assert names("p/**/*.png") == ["p/sub/a.png"]
+    assert names("[x]*.jpg") == ["[x]*.jpg"]
+
+
+def test_what_is_missing_is_still_an_input(tree: Path) -> None:
+    assert names("no.jpg", "none-*.jpg") == ["no.jpg", "none-*.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("null", "text"), [(False, b"p/2.jpg\r\n\nq\np/2.jpg\nlast.jpg"), (True, b"p/2.jpg\0q\0last.jpg\0")]
+)
+def test_lists(null: bool, text: bytes, tree: Path) -> None:
+    (tree / "list").write_bytes(text)
+    assert names(files_from="list", null=null) == ["p/2.jpg", "q/2.jpg", "last.jpg"]
+
+
+def test_a_list_on_standard_input_is_read_as_it_comes(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    reader, writer = os.pipe()
+    stream = io.TextIOWrapper(os.fdopen(reader, "rb"))
+    monkeypatch.setattr("sys.stdin", stream)
+    os.write(writer, b"first.jpg\nsec")
+    listed = iter(Inputs([], files_from="-"))
+    assert next(listed).name == "first.jpg"  # before the list has ended
+    os.write(writer, b"ond.jpg\n")
+    os.close(writer)
+    assert [image.name for image in listed] == ["second.jpg"]
+    stream.close()
+
+
+def test_names_that_are_no_text_survive(tree: Path) -> None:
+    (tree / "list").write_bytes(b"b\xff.jpg\n")
+    (name,) = names(files_from="list")
+    assert os.fsencode(name) == b"b\xff.jpg"
+
+
+def test_standard_input_is_one_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"bytes")))
+    (image,) = Inputs(["-"])
+    assert (image.name, image.data) == ("stdin", b"bytes")
+
+
+def test_outputs_mirror_the_tree(tree: Path) -> None:
+    assert outputs("p") == ["1.JPG", "2.jpg", "10.jpg", "sub/a.png"]
+    assert outputs("p/sub", "q") == ["p/sub/a.png", "q/2.jpg"]
+    assert outputs("p/2.jpg", "./q/2.jpg") == ["p/2.jpg", "q/2.jpg"]
+    assert outputs(f"{tree}/p/2.jpg", f"{tree}/q/2.jpg") == ["p/2.jpg", "q/2.jpg"]
+    assert outputs(f"{tree}/p/2.jpg") == ["2.jpg"]
+    assert outputs(f"{tree}/p/*.jpg") == ["2.jpg", "10.jpg"]
+
+
+def test_listed_files_outside_stay_below_the_output_folder(tree: Path) -> None:
+    (tree / "list").write_text(f"p/2.jpg\n{tree}/q/2.jpg\n../up.jpg\n")
+    assert outputs(files_from="list") == [
+        "p/2.jpg",
+        f"{OUTSIDE}{tree}/q/2.jpg",
+        f"{OUTSIDE}{tree.parent}/up.jpg",
+    ]
+
+
+def test_arguments_whose_outputs_would_collide_are_refused(tree: Path) -> None:
+    with pytest.raises(UsageError, match="would both be written as"):
+        Inputs(["2.jpg", f"{tree}/q/2.jpg"])
+
+
+def test_standard_input_cannot_be_both() -> None:
+    with pytest.raises(UsageError):
+        Inputs(["-"], files_from="-")
+
+
+def test_a_missing_list_is_wrong_usage(tree: Path) -> None:
+    with pytest.raises(UsageError, match="cannot read the list"):
+        names(files_from="no-list")
+
+
+def test_a_list_is_not_held_in_memory_line_by_line(tree: Path) -> None:
+    (tree / "list").write_bytes(b"x" * 200_000)
+    with pytest.raises(UsageError, match="NUL"):
+        names(files_from="list")
+
+
+def test_natural_order() -> None:
+    given = ["b", "a10", "a9", "a", "10", "9", "a09b", "٣"]
+    assert sorted(given, key=natural_key) == ["9", "10", "a", "a9", "a09b", "a10", "b", "٣"]

@@ -1,0 +1,93 @@
+"""Clips become their frames, decoded in a process of its own that may fail."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from posecli.errors import InputError
+from posecli.inputs.clip_decoder import ClipDecoder, expand
+from posecli.inputs.clips import ClipOptions
+from posecli.types import ImageInput
+
+from ..conftest import spawned_children
+from ..tiny_model import draw_discs, person_at
+
+ALL = ClipOptions()
+
+
+def animation(path: Path, frames: int = 12, *, duration: int = 100, size: tuple[int, int] = (320, 257)) -> ImageInput:
+    first, *others = [draw_discs([person_at(60 + 8 * number, 80)], size) for number in range(frames)]
+    first.save(path, save_all=True, append_images=others, duration=duration, lossless=True)
+    return ImageInput(str(path), path.name)
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> ImageInput:
+    return animation(tmp_path / "clip.webp")
+
+
+def test_frames_stand_where_their_clip_stood(clip: ImageInput, tmp_path: Path) -> None:
+    still = ImageInput(str(tmp_path / "a.png"), "a.png")
+    frames = list(expand([still, clip, still._replace(name="b")], ALL, timeout=20))
+    assert [(frame.output, frame.frame) for frame in frames] == [
+        ("a.png", None), *((f"clip.webp_{number:012d}", number) for number in range(12)), ("a.png", None),
+    ]  # fmt: skip
+    assert frames[1].pixels is not None
+    assert frames[1].pixels[:2] == (320, 257)
+    assert len(frames[1].pixels[2]) == 320 * 257 * 3
+
+
+def test_frames_are_decoded_as_they_are_asked_for(clip: ImageInput) -> None:
+    before = spawned_children()
+    frames = expand([clip], ALL, timeout=20)
+    assert next(frames).frame == 0
+    frames.close()  # type: ignore[attr-defined]
+    assert spawned_children() == before
+
+
+def test_groups_last_a_fifth_of_a_second(tmp_path: Path) -> None:
+    def groups(**timing: int) -> list[int | None]:
+        image = animation(tmp_path / f"{timing}.webp", **timing)
+        return [frame.group for frame in expand([image], ALL, timeout=20, grouped=True)]
+
+    assert groups(frames=7, duration=40) == [1, 1, 1, 1, 1, 2, 2]
+    assert groups(frames=4, duration=100) == [1, 1, 2, 2]
+    assert groups(frames=3, duration=500) == [1, 2, 3]
+    assert groups(frames=10, duration=10) == [1] * 8 + [2] * 2
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+def test_a_decoder_that_hangs_costs_its_clip(clip: ImageInput, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "never.mp4")
+    decoder = ClipDecoder(timeout=1.5)
+    with pytest.raises(InputError, match=r"was not there after 1\.5 seconds") as caught:
+        next(decoder.frames(str(tmp_path / "never.mp4"), ALL))
+    assert caught.value.code == "timed_out"
+    assert len(list(decoder.frames(clip.name, ALL))) == 12
+    decoder.close()
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="needs /proc")
+def test_a_decoder_that_dies_costs_what_is_left_of_its_clip(tmp_path: Path) -> None:
+    first = animation(tmp_path / "first.webp", 40, size=(640, 480))  # more than a pipe holds
+    second = animation(tmp_path / "second.webp", 3)
+    before, frames = spawned_children(), []
+    for frame in expand([first, second], ALL, timeout=20):
+        frames.append(frame)
+        if len(frames) == 5:
+            (decoder,) = spawned_children() - before
+            os.kill(decoder, signal.SIGKILL)
+    of_first = [frame for frame in frames if frame.name == first.name]
+    assert [frame.frame for frame in of_first] == list(range(len(of_first)))
+    *whole, last = of_first
+    assert 5 <= len(whole) < 40
+    assert last.failure is not None
+    assert last.failure[0] == "worker_crashed"
+    assert "signal 9" in last.failure[1]
+    assert [(frame.frame, frame.failure) for frame in frames if frame.name == second.name] == [
+        (0, None), (1, None), (2, None),
+    ]  # fmt: skip

@@ -1,0 +1,215 @@
+"""Pictures of every kind become upright RGB frames; coordinates find their way back."""
+
+from __future__ import annotations
+
+import io
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from posecli.errors import ImageTooLarge, InputError, NotFound, PermissionDenied, UnreadableImage, UnsupportedImage
+from posecli.inputs.pictures import Frame, Transform, finer, fitted_size, input_size_for, prepare, read_frame
+
+LIMIT = 10**8
+
+
+def gradient(width: int = 60, height: int = 40) -> Image.Image:
+    y, x = np.mgrid[:height, :width]
+    return Image.fromarray(np.stack([x * 4, y * 6, x + y], axis=2).astype(np.uint8))
+
+
+def encoded(picture: Image.Image, kind: str = "PNG", **options: object) -> bytes:
+    file = io.BytesIO()
+    picture.save(file, kind, **options)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_orientation_is_applied(orientation: int) -> None:
+    upright = gradient()
+    undo = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}
+    stored = upright if orientation == 1 else upright.transpose(Image.Transpose(undo[orientation]))
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    frame = read_frame(encoded(stored, exif=exif), max_pixels=LIMIT)
+    assert (frame.width, frame.height) == upright.size
+    np.testing.assert_array_equal(np.asarray(frame.image), np.asarray(upright))
+
+
+@pytest.mark.parametrize(
+    ("picture", "kind"),
+    [
+        (gradient().convert("L"), "PNG"),
+        (gradient().convert("LA"), "PNG"),
+        (gradient().convert("P"), "GIF"),
+        (gradient().convert("1"), "TIFF"),
+        (gradient().convert("CMYK"), "JPEG"),
+        (gradient().convert("YCbCr"), "JPEG"),
+        (gradient().convert("F"), "TIFF"),
+        (gradient().convert("I"), "TIFF"),
+        (Image.new("I;16", (60, 40), 40000), "PNG"),
+        (gradient(1, 1), "BMP"),
+        (gradient(1, 3000), "WEBP"),
+    ],
+)
+def test_modes_become_rgb(picture: Image.Image, kind: str) -> None:
+    frame = read_frame(encoded(picture, kind), max_pixels=LIMIT)
+    assert (frame.image.mode, frame.image.size) == ("RGB", picture.size)
+
+
+def test_transparency_is_laid_over_white() -> None:
+    picture = Image.new("RGBA", (4, 4), (255, 0, 0, 0))
+    assert read_frame(encoded(picture), max_pixels=LIMIT).image.getpixel((0, 0)) == (255, 255, 255)
+
+
+def test_sixteen_bits_keep_their_brightness() -> None:
+    picture = Image.new("I;16", (4, 4), 128 * 257)
+    assert read_frame(encoded(picture), max_pixels=LIMIT).image.getpixel((0, 0)) == (128, 128, 128)
+
+
+def test_floats_that_are_no_numbers_do_no_harm() -> None:
+    values = np.full((4, 4), np.nan, np.float32)
+    values[0, 0], values[1, 1] = np.inf, -5
+    read_frame(encoded(Image.fromarray(values), "TIFF"), max_pixels=LIMIT)
+
+
+@pytest.mark.parametrize(
+    ("data", "error"),
+    [
+        (b"", UnreadableImage),
+        (b"hello", UnreadableImage),
+        (encoded(gradient(), "JPEG")[:300], UnreadableImage),
+        (encoded(gradient())[:80], UnreadableImage),
+        (b"\0\0\0\x18ftypheic" + bytes(50), UnsupportedImage),
+        (b"%PDF-1.7" + bytes(50), UnsupportedImage),
+        (encoded(Image.new("1", (20000, 20000))), ImageTooLarge),
+    ],
+)
+def test_bad_bytes_are_one_clear_error(data: bytes, error: type[InputError]) -> None:
+    with pytest.raises(error) as caught:
+        read_frame(data, max_pixels=LIMIT)
+    assert caught.value.message
+
+
+@pytest.mark.filterwarnings("ignore")  # Pillow's own, about metadata that the damage hit
+def test_flipped_bytes_never_raise_anything_else() -> None:
+    dice = np.random.default_rng(5)
+    for kind in ("PNG", "JPEG", "GIF", "TIFF", "BMP", "WEBP", "TGA", "PPM", "ICO", "PCX"):
+        good = encoded(gradient(), kind)
+        for _ in range(25):
+            data = bytearray(good)
+            for _ in range(6):
+                data[dice.integers(min(len(data), 300))] = dice.integers(256)
+            try:
+                frame = read_frame(bytes(data), max_pixels=10**6)
+            except InputError:
+                continue
+            assert frame.image.mode == "RGB"
+
+
+def test_missing_folder_and_forbidden_files(tmp_path: Path) -> None:
+    with pytest.raises(NotFound):
+        read_frame(tmp_path / "no.jpg", max_pixels=LIMIT)
+    with pytest.raises(UnsupportedImage, match="folder"):
+        read_frame(tmp_path, max_pixels=LIMIT)
+    if os.geteuid() != 0:
+        secret = tmp_path / "secret.png"
+        secret.write_bytes(encoded(gradient()))
+        secret.chmod(0)
+        with pytest.raises(PermissionDenied):
+            read_frame(secret, max_pixels=LIMIT)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+def test_a_pipe_is_read_through(tmp_path: Path) -> None:
+    import threading
+
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=lambda: pipe.write_bytes(encoded(gradient())))
+    writer.start()
+    assert read_frame(pipe, max_pixels=LIMIT).width == 60
+    writer.join()
+
+
+@pytest.mark.parametrize("size", [(640, 480), (481, 640), (1, 1), (3000, 17), (257, 257), (33, 4000)])
+@pytest.mark.parametrize("fit", ["pad", "stretch", "aspect"])
+def test_round_trip_between_picture_and_input(size: tuple[int, int], fit: str) -> None:
+    size_hw = input_size_for(size, (257, 257), None, fit)
+    transform = prepare(Frame(Image.new("RGB", size), *size), size_hw=size_hw, fit=fit).transform
+    points = np.random.default_rng(1).uniform(-500, 5000, (50, 2))
+    np.testing.assert_allclose(transform.to_picture(transform.to_input(points)), points, atol=0.01)
+
+
+@pytest.mark.parametrize("fit", ["pad", "stretch", "aspect"])
+def test_a_mark_in_the_picture_lies_where_the_transform_says(fit: str) -> None:
+    picture = Image.new("RGB", (640, 400))
+    picture.paste((255, 255, 255), (300, 100, 340, 140))
+    size_hw = input_size_for(picture.size, (257, 257), None, fit)
+    prepared = prepare(Frame(picture, *picture.size), size_hw=size_hw, fit=fit)
+    light = prepared.pixels[:, :, 0].astype(float)
+    y, x = np.mgrid[: light.shape[0], : light.shape[1]]
+    centre = np.array([[((x + 0.5) * light).sum(), ((y + 0.5) * light).sum()]]) / light.sum()
+    np.testing.assert_allclose(prepared.transform.to_picture(centre), [[320, 120]], atol=0.3)
+
+
+def test_jpeg_at_reduced_scale_lies_where_the_full_one_does() -> None:
+    big = Image.new("RGB", (2411, 1607), (40, 40, 40))
+    big.paste((250, 250, 250), (1200, 800, 1300, 900))
+    data = encoded(big, "JPEG", quality=95)
+    full = read_frame(data, max_pixels=LIMIT)
+    reduced = read_frame(data, max_pixels=LIMIT, detail=lambda w, h: fitted_size((w, h), (257, 257), "pad"))
+    assert (full.reduction, reduced.reduction) == (1, 8)
+    assert (reduced.width, reduced.height) == big.size
+    a, b = (prepare(frame, size_hw=(257, 257), fit="pad").pixels.astype(int) for frame in (full, reduced))
+    assert np.abs(a - b).mean() < 0.2
+    assert np.abs(a - b).max() < 25
+
+
+def test_a_reduced_picture_can_be_had_finer(tmp_path: Path) -> None:
+    path = tmp_path / "big.jpg"
+    Image.new("RGB", (2400, 1600), (40, 40, 40)).save(path)
+    for source in (path, path.read_bytes()):
+        coarse = read_frame(source, max_pixels=LIMIT, detail=lambda w, h: (w / 8, h / 8))
+        assert (coarse.reduction, coarse.image.size) == (8, (300, 200))
+        assert finer(coarse, lambda w, h: (w / 9, h / 9)) is coarse
+        better = finer(coarse, lambda w, h: (w / 2.5, h / 2.5))
+        assert (better.reduction, better.image.size, better.width) == (2, (1200, 800), 2400)
+        assert finer(coarse, lambda w, h: (w, h)).reduction == 1
+    Image.new("RGB", (1600, 1600)).save(path)
+    coarse = coarse._replace(source=str(path))
+    with pytest.raises(UnreadableImage, match="changed"):
+        finer(coarse, lambda w, h: (w, h))
+    path.unlink()
+    with pytest.raises(NotFound):
+        finer(coarse, lambda w, h: (w, h))
+
+
+def test_what_cannot_be_read_twice_is_not() -> None:
+    file = io.BufferedReader(io.BytesIO(encoded(Image.new("RGB", (2400, 1600)), "JPEG")))
+    coarse = read_frame(file, max_pixels=LIMIT, detail=lambda w, h: (w / 8, h / 8))
+    assert finer(coarse, lambda w, h: (w, h)) is coarse
+
+
+def test_corners_lie_on_corners() -> None:
+    transform = Transform((2.0, 4.0), (10.0, 0.0))
+    assert transform.to_picture(np.array([[0.0, 0.0], [3.0, 1.0]])).tolist() == [[10.0, 0.0], [16.0, 4.0]]
+
+
+@pytest.mark.parametrize("size", [(1, 1), (640, 480), (480, 640), (1, 4000), (4000, 1), (1000, 999), (60000, 3)])
+@pytest.mark.parametrize("budget", [65, 257, 513])
+def test_aspect_inputs_are_whole_cells_and_keep_the_budget(size: tuple[int, int], budget: int) -> None:
+    height, width = input_size_for(size, (257, 257), budget, "aspect")
+    assert height % 32 == 1
+    assert width % 32 == 1
+    assert height * width <= budget**2 * 1.35
+    if max(size) < 2 * min(size):
+        assert height * width >= budget**2 * 0.7
+
+
+def test_input_size_of_a_model_that_is_not_square() -> None:
+    assert input_size_for((640, 480), (353, 481), None, "pad") == (353, 481)
+    assert input_size_for((640, 480), (353, 481), 257, "pad") == (193, 257)

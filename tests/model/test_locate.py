@@ -1,0 +1,153 @@
+"""Where a model is looked for, and what is refused."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from posecli.errors import ModelError
+from posecli.model import catalog
+from posecli.model.catalog import KnownModel
+from posecli.model.locate import cache_folder, find_model, load_model_file, locate_model, read_model_file
+
+from ..conftest import Posecli, records_of
+from ..tiny_model import draw_discs, person_at
+from ..web_server import Server, serving
+
+
+@pytest.fixture
+def published(monkeypatch: pytest.MonkeyPatch, tiny_model: Path, tmp_path: Path) -> KnownModel:
+    """A world in which the tiny model is the published one, and no checkout has it."""
+    data = tiny_model.read_bytes()
+    known = KnownModel("tiny", "tiny_published.tflite", len(data), hashlib.sha256(data).hexdigest(), (257, 257))
+    monkeypatch.setattr(catalog, "KNOWN_MODELS", (known,))
+    monkeypatch.setattr(catalog, "DEFAULT_MODELS", (known,))
+    monkeypatch.setenv("POSECLI_MODEL_SOURCES", "mirror official")
+    monkeypatch.chdir(tmp_path)
+    return known
+
+
+@pytest.fixture
+def mirror(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    monkeypatch.setenv("POSECLI_DOWNLOAD_BACKOFF", "0.01")
+    with serving(tiny_model.read_bytes()) as server:
+        monkeypatch.setenv("POSECLI_MODEL_URL", server.url + "/fine/")
+        yield server
+
+
+def test_official_files_are_as_published() -> None:
+    official = [known for known in catalog.KNOWN_MODELS if known.address]
+    assert [(known.size, known.sha256[:8]) for known in official] == [
+        (13_269_068, "7bcc1efa"),
+        (13_268_992, "2fb9760d"),
+    ]
+    for known in official:
+        assert known.address.startswith("https://storage.googleapis.com/")
+        assert known.address.endswith(known.file_name)
+
+
+def test_a_named_file_comes_first(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert locate_model(str(tiny_model)) == tiny_model
+    monkeypatch.setenv("POSECLI_MODEL", str(tiny_model))
+    assert locate_model() == tiny_model
+
+
+def test_the_folder_models_comes_before_the_cache(published: KnownModel, tiny_model: Path, tmp_path: Path) -> None:
+    for folder in (cache_folder(), tmp_path / "models"):
+        folder.mkdir(exist_ok=True, parents=True)
+        (folder / published.file_name).write_bytes(tiny_model.read_bytes())
+        expected = folder / published.file_name
+    assert locate_model(offline=True).resolve() == expected.resolve()
+
+
+def test_fetched_on_first_use_from_a_mirror(published: KnownModel, mirror: Server) -> None:
+    file = load_model_file()
+    assert (file.path, file.known, file.name) == (cache_folder() / published.file_name, True, "tiny")
+    load_model_file()
+    assert mirror.requests == [(f"/fine/{published.file_name}", "")]
+
+
+def test_a_mirror_may_name_the_file_itself(
+    published: KnownModel, mirror: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("POSECLI_MODEL_URL", mirror.url + "/503")
+    assert load_model_file().known
+
+
+@pytest.mark.parametrize(("how", "named"), [("argument", "--offline"), ("environment", "POSECLI_OFFLINE")])
+def test_offline_never_touches_the_network(
+    how: str, named: str, published: KnownModel, mirror: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("POSECLI_OFFLINE", "1" if how == "environment" else "0")
+    with pytest.raises(ModelError, match=f"{named} forbids to download it"):
+        load_model_file(offline=how == "argument")
+    assert mirror.requests == []
+
+
+def test_looking_for_a_model_never_touches_the_network(published: KnownModel, mirror: Server) -> None:
+    with pytest.raises(ModelError, match="the model tiny is not on this machine") as caught:
+        find_model()
+    assert "posecli model download" in caught.value.hint
+    assert mirror.requests == []
+
+
+def test_any_default_model_at_hand_will_do(
+    published: KnownModel, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = published._replace(name="official", file_name="official.tflite", sha256="0" * 64)
+    monkeypatch.setattr(catalog, "DEFAULT_MODELS", (other, published))
+    cache_folder().mkdir(exist_ok=True)
+    (cache_folder() / published.file_name).write_bytes(tiny_model.read_bytes())
+    assert load_model_file().name == "tiny"
+
+
+def test_a_known_name_with_a_wrong_hash_is_never_used(published: KnownModel, tiny_model: Path, tmp_path: Path) -> None:
+    wrong = tmp_path / published.file_name
+    wrong.write_bytes(tiny_model.read_bytes()[:-1] + b"x")
+    with pytest.raises(ModelError, match=f"expected {published.size} bytes with SHA-256 {published.sha256}"):
+        read_model_file(wrong)
+
+
+@pytest.mark.parametrize("name", ["no-such-model", "missing.tflite", "."])
+def test_what_is_nowhere_names_what_is_known(name: str) -> None:
+    with pytest.raises(ModelError, match="known names: posenet_mobilenet_v1_100_257x257"):
+        load_model_file(name)
+
+
+def test_model_commands(posecli: Posecli, tiny_model: Path, tmp_path: Path) -> None:
+    assert posecli("model", "path").stdout.decode().strip() == str(tiny_model)
+    assert b"posenet_mobilenet_v1_100_513x513" in posecli("model", "list").stdout
+    info = posecli("model", "info")
+    assert b"output stride: 32" in info.stdout
+    assert b"sound PoseNet" in posecli("model", "verify").stdout
+    damaged = tmp_path / "damaged.tflite"
+    damaged.write_bytes(tiny_model.read_bytes()[:5000])
+    result = posecli("model", "verify", damaged)
+    assert (result.returncode, b"damaged" in result.stderr) == (4, True)
+
+
+def test_download_command_says_what_went_wrong(posecli: Posecli, mirror: Server, tmp_path: Path) -> None:
+    environment = {"POSECLI_MODEL_URL": mirror.url + "/404", "POSECLI_MODEL_SOURCES": "mirror"}
+    result = posecli("model", "download", "-o", tmp_path, env=environment)
+    assert result.returncode == 4
+    assert b"404" in result.stderr
+    assert list(tmp_path.glob("*.tflite")) == []
+
+
+def test_a_fetched_model_that_is_not_the_published_one_is_refused(
+    posecli: Posecli, mirror: Server, tmp_path: Path
+) -> None:
+    """The whole command: the mirror serves another file under the official name."""
+    picture = tmp_path / "a.png"
+    draw_discs([person_at(120, 60)]).save(picture)
+    environment = {
+        "POSECLI_MODEL": "",
+        "POSECLI_MODEL_URL": mirror.url + "/longer/",
+        "POSECLI_MODEL_SOURCES": "mirror",
+    }
+    result = posecli("estimate", picture, env=environment, cwd=tmp_path)
+    assert (result.returncode, records_of(result.stdout)) == (4, [])
+    assert b"could not be downloaded" in result.stderr

@@ -1,0 +1,159 @@
+"""Formats: what they write, and that files are whole or absent."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+from posecli.errors import OutputError, UsageError
+from posecli.records.formats import FORMAT_NAMES, choose_format, get_format
+from posecli.records.formats.base import WriteOptions, output_path, whole_file
+from posecli.skeleton import KEYPOINT_NAMES
+from posecli.types import Record
+
+from ..test_types import make_record
+
+PLAIN = WriteOptions()
+FAILED = Record.failed("bad.jpg", "not_found", "bad.jpg: no such file")
+
+
+def written(name: str, records: list[Record], options: WriteOptions = PLAIN) -> str:
+    file = io.StringIO()
+    get_format(name).write(records, file, options)
+    return file.getvalue()
+
+
+def one_image(name: str, record: Record, folder: Path, options: WriteOptions = PLAIN) -> Path:
+    path = folder / f"out{get_format(name).image_suffix}"
+    get_format(name).write_image(record, str(path), options)
+    return path
+
+
+def test_jsonl_is_a_record_a_line() -> None:
+    lines = written("jsonl", [make_record(), FAILED]).splitlines()
+    assert [Record.from_dict(json.loads(line)) for line in lines] == [make_record(), FAILED]
+
+
+@pytest.mark.parametrize("count", [0, 1, 3])
+def test_json_is_one_array(count: int, tmp_path: Path) -> None:
+    assert len(json.loads(written("json", [make_record()] * count))) == count
+    assert json.loads(one_image("json", make_record(), tmp_path).read_text())["image"] == "a.jpg"
+
+
+def test_csv_has_a_row_a_keypoint_and_one_for_each_other_record() -> None:
+    rows = list(
+        csv.DictReader(io.StringIO(written("csv", [make_record(people=2), make_record("e,\n.jpg", 0), FAILED])))
+    )
+    assert len(rows) == 2 * 17 + 2
+    assert [row["part"] for row in rows[17:34]] == list(KEYPOINT_NAMES)
+    assert (rows[17]["person"], rows[17]["x"], rows[17]["pose_score"]) == ("1", "10.0", "0.75")
+    assert (rows[34]["image"], rows[34]["status"], rows[34]["person"]) == ("e,\n.jpg", "ok", "")
+    assert (rows[35]["status"], rows[35]["message"]) == ("error", "bad.jpg: no such file")
+
+
+def test_coco_ids_come_from_names_that_are_numbers() -> None:
+    results = json.loads(
+        written("coco", [make_record("a/000000139.jpg"), make_record("b/7.png", 2), make_record("9.jpg", 0)])
+    )
+    assert [entry["image_id"] for entry in results] == [139, 7, 7]
+    assert results[0]["category_id"] == 1
+    assert len(results[0]["keypoints"]) == 51
+    assert results[0]["keypoints"][:3] == [10.0, 20.0, 0.5]
+
+
+@pytest.mark.parametrize("names", [["cat.jpg", "7.jpg"], ["a/1.jpg", "b/1.jpg"]])
+def test_coco_numbers_other_names_and_writes_the_map(names: list[str], tmp_path: Path) -> None:
+    options = WriteOptions(path=str(tmp_path / "r.json"))
+    results = json.loads(written("coco", [make_record(name) for name in names], options))
+    images = json.loads((tmp_path / "r.images.json").read_text())["images"]
+    assert [entry["image_id"] for entry in results] == [1, 2]
+    assert {image["id"]: image["file_name"] for image in images} == dict(enumerate(names, 1))
+
+
+def test_coco_ids_come_from_an_annotation_file(tmp_path: Path) -> None:
+    annotations = tmp_path / "annotations.json"
+    annotations.write_text(json.dumps({"images": [{"id": 42, "file_name": "cat.jpg"}]}))
+    options = WriteOptions(path=str(tmp_path / "r.json"), coco_images=str(annotations))
+    results = json.loads(written("coco", [make_record("photos/cat.jpg"), make_record("3.jpg")], options))
+    assert [entry["image_id"] for entry in results] == [42, 43]
+    assert "3.jpg" in (tmp_path / "r.images.json").read_text()
+
+
+def test_coco_loads_in_pycocotools(tmp_path: Path) -> None:
+    pycocotools = pytest.importorskip("pycocotools.coco", reason="needs the extra eval")
+    truth = {"images": [{"id": 7}], "annotations": [], "categories": [{"id": 1, "name": "person"}]}
+    (tmp_path / "t.json").write_text(json.dumps(truth))
+    loaded = pycocotools.COCO(str(tmp_path / "t.json")).loadRes(json.loads(written("coco", [make_record("7.jpg")])))
+    assert len(loaded.getAnnIds()) == 1
+
+
+@pytest.mark.parametrize(("body25", "points"), [(False, 18), (True, 25)])
+def test_openpose_points_and_middles(body25: bool, points: int, tmp_path: Path) -> None:
+    path = one_image("openpose", make_record(), tmp_path, WriteOptions(body25=body25))
+    data = json.loads(path.read_text())
+    (person,) = data["people"]
+    flat = person["pose_keypoints_2d"]
+    assert (data["version"], len(flat), person["person_id"]) == (1.3, 3 * points, [-1])
+    assert flat[:6] == [10.0, 20.0, 0.5, 15.5, 3.5, 0.5]  # nose; neck between keypoints 5 and 6
+    assert path.name == "out_keypoints.json"
+    if body25:
+        assert flat[8 * 3 : 9 * 3] == [21.5, -14.5, 0.5]  # middle of the hips, keypoints 11 and 12
+        assert flat[19 * 3 :] == [0] * 18
+
+
+def test_openpose_of_nobody_and_of_a_failure(tmp_path: Path) -> None:
+    assert json.loads(one_image("openpose", make_record(people=0), tmp_path).read_text())["people"] == []
+    assert not one_image("openpose", FAILED, tmp_path / "f").exists()
+    with pytest.raises(UsageError, match="one file an image"):
+        written("openpose", [make_record()])
+
+
+@pytest.mark.parametrize("name", FORMAT_NAMES)
+def test_every_format_writes_odd_names(name: str, tmp_path: Path) -> None:
+    record = make_record("b\udcff\n\x1b人.jpg")
+    one_image(name, record, tmp_path).read_text("utf-8")
+
+
+@pytest.mark.parametrize(
+    ("name", "output", "folder", "expected"),
+    [
+        (None, None, False, "jsonl"),
+        (None, "x.csv", False, "csv"),
+        (None, "x/", True, "json"),
+        ("coco", "x.json", False, "coco"),
+    ],
+)
+def test_formats_are_chosen_by_name_then_extension(name: str, output: str, folder: bool, expected: str) -> None:
+    assert choose_format(name, output, folder=folder).name == expected
+
+
+def test_files_are_whole_or_absent(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "x.json"
+
+    def fail_half_way() -> None:
+        with whole_file(str(path)) as file:
+            file.write(b"half")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail_half_way()
+    assert list(path.parent.iterdir()) == []
+    with whole_file(str(path)) as file:
+        file.write(b"whole")
+        assert not path.exists()
+    assert path.read_bytes() == b"whole"
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_an_unwritable_place_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match=r"cannot write .*file/x"), whole_file(str(tmp_path / "file" / "x")):
+        pass
+
+
+def test_output_names_keep_the_full_name() -> None:
+    assert output_path("out", "a/x.jpg", ".json") == "out/a/x.jpg.json"

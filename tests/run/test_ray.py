@@ -1,0 +1,193 @@
+"""What goes wrong on a cluster: workers and machines that vanish, drivers that are killed, models that are not there.
+
+A real cluster of two nodes runs on this machine; the contract that all engines share is in `test_engines.py`.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from posecli.errors import EngineError, ModelError
+from posecli.model.locate import read_model_file
+from posecli.records.parts import list_parts, read_parts
+from posecli.run.engines import EngineOptions, ray
+from posecli.run.worker import Job
+from posecli.types import ImageInput, Record, Settings
+
+from ..conftest import Posecli, running, spawned_children
+from ..tiny_model import draw_discs, person_at
+
+pytestmark = pytest.mark.skipif(not Path("/proc").is_dir(), reason="needs /proc")
+OPTIONS = EngineOptions(workers=2, threads=1, timeout=20)
+
+
+@pytest.fixture
+def job(tiny_model: Path) -> Job:
+    return Job(Settings(), str(tiny_model), read_model_file(tiny_model).sha256)
+
+
+@pytest.fixture
+def many(tmp_path: Path) -> list[ImageInput]:
+    """Eight hundred names of one picture."""
+    picture = tmp_path / "picture.png"
+    draw_discs([person_at(80, 60)]).save(picture)
+    inputs = []
+    for number in range(800):
+        path = tmp_path / f"{number:04d}.png"
+        path.symlink_to(picture)
+        inputs.append(ImageInput(str(path), path.name))
+    return inputs
+
+
+def tasks() -> list[int]:
+    """Ids of the cluster's processes that run our tasks."""
+    return [found.pid for found in running() if b"ray::_do" in found.command]
+
+
+def names(records: list[Record]) -> list[str]:
+    return sorted(Path(record.image).name for record in records)
+
+
+def run_with(fault: Any, many: list[ImageInput], job: Job) -> list[Record]:
+    """All records of a run in whose midst something happens."""
+    records: list[Record] = []
+    for record in ray.run(many, job, OPTIONS):
+        records.append(record)
+        if len(records) == 64:
+            fault()
+    assert names(records) == names([Record.failed(image.name, "", "") for image in many])
+    return records
+
+
+def test_a_killed_task_is_done_again(ray_cluster: Any, many: list[ImageInput], job: Job) -> None:
+    def kill() -> None:
+        os.kill(tasks()[0], signal.SIGKILL)
+
+    assert all(record.ok for record in run_with(kill, many, job))
+
+
+def test_a_picture_that_takes_its_process_down_costs_itself_only(
+    ray_cluster: Any, many: list[ImageInput], job: Job
+) -> None:
+    def kill() -> None:
+        os.kill(min(spawned_children(tasks())), signal.SIGKILL)
+
+    failed = [record for record in run_with(kill, many, job) if record.error is not None]
+    assert [record.error.code for record in failed if record.error] == ["worker_crashed"] * len(failed)
+    assert len(failed) <= 1
+
+
+@pytest.mark.parametrize("allow_graceful", [True, False])
+def test_a_node_that_goes_takes_nothing_with_it(
+    allow_graceful: bool, ray_cluster: Any, many: list[ImageInput], job: Job
+) -> None:
+    node = ray_cluster.add_node(num_cpus=1)
+    records = run_with(lambda: ray_cluster.remove_node(node, allow_graceful=allow_graceful), many, job)
+    assert all(record.ok for record in records)
+
+
+def test_a_driver_that_is_killed_is_followed_by_another(
+    ray_cluster: Any, many: list[ImageInput], tiny_model: Path, tmp_path: Path, posecli: Posecli
+) -> None:
+    listing, out = tmp_path / "list.txt", tmp_path / "out"
+    listing.write_text("\n".join(image.name for image in many))
+    command = [
+        "estimate", "--files-from", listing, "-o", f"{out}/", "--shards", "--shard-size", "16",
+        "--engine", "ray", "--ray-address", ray_cluster.address,
+    ]  # fmt: skip
+    process = subprocess.Popen(
+        [sys.executable, "-m", "posecli", *map(str, command), "--model", str(tiny_model)], stderr=subprocess.PIPE
+    )
+    while len(list(list_parts(str(out)))) < 3 and process.poll() is None:
+        time.sleep(0.05)
+    process.kill()
+    process.communicate()
+    result = posecli(*command, "--resume")
+    assert result.returncode == 0, result.stderr
+    assert b"800 pictures = " in result.stderr
+    assert b" + 0 failed" in result.stderr
+    assert b" + 0 skipped" not in result.stderr
+    assert names(list(read_parts(str(out)))) == names([Record.failed(image.name, "", "") for image in many])
+
+
+@pytest.mark.parametrize(("stop", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_run_that_is_stopped_takes_its_cluster_with_it(
+    stop: int, status: int, many: list[ImageInput], tiny_model: Path, tmp_path: Path
+) -> None:
+    listing, out = tmp_path / "list.txt", tmp_path / "out.jsonl"
+    listing.write_text("\n".join(image.name for image in many) + "\n" + "\n".join(f"no/{n}" for n in range(20000)))
+    command = ["estimate", "--files-from", listing, "-o", out, "--engine", "ray", "--model", tiny_model]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "posecli", *map(str, command)], stderr=subprocess.PIPE, start_new_session=True
+    )
+    while not (out.exists() and out.stat().st_size) and process.poll() is None:
+        time.sleep(0.05)
+    os.killpg(process.pid, stop) if stop == signal.SIGINT else process.terminate()
+    text = process.communicate(timeout=60)[1]
+    assert process.returncode == status, text
+    assert b"Traceback" not in text
+    assert b"--resume carries on" in text
+    deadline = time.monotonic() + 10
+    while (left := [found for found in running() if found.session == process.pid]) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not left
+
+
+def test_pieces_in_flight_are_bounded(ray_cluster: Any, job: Job, many: list[ImageInput]) -> None:
+    taken = 0
+
+    def endless() -> Iterator[int]:
+        nonlocal taken
+        while True:
+            taken += 1
+            yield taken
+
+    results = ray.run_pieces(endless(), _echo, job, OPTIONS)
+    assert [next(results) for _ in range(100)] == list(range(1, 101))
+    assert taken <= 100 + ray.ORDER_WINDOW + 3 * ray.AHEAD
+    results.close()  # type: ignore[attr-defined]
+
+
+def _echo(number: int, estimate: object) -> int:
+    return number
+
+
+def test_no_cluster_at_the_address(many: list[ImageInput], job: Job, tmp_path: Path, posecli: Posecli) -> None:
+    result = posecli("estimate", many[0].name, "--engine", "ray", "--ray-address", "127.0.0.1:1")
+    assert result.returncode == 4
+    assert b"cannot reach the Ray cluster at 127.0.0.1:1" in result.stderr
+    assert b"Traceback" not in result.stderr
+
+
+def test_a_model_reaches_machines_that_lack_it(job: Job, tiny_model: Path, tmp_path: Path) -> None:
+    there = job._replace(model_path=str(tmp_path / "elsewhere" / tiny_model.name))
+    model = tiny_model.read_bytes()
+    here = ray.with_model_here(there, model)
+    assert Path(here.model_path).read_bytes() == model
+    assert Path(here.model_path).name == tiny_model.name
+    assert ray.with_model_here(there, b"not looked at again") == here
+    assert ray.with_model_here(job, b"") == job
+    with pytest.raises(ModelError, match="changed"):
+        ray.with_model_here(there._replace(model_sha256="1" * 64), model)
+
+
+def test_another_version_on_the_cluster_is_refused(ray_cluster: Any, job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ray, "__version__", "9.9")
+    context = ray.Context(job, OPTIONS, os.getcwd(), version="0.0")
+    assert isinstance(ray._do(0, _echo, context, b""), EngineError)
+
+
+def test_frames_travel_in_small_chunks() -> None:
+    still = ImageInput("a", "a")
+    frame = still._replace(pixels=(1, 1, bytes(ray.CHUNK_BYTES // 4)))
+    assert [len(chunk) for chunk in ray.chunks([still] * 70)] == [32, 32, 6]
+    assert [len(chunk) for chunk in ray.chunks([frame] * 10)] == [4, 4, 2]

@@ -1,0 +1,59 @@
+"""What the run tells its user, without any files."""
+
+from __future__ import annotations
+
+import pytest
+
+from posecli.run.expectations import Expectations
+from posecli.run.report import Report
+from posecli.types import Record
+
+from ..test_types import make_record
+
+FAILED = Record.failed("b\n\x1b.jpg", "not_found", "b\n\x1b.jpg: no such file")
+
+
+def test_numbers_add_up(capsys: pytest.CaptureFixture[str]) -> None:
+    report = Report()
+    assert len(list(report.watch([make_record(people=2), make_record(people=0), FAILED]))) == 3
+    report.skip()
+    report.close()
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == r"posecli: b\n\x1b.jpg: no such file [not_found]"
+    assert lines[1].startswith("posecli: 4 pictures = 2 ok + 1 failed + 1 skipped; 2 people in 1 picture; ")
+    assert report.found == 4
+
+
+@pytest.mark.parametrize(
+    ("records", "require_pose", "status"),
+    [([make_record()], False, 0), ([FAILED], False, 1), ([make_record(people=0)], True, 3), ([make_record()], True, 0),
+     ([make_record(people=0), FAILED], True, 1)],
+)  # fmt: skip
+def test_exit_status(records: list[Record], require_pose: bool, status: int) -> None:
+    report = Report(expectations=Expectations(least=int(require_pose)))
+    list(report.watch(records))
+    assert report.exit_status() == status
+
+
+def test_quiet(capsys: pytest.CaptureFixture[str]) -> None:
+    report = Report(quiet=True)
+    list(report.watch([make_record()]))
+    report.close()
+    assert capsys.readouterr().err == ""
+
+
+def test_fail_fast_stops_behind_the_first_failure() -> None:
+    assert len(list(Report().watch([make_record(), FAILED, make_record()], fail_fast=True))) == 2
+
+
+def test_progress_bar_shows_people_failures_and_its_total(capsys: pytest.CaptureFixture[str]) -> None:
+    report = Report(progress=True)
+    report._expect(range(2))
+    list(report.watch([make_record(people=2), FAILED]))
+    assert report._bar is not None
+    text = str(report._bar)
+    assert "2/2" in text
+    assert "people=2" in text
+    assert "failed=1" in text
+    report.close()
+    assert "no such file" in capsys.readouterr().err

@@ -1,0 +1,188 @@
+"""Runs that ended early, carried on: every picture once, nothing torn, no mixing of settings."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from posecli.errors import UsageError
+from posecli.records.journal import Journal, RunIdentity, read_records, take_up
+from posecli.types import Record, Settings
+
+from ..conftest import Posecli, records_of
+from ..test_types import make_record
+from ..tiny_model import draw_discs, person_at
+
+IDENTITY = RunIdentity("0" * 64, Settings())
+
+
+def line(record: Record) -> str:
+    return json.dumps(record.to_dict()) + "\n"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Sixty pictures, one of them damaged."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    draw_discs([person_at(62, 41)]).save(folder / "00.png")
+    for index in range(1, 60):
+        os.link(folder / "00.png", folder / f"{index:02d}.png")
+    (folder / "30.png").unlink()
+    (folder / "30.png").write_bytes(b"damaged")
+    return folder
+
+
+def repair(folder: Path) -> None:
+    (folder / "30.png").unlink()
+    os.link(folder / "00.png", folder / "30.png")
+
+
+def test_finished_records_stay_and_the_rest_goes(tmp_path: Path) -> None:
+    path = tmp_path / "r.jsonl"
+    failed = line(Record.failed("b.jpg", "not_found", "x"))
+    path.write_text(line(make_record("a.jpg")) + failed + "garbage\n" + line(make_record("a.jpg")) + '{"schema": "po')
+    done = take_up(str(path), IDENTITY)
+    assert (len(done), "a.jpg" in done, "b.jpg" in done) == (1, True, False)
+    assert [record.image for record in Journal(str(path))] == ["a.jpg"]
+    assert path.read_text() == line(make_record("a.jpg")).replace("\n", "") + "\n"
+
+
+def test_a_whole_file_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "r.jsonl"
+    path.write_text(line(make_record("a.jpg")))
+    before = path.stat().st_ino
+    take_up(str(path), IDENTITY)
+    assert path.stat().st_ino == before
+
+
+@pytest.mark.parametrize(
+    ("identity", "message"),
+    [
+        (RunIdentity("1" * 64, Settings()), "the model m"),
+        (RunIdentity("0" * 64, Settings(max_poses=3)), "max-poses 20, not 3"),
+    ],
+)
+def test_other_settings_do_not_mix(identity: RunIdentity, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "r.jsonl"
+    path.write_text(line(make_record()))
+    with pytest.raises(UsageError, match=message):
+        take_up(str(path), identity)
+
+
+def test_records_are_read_back_from_both_forms(tmp_path: Path) -> None:
+    records = [make_record("a"), make_record("b", 0), Record.failed("c", "not_found", "x")]
+    (tmp_path / "r.jsonl").write_text("\n" + "\n".join(map(line, records)))
+    (tmp_path / "r.json").write_text("\n" + json.dumps([record.to_dict() for record in records], indent=2))
+    for name in ("r.jsonl", "r.json"):
+        assert list(read_records(str(tmp_path / name))) == records
+    (tmp_path / "other").write_text('{"people": []}\n')
+    with pytest.raises(UsageError, match="does not hold posecli records"):
+        list(read_records(str(tmp_path / "other")))
+
+
+def start_and_end(args: list[object], signal_number: int, model: Path, watched: Path) -> subprocess.Popen[bytes]:
+    """Run until the watched file holds some records, then send the signal to the whole group."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "posecli", *map(str, args)], env={**os.environ, "POSECLI_MODEL": str(model)},
+        stderr=subprocess.PIPE, start_new_session=True,
+    )  # fmt: skip
+    deadline = time.monotonic() + 30
+    while (not watched.exists() or watched.stat().st_size < 10_000) and time.monotonic() < deadline:
+        time.sleep(0.005)
+    os.killpg(process.pid, signal_number)
+    return process
+
+
+@pytest.mark.parametrize("name", ["r.jsonl", "r.json", "r.csv"])
+def test_kill_and_resume(name: str, folder: Path, tmp_path: Path, tiny_model: Path, posecli: Posecli) -> None:
+    out = tmp_path / name
+    lines = out if name == "r.jsonl" else tmp_path / f"{name}.partial.jsonl"
+    process = start_and_end(["estimate", folder, "-o", out], signal.SIGKILL, tiny_model, lines)
+    process.communicate()
+    assert out.exists() == (name == "r.jsonl")
+    assert posecli("estimate", folder, "-o", out).returncode == 2
+    repair(folder)
+    result = posecli("estimate", folder, "-o", out, "--resume")
+    assert result.returncode == 0, result.stderr
+    if name == "r.csv":
+        images = {row["image"] for row in csv.DictReader(out.read_text().splitlines())}
+    else:
+        images = {record.image for record in read_records(str(out))}
+        assert len(images) == sum(1 for _ in read_records(str(out)))
+    assert len(images) == 60
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(["in", name])
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_signals_keep_what_is_done(number: int, status: int, folder: Path, tmp_path: Path, tiny_model: Path) -> None:
+    out = tmp_path / "r.jsonl"
+    process = start_and_end(["estimate", folder, "-o", out], number, tiny_model, out)
+    text = process.communicate(timeout=20)[1].decode()
+    assert process.returncode == status, text
+    assert "Traceback" not in text
+    assert "interrupted: " in text
+    assert "--resume carries on" in text
+    assert 0 < len(records_of(out.read_bytes())) < 60
+    group = subprocess.run(["ps", "-o", "pid=", "-g", str(process.pid)], capture_output=True, text=True, check=False)
+    assert group.stdout.strip() == ""
+
+
+@pytest.mark.parametrize("name", ["r.jsonl", "r.json", "r.csv"])
+def test_failed_inputs_are_tried_again(name: str, folder: Path, tmp_path: Path, posecli: Posecli) -> None:
+    out = tmp_path / name
+    assert posecli("estimate", folder, "-o", out).returncode == 1
+    repair(folder)
+    result = posecli("estimate", folder, "-o", out, "--resume")
+    assert (result.returncode, b"60 pictures = 1 ok + 0 failed + 59 skipped" in result.stderr) == (0, True)
+    again = posecli("estimate", folder, "-o", out, "--resume")
+    assert again.returncode == (2 if name == "r.csv" else 0), again.stderr
+
+
+def test_folders_resume_too(folder: Path, tmp_path: Path, posecli: Posecli) -> None:
+    args = ("estimate", folder, "-o", f"{tmp_path}/out/", "-a", f"{tmp_path}/drawn/")
+    assert posecli(*args).returncode == 1
+    assert posecli(*args).returncode == 2
+    repair(folder)
+    (tmp_path / "out" / "07.png.json").unlink()
+    (tmp_path / "drawn" / "08.png.png").unlink()
+    (tmp_path / "out" / "09.png.json").write_text('{"torn')
+    result = posecli(*args, "--resume")
+    assert (result.returncode, b"60 pictures = 4 ok + 0 failed + 56 skipped" in result.stderr) == (0, True)
+    other = posecli(*args, "--resume", "--max-poses", "1")
+    assert (other.returncode, b"max-poses 20, not 1" in other.stderr) == (2, True)
+
+
+def test_outputs_beside_the_inputs_do_not_become_inputs(folder: Path, posecli: Posecli) -> None:
+    (folder / "30.png").unlink()
+    assert b"59 pictures" in posecli("estimate", folder, "-a", folder).stderr
+    result = posecli("estimate", folder, "-a", folder, "--resume")
+    assert b"59 pictures = 0 ok + 0 failed + 59 skipped" in result.stderr
+    for path in folder.glob("*.png.png"):
+        path.unlink()
+    posecli("estimate", folder, "-a", folder / "drawn")
+    assert b"59 pictures" in posecli("estimate", folder, "-a", folder / "drawn", "--overwrite").stderr
+
+
+def test_overwrite_and_resume_exclude_one_another(posecli: Posecli, folder: Path) -> None:
+    assert posecli("estimate", folder, "-o", "x.jsonl", "--resume", "--overwrite").returncode == 2
+
+
+def test_dry_run_lists_and_finds_what_is_in_the_way(folder: Path, tmp_path: Path, posecli: Posecli) -> None:
+    result = posecli("estimate", folder, "-o", f"{tmp_path}/out/", "--dry-run", "--model", "/no/such/model")
+    assert result.returncode == 0
+    assert len(result.stdout.splitlines()) == 60
+    assert result.stdout.splitlines()[0].decode() == f"{folder}/00.png\t{tmp_path}/out/00.png.json"
+    assert not (tmp_path / "out").exists()
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "05.png.json").touch()
+    result = posecli("estimate", folder, "-o", f"{tmp_path}/out/", "--dry-run")
+    assert (result.returncode, b"05.png.json exists already" in result.stderr) == (2, True)
