@@ -31,11 +31,12 @@ from posecli.inference.estimator import available_processors
 from posecli.inputs.arguments import Inputs
 from posecli.inputs.clips import ClipOptions
 from posecli.model.locate import load_model_file
-from posecli.records.journal import RunIdentity
+from posecli.records.identity import RunIdentity
 from posecli.run import shards
-from posecli.run.destinations import OVERWRITE, ShardOutput
+from posecli.run.destinations import Destinations, Policy, Shards
 from posecli.run.engines import EngineOptions, Estimate, get_piece_engine
 from posecli.run.expectations import Expectations
+from posecli.run.pipeline import Work
 from posecli.run.report import Report, Tally
 from posecli.run.worker import Job
 from posecli.types import ImageInput, Settings
@@ -51,7 +52,8 @@ def job() -> Job:
 def rate(engine: str, names: list[str], processors: int) -> float:
     """Pictures a second from the first finished shard to the last."""
     with tempfile.TemporaryDirectory() as folder:
-        work = shards.ShardWork(folder, Settings(), ClipOptions(), 60, Expectations())
+        destinations = Destinations(shards=Shards(folder, SHARD))
+        work = shards.ShardWork(Work(Settings(), ClipOptions(), destinations, timeout=60), Expectations())
         images = (ImageInput(name, str(number)) for number, name in enumerate(names))
         listed = shards.shards_of(images, size=SHARD, made_with="0" * 8, kind="jsonl")
         options = EngineOptions(workers=processors, threads=1, timeout=60)
@@ -96,8 +98,8 @@ def drive(count: int, workers: int, milliseconds: float, with_ray: bool) -> None
     first: list[float] = []
 
     def do(pieces: Iterable[shards.Shard]) -> Iterator[shards.ShardDone]:
-        work = partial(pretend, seconds=seconds)
-        results = get_piece_engine("ray")(pieces, work, job(), options) if with_ray else here(pieces, seconds)
+        pretended = partial(pretend, seconds=seconds)
+        results = get_piece_engine("ray")(pieces, pretended, job(), options) if with_ray else here(pieces, seconds)
         for done in results:
             first.append(time.perf_counter()) if not first else None
             yield done
@@ -107,10 +109,10 @@ def drive(count: int, workers: int, milliseconds: float, with_ray: bool) -> None
         with listing.open("w") as file:
             file.writelines(f"bucket/{number // 1000:05d}/{number:09d}.jpg\n" for number in range(count))
         start, cpu = time.perf_counter(), time.process_time()
-        output = ShardOutput(f"{name}/out", 256)
+        work = Work(Settings(), ClipOptions(), Destinations(shards=Shards(f"{name}/out", 256)), timeout=60)
         identity = RunIdentity("0" * 64, Settings())
         report = Report(quiet=True)
-        shards.run(Inputs([], files_from=str(listing)), do, output, report, policy=OVERWRITE, identity=identity)
+        shards.run(Inputs([], files_from=str(listing)), do, work, report, policy=Policy.OVERWRITE, identity=identity)
     total = time.perf_counter() - start
     assert report.ok == count
     to_first = first[0] - start

@@ -17,11 +17,12 @@ from pathlib import Path
 from time import perf_counter
 
 from posecli.inputs.arguments import Inputs
+from posecli.inputs.clips import ClipOptions
 from posecli.records.formats import get_format
-from posecli.records.journal import RunIdentity
+from posecli.records.identity import RunIdentity
 from posecli.run import batch
-from posecli.run.destinations import REFUSE, Outputs, RunOutput
-from posecli.run.pipeline import Sequence
+from posecli.run.destinations import Destinations, Policy, RunFile
+from posecli.run.pipeline import Work
 from posecli.run.report import Report
 from posecli.skeleton import KEYPOINT_NAMES
 from posecli.types import ImageInput, Keypoint, ModelInfo, Pose, Record, Settings
@@ -44,16 +45,15 @@ def run(count: int) -> float:
         folder.mkdir()
         for number in range(count):
             (folder / f"{number:07d}.jpg").touch()
-        outputs = Outputs(RunOutput(get_format("jsonl"), f"{name}/x.jsonl"), None, None)
+        destinations = Destinations(RunFile(get_format("jsonl"), f"{name}/x.jsonl"))
         start = perf_counter()
         batch.run(
             Inputs([str(folder)]),
             answer_at_once,
-            outputs,
+            Work(Settings(), ClipOptions(), destinations, timeout=60),
             Report(quiet=True),
-            policy=REFUSE,
+            policy=Policy.REFUSE,
             identity=RunIdentity("0" * 64, Settings()),
-            sequence=Sequence(),
         )
         return perf_counter() - start
 

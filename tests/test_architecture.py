@@ -17,7 +17,7 @@ ROWS = (
     ("errors",),
     ("skeleton", "extras"),
     ("types",),
-    ("files.atomic", "files.child_process"),
+    ("files.storage", "files.child_process"),
     ("files",),
     ("model.catalog", "model.flatbuffer", "model.runtime_choice"),
     ("model.graph",),

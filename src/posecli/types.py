@@ -42,7 +42,8 @@ class ImageInput(NamedTuple):
     `name` is what the user called it, and its path unless `data` holds its bytes, or `pixels` those of a frame;
     `output` is the relative path that files made for it are named after. `failure` (code, message) stands for what
     could not be had from a clip. Frames of one `group` of a clip follow closely upon one another: they go to one
-    worker, which may use what it saw in the frame before.
+    worker, which may use what it saw in the frame before. `recorded` is what inference said of it in an earlier run:
+    the network is not run again.
     """
 
     name: str
@@ -53,6 +54,7 @@ class ImageInput(NamedTuple):
     pixels: PackedPixels | None = None
     failure: tuple[str, str] | None = None
     group: int | None = None
+    recorded: Record | None = None
 
     def continues(self, other: ImageInput) -> bool:
         """Whether both are frames of one group."""
@@ -190,7 +192,7 @@ class Keypoint(NamedTuple):
 class Pose(NamedTuple):
     """One person: all 17 keypoints in id order; `box` is x, y, width, height around them, picture pixels; `id` is the
     same for one person in all frames where people are tracked. `clothes` are the colours worn (`clothes.clothes`), for
-    tracking; they stay in the process and are not part of the JSON form."""
+    tracking; only the journal of a run keeps them (`Record.to_dict`, raw)."""
 
     score: float
     box: tuple[float, float, float, float]
@@ -206,6 +208,13 @@ class Pose(NamedTuple):
         top, bottom = min(p.y for p in points), max(p.y for p in points)
         return cls(score=score, box=(left, top, right - left, bottom - top), keypoints=points)
 
+    def rounded(self) -> Pose:
+        """With the digits of the JSON form, so that a pose and what is read back of it are equal."""
+        points = [p._replace(x=round(p.x, 2), y=round(p.y, 2), score=round(p.score, 4)) for p in self.keypoints]
+        left, top, width, height = (round(value, 2) for value in self.box)
+        colours = tuple(round(value, 4) for value in self.clothes)
+        return Pose(round(self.score, 4), (left, top, width, height), tuple(points), self.id, colours)
+
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Pose:
         """Read the JSON form back; raises KeyError, TypeError or ValueError where it is not one."""
@@ -213,7 +222,8 @@ class Pose(NamedTuple):
         if [(p.id, p.part) for p in keypoints] != list(enumerate(KEYPOINT_NAMES)):
             raise ValueError("a pose must have the 17 keypoints in their order")
         x, y, width, height = data["box"]
-        return cls(score=data["score"], box=(x, y, width, height), keypoints=keypoints, id=data.get("id"))
+        clothes = tuple(data.get("appearance", ()))
+        return cls(data["score"], (x, y, width, height), keypoints, id=data.get("id"), clothes=clothes)
 
 
 class ModelInfo(NamedTuple):
@@ -268,8 +278,11 @@ class Record:
         """The record of an input that gave no poses because of an error."""
         return cls(image=image, status="error", error=Failure(code=code, message=message))
 
-    def to_dict(self) -> dict[str, Any]:
-        """The JSON form, as `posecli schema` describes it: positions to 0.01 px, scores to four digits."""
+    def to_dict(self, *, raw: bool = False) -> dict[str, Any]:
+        """The JSON form, as `posecli schema` describes it: positions to 0.01 px, scores to four digits.
+
+        raw: with what steps over time need besides, for the journal.
+        """
         data: dict[str, Any] = {"schema": SCHEMA, "image": self.image, "status": self.status}
         if self.frame is not None:
             data["frame"] = self.frame
@@ -286,7 +299,7 @@ class Record:
         }
         size = {"width": self.width, "height": self.height}
         settings = {"settings": dict(self.settings)} if self.settings is not None else {}
-        return data | size | {"model": model} | settings | {"poses": [_pose_dict(pose) for pose in self.poses]}
+        return data | size | {"model": model} | settings | {"poses": [_pose_dict(pose, raw=raw) for pose in self.poses]}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Record:
@@ -310,9 +323,10 @@ class Record:
         )
 
 
-def _pose_dict(pose: Pose) -> dict[str, Any]:
+def _pose_dict(pose: Pose, *, raw: bool) -> dict[str, Any]:
     return {
         **({"id": pose.id} if pose.id is not None else {}),
+        **({"appearance": list(pose.clothes)} if raw and pose.clothes else {}),
         "score": round(pose.score, 4),
         "box": [round(value, 2) for value in pose.box],
         "keypoints": [

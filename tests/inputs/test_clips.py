@@ -16,7 +16,6 @@ from PIL import Image
 
 from posecli.errors import UnreadableImage
 from posecli.inputs.clips import ClipOptions, frames_of, is_clip, unpack
-from posecli.run.pipeline import Sequence
 from posecli.types import Record
 
 from ..conftest import Posecli, records_of
@@ -214,15 +213,3 @@ def test_killed_and_resumed(tmp_path: Path, tiny_model: Path, posecli: Posecli) 
 def test_options_that_cannot_be_meant(video: Path, posecli: Posecli) -> None:
     assert posecli("estimate", video, "--from", "3", "--to", "2").returncode == 2
     assert posecli("estimate", video, "--every", "0").returncode == 2
-
-
-def test_records_come_back_in_the_order_of_steps() -> None:
-    seen: list[str] = []
-
-    def note(record: Record) -> Record:
-        seen.append(record.image)
-        return record
-
-    records = [Record.failed(name, "not_found", "x") for name in ("a", "b")]
-    assert list(Sequence([note]).follow(records)) == records
-    assert seen == ["a", "b"]

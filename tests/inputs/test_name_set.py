@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 
-from posecli.inputs.name_set import Seen
+from posecli.inputs.name_set import NameSet
 
 
 def test_it_is_a_set() -> None:
-    seen, names = Seen(), [f"folder/{number}.jpg" for number in range(20000)]
+    seen, names = NameSet(), [f"folder/{number}.jpg" for number in range(20000)]
     for name in names:
         assert name not in seen
         seen.add(name)
@@ -19,7 +19,7 @@ def test_it_is_a_set() -> None:
 
 
 def test_names_that_are_no_text() -> None:
-    seen = Seen()
+    seen = NameSet()
     seen.add(os.fsdecode(b"bytes\xff.jpg"))
     assert os.fsdecode(b"bytes\xff.jpg") in seen
     assert os.fsdecode(b"bytes\xfe.jpg") not in seen

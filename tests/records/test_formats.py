@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from posecli.errors import OutputError, UsageError
+from posecli.files.atomic import whole_file
 from posecli.records.formats import FORMAT_NAMES, choose_format, get_format
-from posecli.records.formats.base import WriteOptions, output_path, whole_file
+from posecli.records.formats.base import WriteOptions, output_path
 from posecli.skeleton import KEYPOINT_NAMES
 from posecli.types import Record
 

@@ -11,9 +11,14 @@ from pathlib import Path
 import pytest
 
 from posecli.errors import FatalError
+from posecli.inputs.clips import ClipOptions
 from posecli.model.locate import read_model_file
-from posecli.run import engines
+from posecli.records.identity import RunIdentity
+from posecli.run import batch, engines
+from posecli.run.destinations import AnnotatedClips, AnnotatedPictures, Destinations, ImageFiles, Policy
 from posecli.run.engines import EngineOptions, get_engine, processes, ray
+from posecli.run.pipeline import Work
+from posecli.run.report import Report
 from posecli.run.worker import Job
 from posecli.types import ImageInput, Record, Settings
 
@@ -136,12 +141,68 @@ def test_no_process_is_left_behind(pictures: list[ImageInput], job: Job) -> None
     assert spawned_children() == before
 
 
-def test_a_slow_picture_does_not_hold_up_the_output_for_ever() -> None:
-    def late_first() -> Iterator[tuple[int, Record]]:
-        for index in [*range(1, 400), 0]:
-            yield index, Record.failed(str(index), "internal_error", "x")
+def test_results_come_in_order_and_what_waits_is_bounded() -> None:
+    order: engines.InOrder[int] = engines.InOrder()
+    assert [list(order.take(number, 10 * number)) for number in (2, 1)] == [[], []]
+    assert (order.may_begin(3, ahead=4), order.may_begin(4, ahead=4)) == (True, False)
+    assert list(order.take(0, 0)) == [0, 10, 20]
+    assert order.may_begin(4, ahead=4)
 
-    order = [int(record.image) for record in engines.in_order(late_first(), window=256)]
-    assert sorted(order) == list(range(400))
-    assert order[:10] == list(range(1, 11))
-    assert order.index(0) == 399
+
+def test_a_slow_picture_holds_up_no_more_than_a_window(
+    pictures: list[ImageInput], job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pipe that nobody writes to takes until its time is up; meanwhile only so many others are begun."""
+    monkeypatch.setattr(processes, "PICTURES_AHEAD", 12)
+    os.mkfifo(tmp_path / "slow.png")
+    pulled = 0
+
+    def many() -> Iterator[ImageInput]:
+        nonlocal pulled
+        yield ImageInput(str(tmp_path / "slow.png"), "slow.png")
+        for image in pictures:
+            pulled += 1
+            yield image
+
+    records = processes.run(many(), job, OPTIONS._replace(timeout=2))
+    first = next(records)
+    assert (first.error and first.error.code, pulled <= 13) == ("timed_out", True)
+    assert names([first, *records])[1:] == [image.name for image in pictures]
+
+
+@pytest.fixture
+def clips_and_pictures(tmp_path: Path, pictures: list[ImageInput]) -> list[ImageInput]:
+    """Two clips of people who walk, between pictures."""
+    found = pictures[:8]
+    for place, step in ((2, 6), (5, -4)):
+        frames = [draw_discs([person_at(120 + step * index, 60)]) for index in range(9)]
+        path = tmp_path / f"clip{place}.webp"
+        frames[0].save(path, save_all=True, append_images=frames[1:], duration=80, lossless=True)
+        found.insert(place, ImageInput(str(path), path.name))
+    return found
+
+
+@pytest.mark.parametrize("settings", [Settings(), Settings(track=True, smooth=True, zoom=True)])
+def test_clips_and_files_of_one_image_are_the_same_whatever_the_engine(
+    settings: Settings, engine: engines.Engine, clips_and_pictures: list[ImageInput], job: Job, tmp_path: Path
+) -> None:
+    def run(which: engines.Engine, name: str) -> dict[str, bytes]:
+        files = ImageFiles(str(tmp_path / name), "json")
+        pictures = AnnotatedPictures(str(tmp_path / name), is_file=False)
+        clips = AnnotatedClips(str(tmp_path / name), is_file=False)
+        work = Work(settings, ClipOptions(), Destinations(None, files, pictures, clips), timeout=20)
+        mine = job._replace(settings=settings, pictures=pictures, image_files=None if work.has_steps else files)
+        status = batch.run(
+            iter(clips_and_pictures),
+            lambda inputs: which(inputs, mine, OPTIONS),
+            work,
+            Report(quiet=True),
+            policy=Policy.REFUSE,
+            identity=RunIdentity(job.model_sha256, settings),
+        )
+        assert status == 1  # one of the pictures is damaged
+        return {path.name: path.read_bytes() for path in (tmp_path / name).iterdir()}
+
+    found = run(engine, "found")
+    assert found == run(get_engine("serial"), "expected")
+    assert len([name for name in found if name.startswith("clip")]) == 2 * (9 + 1)

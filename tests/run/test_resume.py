@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 
 from posecli.errors import UsageError
-from posecli.records.journal import Journal, RunIdentity, read_records, take_up
-from posecli.types import Record, Settings
+from posecli.records.identity import RunIdentity
+from posecli.records.journal import RecordedLines, read_records
+from posecli.types import ImageInput, Record, Settings
 
 from ..conftest import Posecli, records_of
 from ..test_types import make_record
@@ -46,22 +47,37 @@ def repair(folder: Path) -> None:
     os.link(folder / "00.png", folder / "30.png")
 
 
-def test_finished_records_stay_and_the_rest_goes(tmp_path: Path) -> None:
+def image(name: str) -> ImageInput:
+    return ImageInput(name, name)
+
+
+def test_finished_records_are_found_whatever_is_between_them(tmp_path: Path) -> None:
     path = tmp_path / "r.jsonl"
     failed = line(Record.failed("b.jpg", "not_found", "x"))
-    path.write_text(line(make_record("a.jpg")) + failed + "garbage\n" + line(make_record("a.jpg")) + '{"schema": "po')
-    done = take_up(str(path), IDENTITY)
-    assert (len(done), "a.jpg" in done, "b.jpg" in done) == (1, True, False)
-    assert [record.image for record in Journal(str(path))] == ["a.jpg"]
-    assert path.read_text() == line(make_record("a.jpg")).replace("\n", "") + "\n"
+    whole = line(make_record("a.jpg")) + failed + "garbage\n" + line(make_record("c.jpg"))
+    path.write_text(whole + '{"schema": "po')
+    recorded = RecordedLines(str(path), IDENTITY)
+    assert recorded.get(image("a.jpg")) == make_record("a.jpg")
+    assert recorded.get(image("c.jpg")) == make_record("c.jpg")
+    assert (recorded.get(image("b.jpg")), recorded.get(image("d.jpg"))) == (None, None)
+    assert (recorded.is_clean, recorded.names_that_failed) == (False, {"b.jpg"})
+    recorded.cut_torn_line()
+    assert path.read_text() == whole
 
 
-def test_a_whole_file_is_left_alone(tmp_path: Path) -> None:
+def test_of_two_records_of_one_input_the_later_counts(tmp_path: Path) -> None:
     path = tmp_path / "r.jsonl"
-    path.write_text(line(make_record("a.jpg")))
-    before = path.stat().st_ino
-    take_up(str(path), IDENTITY)
-    assert path.stat().st_ino == before
+    path.write_text(line(make_record("a.jpg", 0)) + line(make_record("a.jpg")))
+    recorded = RecordedLines(str(path), IDENTITY)
+    assert (recorded.get(image("a.jpg")), recorded.is_clean) == (make_record("a.jpg"), False)
+
+
+def test_a_file_that_holds_something_else_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "notes.jsonl"
+    path.write_text("my notes\n")
+    with pytest.raises(UsageError, match="does not hold posecli records"):
+        RecordedLines(str(path), IDENTITY)
+    assert path.read_text() == "my notes\n"
 
 
 @pytest.mark.parametrize(
@@ -75,7 +91,7 @@ def test_other_settings_do_not_mix(identity: RunIdentity, message: str, tmp_path
     path = tmp_path / "r.jsonl"
     path.write_text(line(make_record()))
     with pytest.raises(UsageError, match=message):
-        take_up(str(path), identity)
+        RecordedLines(str(path), identity)
 
 
 def test_records_are_read_back_from_both_forms(tmp_path: Path) -> None:

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from posecli.errors import UsageError
-from posecli.records.parts import Part, best_parts, digest, list_parts, read_parts, write_part
+from posecli.records.identity import digest
+from posecli.records.parts import Part, best_parts, list_parts, read_parts, write_part
 from posecli.types import Keypoint, ModelInfo, Pose, Record, Settings
 
 from ..conftest import Posecli, records_of

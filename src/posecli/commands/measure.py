@@ -57,7 +57,7 @@ def command(
 
 
 def _write(rows: Sequence[Measurement], output: str | None, *, as_json: bool) -> None:
-    from posecli.records.formats.base import whole_text
+    from posecli.files.atomic import whole_text
 
     with contextlib.nullcontext(sys.stdout) if output is None else whole_text(output) as file:
         if as_json:

@@ -121,12 +121,12 @@ def wheel(model: str | None, *, output: Path) -> None:
       posecli model wheel -o dist/
       pip install dist/posecli_model_*.whl
     """
+    from posecli.files.atomic import whole_file
     from posecli.model.catalog import find_by_name
     from posecli.model.graph import read_graph
     from posecli.model.heads import name_heads
     from posecli.model.locate import find_model, read_model_file
     from posecli.model.wheel import wheel_name, write_wheel
-    from posecli.records.formats.base import whole_file
 
     file = read_model_file(find_model(model))
     name_heads(read_graph(file.data, trusted=file.known))
@@ -216,7 +216,7 @@ def quantize(model: str | None, output: str, calibrate: str, as_json: bool, over
       posecli model quantize -o small.tflite --calibrate photos/ --preset fast --recipe int8
     """
     from posecli.checks.calibrate import make_int8
-    from posecli.records.formats.base import whole_file
+    from posecli.files.atomic import whole_file
 
     refuse_existing(output, overwrite=overwrite)
     settings = [

@@ -16,7 +16,7 @@ from posecli.types import BACKGROUNDS, DECODERS, EXTRAS, FITS, STRIDES, Settings
 if TYPE_CHECKING:
     from posecli.checks.compare import Limits
     from posecli.inputs.clips import ClipOptions
-    from posecli.run.destinations import Outputs
+    from posecli.run.destinations import Destinations, Policy
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 Decorator = Callable[[Command], Command]
@@ -170,16 +170,16 @@ def settings_of(options: dict[str, Any]) -> Settings:
     return Settings(**with_preset(options["preset"], explicit))
 
 
-def outputs_of(options: dict[str, Any], *, one_input: bool) -> Outputs:
+def destinations_of(options: dict[str, Any], *, one_input: bool) -> Destinations:
     """The destinations that the options ask for. Raises UsageError."""
     from posecli.records.formats.base import WriteOptions
-    from posecli.run.destinations import choose_outputs, choose_pictures
+    from posecli.run.destinations import choose_annotation, choose_destinations
 
     if options["coco_images"] is not None:
         from posecli.records.formats.coco import annotated_ids
 
         annotated_ids(options["coco_images"])  # found out now, not after hours
-    drawn = choose_pictures(
+    drawn = choose_annotation(
         options["annotate"],
         kind=options["picture_format"],
         extras=options["draw"],
@@ -188,7 +188,7 @@ def outputs_of(options: dict[str, Any], *, one_input: bool) -> Outputs:
     )
     write_options = WriteOptions(coco_images=options["coco_images"], body25=options["openpose_body25"])
     shard_size = options["shard_size"] if options.get("shards") else None
-    return choose_outputs(options["output"], options["format_name"], drawn, write_options, shard_size=shard_size)
+    return choose_destinations(options["output"], options["format_name"], drawn, write_options, shard_size=shard_size)
 
 
 def refuse_existing(*paths: str | None, overwrite: bool) -> None:
@@ -198,10 +198,10 @@ def refuse_existing(*paths: str | None, overwrite: bool) -> None:
             raise UsageError(f"{path} exists already", "--overwrite replaces it")
 
 
-def policy_of(options: dict[str, Any]) -> str:
+def policy_of(options: dict[str, Any]) -> Policy:
     """What becomes of outputs that exist. Raises UsageError for two answers at once."""
-    from posecli.run.destinations import OVERWRITE, REFUSE, RESUME
+    from posecli.run.destinations import Policy
 
-    if options["overwrite"] and options["resume"]:
+    if options["overwrite"] and options.get("resume"):
         raise UsageError("--overwrite and --resume exclude one another")
-    return OVERWRITE if options["overwrite"] else RESUME if options["resume"] else REFUSE
+    return Policy.OVERWRITE if options["overwrite"] else Policy.RESUME if options.get("resume") else Policy.REFUSE

@@ -13,11 +13,14 @@ from collections.abc import Callable, Iterator
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
+from types import FrameType
 from typing import Any, ClassVar
 
 _CONTEXT = multiprocessing.get_context("spawn")
 #: Seconds that a process whose pipe has ended may take to be gone.
 _PATIENCE = 5
+#: Seconds in which a process that was asked to stop may do so.
+_LAST_MOMENT = 1
 
 
 class Child:
@@ -43,8 +46,14 @@ class Child:
             return "stopped answering"
         return f"was ended by signal {-code}" if code < 0 else f"ended with status {code}"
 
-    def stop(self) -> None:
-        """End it now."""
+    def ask_to_stop(self) -> None:
+        """Have it end by itself, so that it can put in order what it is at."""
+        self._process.terminate()
+
+    def stop(self, *, patiently: bool = False) -> None:
+        """End it now; patiently: after a moment in which it may do so by itself."""
+        if patiently:
+            self._process.join(_LAST_MOMENT)
         self._process.kill()
         self._process.join()
         self.connection.close()
@@ -57,14 +66,23 @@ def _stop_helper() -> None:
     """Stop multiprocessing's helper, which would outlive this process by a moment and be left as a zombie in containers
     whose first process does not reap. Nothing of ours is in its care, and it starts again where it is needed. It ends
     only when no child holds its pipe any more: before that, to wait for it would be for ever."""
-    with contextlib.suppress(AttributeError, OSError):
+    with contextlib.suppress(AttributeError, OSError, TypeError):  # TypeError: it is the helper of another process
         resource_tracker._resource_tracker._stop()  # type: ignore[attr-defined]
 
 
 def _live(work: Callable[..., None], connection: Connection, *args: Any) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    with contextlib.suppress(EOFError, OSError):  # the parent is gone: nothing is left to do
+    signal.signal(signal.SIGTERM, _stop_here)
+    with contextlib.suppress(EOFError, OSError, _Stopped):  # the parent is gone, or wants nothing more
         work(connection, *args)
+
+
+class _Stopped(BaseException):
+    """Raised wherever a process is when it is asked to stop: what it has begun to write is removed on the way out."""
+
+
+def _stop_here(signum: int, frame: FrameType | None) -> None:
+    raise _Stopped
 
 
 @contextlib.contextmanager

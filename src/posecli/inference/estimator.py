@@ -158,9 +158,9 @@ class PoseEstimator:
 
     def _to_pose(self, decoded: DecodedPose, frame: Frame) -> Pose:
         pose = to_pose(decoded)
-        if not self._settings.track:
-            return pose
-        return pose._replace(clothes=clothes(frame.image, decoded.xy / frame.reduction))
+        if self._settings.track:
+            pose = pose._replace(clothes=clothes(frame.image, decoded.xy / frame.reduction))
+        return pose.rounded()
 
 
 def to_pose(decoded: DecodedPose) -> Pose:

@@ -14,7 +14,7 @@ from typing import IO
 from posecli.errors import UsageError
 from posecli.files import storage
 from posecli.inputs.clips import VIDEO_EXTENSIONS, can_read_videos
-from posecli.inputs.name_set import Seen
+from posecli.inputs.name_set import NameSet
 from posecli.types import ImageInput, Record
 
 STDIN = "-"
@@ -52,7 +52,7 @@ class Inputs:
         self._anchor = _common_folder([name for name in self._arguments if _leads_outside(name)])
         self._only_folder = files_from is None and len(self._arguments) == 1
         self._written = [(os.path.abspath(folder), suffix) for folder, suffix in written]
-        self._seen = Seen()
+        self._seen = NameSet()
         self._walked: list[str] = []
         self.passed_over = 0
         self._check_collisions()
@@ -70,6 +70,10 @@ class Inputs:
     def is_one_file(self) -> bool:
         """True where exactly one picture is named, without looking into folders or lists."""
         return self._files_from is None and len(self._arguments) == 1 and not _is_many(self._arguments[0])
+
+    def may_collide(self) -> bool:
+        """Whether two inputs could have outputs of the same name: not where all come from one folder."""
+        return not (self._only_folder and not _is_pattern(self._arguments[0]))
 
     def _expand(self, name: str) -> Iterator[ImageInput]:
         if name == STDIN:

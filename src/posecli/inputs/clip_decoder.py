@@ -6,7 +6,7 @@ its clip, not the run. What a broken clip still gives is used; then comes one in
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from multiprocessing.connection import Connection
 
 from posecli.errors import TIMED_OUT, WORKER_CRASHED, InputError, PosecliError
@@ -27,18 +27,24 @@ class DecodingFailed(InputError):
 
 
 def expand(
-    images: Iterable[ImageInput], options: ClipOptions, *, timeout: float, grouped: bool = False
+    images: Iterable[ImageInput],
+    options: ClipOptions,
+    *,
+    timeout: float,
+    grouped: bool = False,
+    is_finished: Callable[[Iterator[ImageInput]], bool] | None = None,
 ) -> Iterator[ImageInput]:
     """Inputs with each clip as its frames, decoded as they are asked for.
 
     timeout: seconds for one frame. grouped: frames come in groups, see `ImageInput`.
+    is_finished: goes through all frames of each clip first, and says whether the clip is left out.
     """
     decoder = ClipDecoder(timeout=timeout)
     try:
         for image in images:
             if image.data is not None or not is_clip(image.name):
                 yield image
-            else:
+            elif is_finished is None or not is_finished(_frames(image, decoder, options, grouped=grouped)):
                 yield from _frames(image, decoder, options, grouped=grouped)
     finally:
         decoder.close()
@@ -52,7 +58,7 @@ def _frames(image: ImageInput, decoder: ClipDecoder, options: ClipOptions, *, gr
             yield image._replace(
                 output=frame_output(image.output, frame.number),
                 frame=frame.number,
-                time=frame.time,
+                time=None if frame.time is None else round(frame.time, 6),  # as records have it
                 pixels=frame.pixels,
                 group=groups.place(frame.time) if grouped else None,
             )

@@ -10,7 +10,7 @@ from array import array
 _SLOTS, _FULL = 1 << 10, 0.6
 
 
-class Seen:
+class NameSet:
     """A set of names that keeps 64 bits of each: 8 to 27 bytes a name, where a set of strings takes some hundred.
 
     Two names are taken for one where their digests are equal: once in thirty million lists of a million names.
@@ -30,14 +30,17 @@ class Seen:
     def add(self, name: str) -> None:
         """Remember a name."""
         self._put(_digest(name))
-        if self._count > _FULL * len(self._slots):
-            self._grow()
 
-    def _put(self, digest: int) -> None:
+    def _put(self, digest: int) -> int:
+        """Take up a digest; its place."""
         place = self._place(digest)
         if self._slots[place] == 0:
+            if self._count >= _FULL * len(self._slots):
+                self._grow()
+                place = self._place(digest)
             self._slots[place] = digest
             self._count += 1
+        return place
 
     def _place(self, digest: int) -> int:
         """The slot that holds a digest, or the free one where it belongs."""
@@ -49,10 +52,36 @@ class Seen:
 
     def _grow(self) -> None:
         old = self._slots
-        self._slots, self._count = array("Q", [0]) * (2 * len(old)), 0
+        self._slots = array("Q", [0]) * (2 * len(old))
         for digest in old:
             if digest:
-                self._put(digest)
+                self._slots[self._place(digest)] = digest
+
+
+class NameMap(NameSet):
+    """As NameSet, with a number from 0 to 2⁶⁴ - 1 for each name."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._values = array("Q", [0]) * _SLOTS
+
+    def __setitem__(self, name: str, value: int) -> None:
+        place = self._put(_digest(name))
+        self._values[place] = value
+
+    def get(self, name: str) -> int | None:
+        """The number of a name, or None."""
+        digest = _digest(name)
+        place = self._place(digest)
+        return self._values[place] if self._slots[place] == digest else None
+
+    def _grow(self) -> None:
+        old = list(zip(self._slots, self._values, strict=True))
+        self._slots, self._values = (array("Q", [0]) * (2 * len(old)) for _ in range(2))
+        for digest, value in old:
+            if digest:
+                place = self._place(digest)
+                self._slots[place], self._values[place] = digest, value
 
 
 def _digest(name: str) -> int:

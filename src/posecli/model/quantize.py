@@ -88,5 +88,6 @@ def _with_provenance(data: bytes | bytearray, provenance: Mapping[str, Any]) -> 
     buffer.data = np.frombuffer(json.dumps(provenance).encode(), np.uint8)
     model.buffers.append(buffer)
     entry.name, entry.buffer = PROVENANCE, len(model.buffers) - 1
-    model.metadata = [*(model.metadata or ()), entry]
+    others = [known for known in model.metadata or () if known.name not in (PROVENANCE, PROVENANCE.encode())]
+    model.metadata = [*others, entry]
     return bytes(tools.convert_object_to_bytearray(model))

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from posecli.extras import need
+from posecli.files.atomic import whole_file
 from posecli.poses.angles import ANGLES, Measurement
-from posecli.records.formats.base import whole_file
 
 #: Order of the polynomial of the Savitzky-Golay filter: keeps the height of a knee's peaks at any walking pace.
 POLYNOMIAL_ORDER = 2

@@ -1,7 +1,8 @@
-"""Records on disk: read back whatever state a run left them in, and carry on from there.
+"""Records on disk: written as a run goes, read back whatever state it left them in.
 
-JSON Lines is its own journal: a line is whole or, at the very end, torn. Formats that must be written in one go are
-made from a journal beside them, `NAME.partial.jsonl`, which goes when they are whole and nothing failed.
+A journal holds raw records, what inference said of each input, one a line, with every digit: what comes after
+inference is replayed from them. A line is whole or, at the very end, torn. A file of JSON Lines in which nothing comes
+after inference is its own journal; beside any other output it is `NAME.partial.jsonl`.
 """
 
 from __future__ import annotations
@@ -11,83 +12,95 @@ import json
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import suppress
-from typing import IO, NamedTuple
+from typing import IO
 
 from posecli.errors import UsageError
 from posecli.files import storage
-from posecli.inputs.name_set import Seen
-from posecli.records.formats.base import output_errors, whole_file
-from posecli.records.parts import digest, read_parts
-from posecli.types import Record, Settings
+from posecli.files.atomic import LineFile, output_errors
+from posecli.inputs.name_set import NameMap
+from posecli.records.formats.base import to_json
+from posecli.records.identity import RunIdentity
+from posecli.records.parts import read_parts
+from posecli.types import ImageInput, Record
 
 JOURNAL_SUFFIX = ".partial.jsonl"
 
 
-class RunIdentity(NamedTuple):
-    """What records of one run have in common: results under another model or other settings do not mix."""
-
-    model_sha256: str
-    settings: Settings
-
-    def digest(self) -> str:
-        """What stands for it in names of files."""
-        return digest([self.model_sha256, json.dumps(self.settings.to_dict(), sort_keys=True)])
-
-    def check(self, record: Record, path: str) -> None:
-        """Raise UsageError unless a finished record was made in the same way."""
-        if record.model is not None and record.model.sha256 != self.model_sha256:
-            self._refuse(path, f"the model {record.model.name} ({record.model.sha256[:12]}…)")
-        ours = self.settings.to_dict()
-        theirs = dict(record.settings or {})
-        for name in sorted(ours.keys() | theirs.keys()):
-            if record.settings is not None and ours.get(name) != theirs.get(name):
-                self._refuse(path, f"{name.replace('_', '-')} {theirs.get(name)}, not {ours.get(name)}")
-
-    def _refuse(self, path: str, difference: str) -> None:
-        raise UsageError(f"cannot resume {path}: it was made with {difference}", "--overwrite begins anew")
-
-
 class Journal:
-    """The records of a file of JSON Lines, each time it is gone through. Torn and foreign lines are left out."""
+    """A journal to append to. The file is opened with the first record."""
 
     def __init__(self, path: str) -> None:
         self.path = path
+        self._file: IO[bytes] | None = None
 
-    def __iter__(self) -> Iterator[Record]:
-        with open(self.path, "rb") as file:
-            for _, record in _whole_lines(file):
-                yield record
+    def add(self, record: Record) -> None:
+        """Append a raw record, at once and whole. Raises OutputError."""
+        with output_errors(self.path):
+            if self._file is None:
+                os.makedirs(os.path.dirname(self.path) or ".", exist_ok=True)
+                self._file = open(self.path, "ab", buffering=0)  # noqa: SIM115 (closed by close)
+            LineFile(self._file.fileno()).write(to_json(record.to_dict(raw=True)) + "\n")
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
 
 
-def take_up(path: str, identity: RunIdentity) -> Seen:
-    """Make a journal fit to be appended to: finished records stay; failed ones, doubles and a torn line go.
+class RecordedLines:
+    """What a file of JSON Lines holds of inputs: finished records by input, and whose inputs failed.
 
-    The file is replaced only where something goes, and then whole. Raises UsageError where another model or other
-    settings made it, OutputError where it cannot be written.
+    Of two records of one input the later counts. A torn last line is left out.
+    Raises UsageError where it is no file of records, or another model or other settings made it.
     """
-    done = Seen()
-    if not os.path.exists(path):
-        return done
-    kept_bytes = 0
-    with open(path, "rb") as file:
-        for line, record in _whole_lines(file):
-            if record.ok and record.key not in done:
-                identity.check(record, path)
-                done.add(record.key)
-                kept_bytes += len(line)
-    if kept_bytes != os.path.getsize(path):
-        _keep_finished(path)
-    return done
+
+    def __init__(self, path: str, identity: RunIdentity) -> None:
+        self.path = path
+        self.names_that_failed: set[str] = set()
+        self.is_clean = True  # holds nothing but finished records, each once
+        self.size = 0  # bytes of whole lines
+        self._offsets = NameMap()
+        self._file = open(path, "rb")  # noqa: SIM115 (read from as long as the run goes)
+        self._scan(identity)
+
+    def get(self, image: ImageInput) -> Record | None:
+        """The finished record of an input, or None."""
+        offset = self._offsets.get(image.key)
+        if offset is None:
+            return None
+        self._file.seek(offset)
+        record = _parse_line(self._file.readline())
+        return record if record is not None and record.key == image.key else None
+
+    def _scan(self, identity: RunIdentity) -> None:
+        for line in self._file:
+            if not line.endswith(b"\n"):
+                break
+            record = _parse_line(line)
+            if record is None and self.size == 0:
+                raise UsageError(f"{self.path} does not hold posecli records", "--overwrite replaces it")
+            if record is not None and record.ok:
+                identity.check(record, self.path)
+                self.is_clean &= record.key not in self._offsets
+                self._offsets[record.key] = self.size
+            else:
+                self.is_clean = False
+                if record is not None:
+                    self.names_that_failed.add(record.image)
+            self.size += len(line)
+
+    def cut_torn_line(self) -> None:
+        """Make the file fit to be appended to. Raises OutputError."""
+        with output_errors(self.path):
+            if os.path.getsize(self.path) != self.size:
+                os.truncate(self.path, self.size)
 
 
-def _keep_finished(path: str) -> None:
-    kept = Seen()
-    with open(path, "rb") as old, whole_file(path) as new:
-        for line, record in _whole_lines(old):
-            if record.ok and record.key not in kept:
-                kept.add(record.key)
-                new.write(line)
+def read_lines(file: IO[bytes]) -> Iterator[Record]:
+    """The records of a stream of JSON Lines that this process has written."""
+    for line in file:
+        yield Record.from_dict(json.loads(line))
 
 
 def read_records(path: str) -> Iterator[Record]:
@@ -119,33 +132,17 @@ def _parse_records(file: IO[bytes], name: str) -> Iterator[Record]:
         raise UsageError(f"{name} does not hold posecli records: {error!r}") from error
 
 
-def _whole_lines(file: IO[bytes]) -> Iterator[tuple[bytes, Record]]:
-    for line in file:
-        record = _parse_line(line) if line.endswith(b"\n") else None
-        if record is not None:
-            yield line, record
-
-
 def _parse_line(line: bytes) -> Record | None:
     try:
         return Record.from_dict(json.loads(line))
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         return None
 
 
-def finished_image(path: str, identity: RunIdentity) -> bool:
-    """Whether the JSON file of one image holds its finished record. Raises UsageError as `take_up` does."""
+def read_image_record(path: str) -> Record | None:
+    """The record in the JSON file of one image, or None where there is none."""
     try:
         with storage.open_file(path) as file:
-            record = Record.from_dict(json.load(file))
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
-    if record.ok:
-        identity.check(record, path)
-    return record.ok
-
-
-def remove(path: str) -> None:
-    """Delete a journal that has served."""
-    with output_errors(path), suppress(FileNotFoundError):
-        os.unlink(path)
+            return Record.from_dict(json.load(file))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None

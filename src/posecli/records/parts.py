@@ -8,7 +8,6 @@ A part is called after what it holds, so that a restart knows what is done from 
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
@@ -19,8 +18,9 @@ from typing import IO, NamedTuple
 
 from posecli.errors import UsageError
 from posecli.files import storage
+from posecli.files.atomic import output_errors, text_stream, whole_file
 from posecli.records.formats import PART_FORMATS, get_format
-from posecli.records.formats.base import WriteOptions, output_errors, text_stream, whole_file
+from posecli.records.formats.base import WriteOptions
 from posecli.types import Record
 
 #: Bytes of a part that are held in memory while it is made; more are put on disk.
@@ -52,14 +52,6 @@ class Part(NamedTuple):
             return None
         number, made_with, holds, failed, kind = match.groups()
         return cls(int(number), made_with, holds, kind, int(failed or 0))
-
-
-def digest(texts: Iterable[str]) -> str:
-    """Eight hexadecimal digits that stand for texts."""
-    state = hashlib.blake2b(digest_size=4)
-    for text in texts:
-        state.update(os.fsencode(text) + b"\0")
-    return state.hexdigest()
 
 
 def list_parts(folder: str) -> Iterator[Part]:

@@ -1,20 +1,29 @@
-"""The loop: inputs → engine → records → output and report."""
+"""A whole run in this process: all records come back here, and are written here."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator
+import os
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import IO
 
 from posecli.errors import UsageError
-from posecli.inputs.name_set import Seen
-from posecli.records.journal import RunIdentity
-from posecli.run.destinations import RESUME, Outputs
-from posecli.run.pipeline import Sequence
+from posecli.files import storage
+from posecli.files.atomic import LineFile, move, output_errors, remove, temporary_name, whole_text
+from posecli.records.formats import get_format
+from posecli.records.formats.base import WriteOptions, to_json
+from posecli.records.identity import RunIdentity
+from posecli.records.journal import Journal, RecordedLines, read_lines, read_records
+from posecli.run.destinations import Destinations, Policy, RunFile
+from posecli.run.engines import Estimate
+from posecli.run.pipeline import Done, Pipeline, Work
+from posecli.run.progress import NothingKnown, Progress, RecordedInputs, recorded_image_files
 from posecli.run.report import Report
 from posecli.types import ImageInput, Record
 
-#: From inputs to their records: an engine with its job and options.
-Estimate = Callable[[Iterable[ImageInput]], Iterator[Record]]
+_STANDARD_OUTPUT = 1
 
 
 def at_least_one(inputs: Iterable[ImageInput]) -> Iterator[ImageInput]:
@@ -29,52 +38,226 @@ def at_least_one(inputs: Iterable[ImageInput]) -> Iterator[ImageInput]:
 def run(
     inputs: Iterable[ImageInput],
     estimate: Estimate,
-    outputs: Outputs,
+    work: Work,
     report: Report,
     *,
-    policy: str,
+    policy: Policy,
     identity: RunIdentity,
-    sequence: Sequence,
     fail_fast: bool = False,
 ) -> int:
-    """Send the records of all inputs to the outputs and the report; return the exit status.
+    """Send the records of all inputs to the destinations and the report; return the exit status.
 
-    sequence: what is done to records in the order of the inputs.
-    policy: what becomes of files that are there (`outputs.REFUSE`, `OVERWRITE`, `RESUME`).
+    estimate: an engine. policy: what becomes of files that are there.
     """
-    done = outputs.run.take_up(policy, identity) if outputs.run is not None else Seen()
-    if policy == RESUME:
-        inputs = _without_finished(inputs, outputs, done, report=report, identity=identity, sequence=sequence)
-    records = report.watch(sequence.follow(estimate(sequence.watch(inputs))), fail_fast=fail_fast)
+    earlier = _take_up(work, policy, identity)
+    pipeline = Pipeline(work, earlier.progress, skipped=report.skip)
+    done = report.watch(_journalled(pipeline.records(inputs, estimate), earlier.journal), fail_fast=fail_fast)
     interrupted = True
     try:
-        if outputs.run is not None:
-            outputs.run.write(records)
-        else:
-            for _ in records:
-                pass
+        _write(done, work, earlier)
         interrupted = False
     finally:
+        if earlier.journal is not None:
+            earlier.journal.close()
         if not interrupted or report.found:
             report.close(interrupted=interrupted)
-        if interrupted and report.found and outputs.run is not None and outputs.run.path is not None:
-            report.say(f"finished records are kept in {outputs.run.lines_path}; --resume carries on from there")
+        if interrupted and report.found and earlier.journal is not None:
+            report.say(f"finished records are kept in {earlier.journal.path}; --resume carries on from there")
+    _remove_journal(work, earlier, failed=report.failed > 0)
     return report.exit_status()
 
 
-def _without_finished(
-    inputs: Iterable[ImageInput],
-    outputs: Outputs,
-    done: Seen,
-    *,
-    report: Report,
-    identity: RunIdentity,
-    sequence: Sequence,
-) -> Iterator[ImageInput]:
-    for image in inputs:
-        finished = image.key in done if outputs.run is not None else outputs.finished(image, identity)
-        if finished:
-            report.skip()
-            sequence.skip(image)
+class _Earlier:
+    """What an earlier run has left, and how this one goes on from it.
+
+    progress: what is finished. journal: where new raw records go; None where none are kept.
+    """
+
+    def __init__(self, progress: Progress, journal: Journal | None) -> None:
+        self.progress = progress
+        self.journal = journal
+
+
+def _take_up(work: Work, policy: Policy, identity: RunIdentity) -> _Earlier:
+    """Make the destinations fit to be written. Raises UsageError where an earlier run differed, OutputError."""
+    destinations = work.destinations
+    destinations.remove_dead_temporaries()
+    path = destinations.journal_path(steps=work.has_steps)
+    journal = Journal(path) if path is not None else None
+    if policy is not Policy.RESUME:
+        _discard(destinations, path)
+        return _Earlier(NothingKnown(destinations), journal)
+    recorded: RecordedInputs | None = None
+    if destinations.run_file is not None:
+        recorded, journal = _take_up_run_file(destinations.run_file, identity, steps=work.has_steps)
+    elif path is not None and os.path.isfile(path):
+        recorded = _take_up_lines(path, identity)
+    else:
+        recorded = recorded_image_files(destinations, identity)
+    from_journal = destinations.run_file is not None and not _is_own_journal(destinations, journal)
+    return _Earlier(Progress(recorded, destinations, steps=work.has_steps, passes_all=from_journal), journal)
+
+
+def _discard(destinations: Destinations, journal_path: str | None) -> None:
+    """Delete what an earlier run has written line by line; whole files stay until they are replaced."""
+    if journal_path is not None and os.path.isfile(journal_path):
+        remove(journal_path)
+    file = destinations.run_file
+    if file is not None and file.path is not None and not storage.is_remote(file.path):
+        if os.path.isfile(file.journal_path):
+            remove(file.journal_path)
+        if file.is_lines and os.path.isfile(file.path):
+            remove(file.path)
+
+
+def _take_up_run_file(file: RunFile, identity: RunIdentity, *, steps: bool) -> tuple[RecordedInputs | None, Journal]:
+    """The records behind a file of a whole run, and the journal to go on with."""
+    path, journal_path = file.path, file.journal_path
+    assert path is not None
+    if not os.path.isfile(journal_path) and os.path.isfile(path):
+        if file.is_lines:
+            recorded = _take_up_lines(path, identity)
+            if recorded.is_clean and not steps:
+                return recorded, Journal(path)
+            move(path, journal_path)  # what failed is done again, and everything written anew in its order
         else:
-            yield image
+            _rebuild_journal(file)
+    if os.path.isfile(journal_path):
+        return _take_up_lines(journal_path, identity), Journal(journal_path)
+    return None, Journal(path if file.is_lines and not steps else journal_path)
+
+
+def _take_up_lines(path: str, identity: RunIdentity) -> RecordedLines:
+    recorded = RecordedLines(path, identity)
+    recorded.cut_torn_line()
+    return recorded
+
+
+def _rebuild_journal(file: RunFile) -> None:
+    """A finished JSON file holds its records; from other formats they cannot be read back."""
+    assert file.path is not None
+    if file.format.name != "json":
+        raise UsageError(
+            f"{file.path} is finished, and records cannot be read back from it", "--overwrite makes it anew"
+        )
+    with whole_text(file.journal_path) as journal:
+        get_format("jsonl").write(read_records(file.path), journal, file.options)
+
+
+def _is_own_journal(destinations: Destinations, journal: Journal | None) -> bool:
+    return journal is not None and destinations.run_file is not None and destinations.run_file.path == journal.path
+
+
+def _journalled(done: Iterable[Done], journal: Journal | None) -> Iterator[Done]:
+    """Keep what inference said before anything is made of it."""
+    for one in done:
+        if journal is not None and not one.replayed:
+            journal.add(one.raw)
+        yield one
+
+
+def _write(done: Iterator[Done], work: Work, earlier: _Earlier) -> None:
+    """Write what is written of all records together. Raises OutputError."""
+    file = work.destinations.run_file
+    records = (one.record for one in done)
+    if file is None or _is_own_journal(work.destinations, earlier.journal):
+        for _ in records:
+            pass
+    else:
+        write_run_file(records, file)
+
+
+def write_run_file(records: Iterable[Record], file: RunFile, *, anew: bool = False) -> None:
+    """Write a file of all records, or standard output. anew: whatever is there is replaced. Raises OutputError."""
+    if file.path is None:
+        _to_standard_output(records, file)
+    elif file.is_lines and not anew and not storage.is_remote(file.path):
+        _to_lines(records, file.path)
+    else:
+        with _gathered(records, beside=file.path) as gathered, whole_text(file.path) as target:
+            file.format.write(gathered, target, file.options)
+
+
+def _to_lines(records: Iterable[Record], path: str) -> None:
+    with output_errors(path):
+        os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+        if os.path.exists(path) and not os.path.isfile(path):
+            with open(path, "wb", buffering=0) as device:
+                get_format("jsonl").write(records, LineFile(device.fileno()), WriteOptions())
+            return
+        with open(path, "a+b", buffering=0) as file:
+            lines = _LinesInPlace(file)
+            for record in records:
+                lines.write(to_json(record.to_dict()) + "\n")
+            lines.end()
+
+
+class _LinesInPlace:
+    """Writes lines over a file of lines. What is there already, and the same, stays untouched; from the first
+    difference on the file is written anew. So a run that is replayed never makes a file shorter."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self._file.seek(0)
+        self._position = 0
+        self._same = True
+
+    def write(self, line: str) -> None:
+        """Write the next line, whole. Raises OSError."""
+        data = line.encode("utf-8")
+        if self._same and self._file.read(len(data)) != data:
+            self._same = False
+            os.truncate(self._file.fileno(), self._position)
+        if not self._same:
+            LineFile(self._file.fileno()).write(line)
+        self._position += len(data)
+
+    def end(self) -> None:
+        """Drop what an earlier run has written behind the last line."""
+        os.truncate(self._file.fileno(), self._position)
+
+
+def _to_standard_output(records: Iterable[Record], file: RunFile) -> None:
+    if not file.format.needs_all:
+        with output_errors("standard output"):
+            file.format.write(records, LineFile(_STANDARD_OUTPUT), file.options)
+        return
+    with _gathered(records, beside=None) as gathered, output_errors("standard output"):
+        file.format.write(gathered, LineFile(_STANDARD_OUTPUT), file.options)
+
+
+class _Gathered:
+    """Records in a temporary file, each time it is gone through."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+
+    def __iter__(self) -> Iterator[Record]:
+        with open(self._path, "rb") as file:
+            yield from read_lines(file)
+
+
+@contextmanager
+def _gathered(records: Iterable[Record], *, beside: str | None) -> Iterator[Iterable[Record]]:
+    """All records, once they have come, for formats that are written in one go.
+
+    beside: the local file that they are for; what is gathered lies in its folder meanwhile.
+    """
+    with ExitStack() as stack:
+        if beside is None or storage.is_remote(beside) or (os.path.exists(beside) and not os.path.isfile(beside)):
+            path = os.path.join(stack.enter_context(tempfile.TemporaryDirectory(prefix="posecli-")), "records.jsonl")
+        else:
+            path = temporary_name(beside)
+            stack.callback(remove, path)
+        with output_errors(path):
+            os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+            with open(path, "wb", buffering=0) as file:
+                get_format("jsonl").write(records, LineFile(file.fileno()), WriteOptions())
+        yield _Gathered(path)
+
+
+def _remove_journal(work: Work, earlier: _Earlier, *, failed: bool) -> None:
+    """A journal goes when everything has been written and nothing failed: then nothing is left to be replayed."""
+    journal = earlier.journal
+    if journal is not None and not failed and not _is_own_journal(work.destinations, journal):
+        remove(journal.path)

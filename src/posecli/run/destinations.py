@@ -1,264 +1,319 @@
-"""Where results go: output options → destinations, checked before anything is loaded."""
+"""Where a run writes: all kinds of destinations, which paths an input gives, what stands in the way.
+
+Everybody who must know asks here: the checks before a run, --dry-run, --resume, and those who write.
+"""
 
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from enum import Enum
+from typing import TYPE_CHECKING, NamedTuple
 
-from posecli.errors import UsageError
+from posecli.errors import MissingExtra, UsageError
+from posecli.extras import install_command
 from posecli.files import storage
-from posecli.inputs.clips import frame_output, is_clip
-from posecli.inputs.name_set import Seen
+from posecli.files.atomic import remove_dead_temporaries, remove_dead_temporaries_beside
+from posecli.inputs.clips import can_read_videos, frame_output, is_clip, is_video
+from posecli.inputs.name_set import NameSet
 from posecli.records.formats import FORMAT_NAMES, PART_FORMATS, choose_format, get_format
-from posecli.records.formats.base import Format, LineFile, WriteOptions, output_errors, whole_text
-from posecli.records.journal import JOURNAL_SUFFIX, Journal, RunIdentity, finished_image, read_records, remove, take_up
+from posecli.records.formats.base import Format, WriteOptions, output_path
+from posecli.records.journal import JOURNAL_SUFFIX
 from posecli.records.parts import list_parts
-from posecli.run.pipeline import CLIP_EXTENSIONS, ClipOutput, clip_output_name
-from posecli.run.worker import DataOutput, PictureOutput, picture_kind
+from posecli.render.picture_writer import picture_kind, save_picture
 from posecli.types import ImageInput, Record
 
-_STANDARD_OUTPUT = 1
-REFUSE, OVERWRITE, RESUME = "refuse", "overwrite", "resume"
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from posecli.render.clip_drawing import ClipDrawing
+
+#: Of annotated clips that are named.
+CLIP_EXTENSIONS = (".mp4", ".gif")
 
 
-class RunOutput(NamedTuple):
-    """Where the records of a run go as a whole. path: a file; None: standard output.
+class Policy(Enum):
+    """What becomes of outputs that exist."""
 
-    JSON Lines are written as they come. Any other file appears when it is whole: until then the records are in a
-    journal beside it, which also stays where some inputs failed, so that they can be tried again.
-    """
+    REFUSE = "refuse"
+    OVERWRITE = "overwrite"
+    RESUME = "resume"
+
+
+class RunFile(NamedTuple):
+    """One file for the records of all inputs. path: None is standard output."""
 
     format: Format
     path: str | None = None
     options: WriteOptions = WriteOptions()
 
     @property
-    def lines_path(self) -> str:
-        """The file that grows while the run goes on."""
+    def journal_path(self) -> str:
+        """The journal beside it."""
         assert self.path is not None
-        return self.path if self.format.name == "jsonl" else self.path + JOURNAL_SUFFIX
+        return self.path + JOURNAL_SUFFIX
 
-    def check(self, policy: str) -> None:
+    @property
+    def is_lines(self) -> bool:
+        """Whether it is written line by line as the run goes."""
+        return self.format.name == "jsonl"
+
+    def check(self, policy: Policy) -> None:
         """Raise UsageError where a file is there already and nothing was said about it."""
-        if self.path is not None and storage.is_remote(self.path) and policy == RESUME:
+        if self.path is not None and storage.is_remote(self.path) and policy is Policy.RESUME:
             raise UsageError(f"{self.path} appears when the run is at its end", "--shards -o FOLDER/ can be resumed")
-        if self.path is None or policy != REFUSE:
+        if self.path is None or policy is not Policy.REFUSE:
             return
         if storage.exists(self.path) and (storage.is_remote(self.path) or _is_file_or_folder(self.path)):
             raise UsageError(f"{self.path} exists already", "--overwrite replaces it, --resume carries on")
-        if self.format.name != "jsonl" and os.path.lexists(self.lines_path):
+        if os.path.lexists(self.journal_path):
             raise UsageError(
-                f"{self.lines_path} is left of an unfinished run", "--resume carries on, --overwrite begins anew"
+                f"{self.journal_path} is left of an unfinished run", "--resume carries on, --overwrite begins anew"
             )
 
-    def take_up(self, policy: str, identity: RunIdentity) -> Seen:
-        """What an earlier run has finished; nothing unless resuming. Raises UsageError, OutputError."""
-        if self.path is None or not (os.path.isfile(self.path) or os.path.isfile(self.lines_path)):
-            return Seen()
-        if policy != RESUME:
-            self.discard()
-            return Seen()
-        if not os.path.exists(self.lines_path):
-            self._rebuild_journal()
-        return take_up(self.lines_path, identity)
 
-    def finished_records(self) -> Iterable[Record]:
-        """What an earlier run has finished, each time it is gone through."""
-        if self.path is None or not os.path.isfile(self.lines_path):
-            return ()
-        return [record for record in Journal(self.lines_path) if record.ok and record.frame is not None]
+class ImageFiles(NamedTuple):
+    """One data file an image or frame, in a folder."""
 
-    def discard(self) -> None:
-        """Delete what an earlier run has written line by line; whole files stay until they are replaced."""
-        if self.path is not None and os.path.isfile(self.lines_path):
-            remove(self.lines_path)
+    folder: str
+    format_name: str
+    options: WriteOptions = WriteOptions()
 
-    def _rebuild_journal(self) -> None:
-        """A finished JSON file holds its records; from other formats they cannot be had back."""
-        if self.format.name != "json" or self.path is None:
-            raise UsageError(
-                f"{self.path} is whole, and records cannot be read back from it", "--overwrite makes it anew"
-            )
-        with whole_text(self.lines_path) as journal:
-            get_format("jsonl").write(read_records(self.path), journal, self.options)
+    @property
+    def journal_path(self) -> str:
+        """The journal in it, where something is done to records after inference."""
+        return os.path.join(self.folder, ".posecli" + JOURNAL_SUFFIX)
 
-    def write(self, records: Iterable[Record]) -> None:
-        """Write records until they end. Raises OutputError."""
-        if self.path is None:
-            self._to_standard_output(records)
-            return
-        if storage.is_remote(self.path):
-            self._to_remote_file(records, self.path)
-            return
-        failures = 0
+    def path_for(self, image: ImageInput) -> str:
+        """Where the data file of an input goes."""
+        return output_path(self.folder, image.output, get_format(self.format_name).image_suffix)
 
-        def counted() -> Iterator[Record]:
-            nonlocal failures
-            for record in records:
-                failures += not record.ok
-                yield record
-
-        append_lines(counted(), self.lines_path)
-        if self.lines_path != self.path:
-            with whole_text(self.path) as file:
-                self.format.write(Journal(self.lines_path), file, self.options)
-            if not failures and os.path.isfile(self.path):
-                remove(self.lines_path)
-
-    def _to_remote_file(self, records: Iterable[Record], path: str) -> None:
-        with tempfile.TemporaryDirectory() as folder:
-            lines = os.path.join(folder, "records.jsonl")
-            append_lines(records, lines)
-            with whole_text(path) as file:
-                self.format.write(Journal(lines), file, self.options)
-
-    def _to_standard_output(self, records: Iterable[Record]) -> None:
-        if not self.format.needs_all:
-            with output_errors("standard output"):
-                self.format.write(records, LineFile(_STANDARD_OUTPUT), self.options)
-            return
-        with tempfile.TemporaryDirectory() as folder:
-            path = os.path.join(folder, "records.jsonl")
-            append_lines(records, path)
-            with output_errors("standard output"):
-                self.format.write(Journal(path), LineFile(_STANDARD_OUTPUT), self.options)
+    def write(self, record: Record, image: ImageInput) -> None:
+        """Write the file of one image, whole. Raises OutputError."""
+        get_format(self.format_name).write_image(record, self.path_for(image), self.options)
 
 
-class ShardOutput(NamedTuple):
-    """Where the records of a run go in parts: a folder, inputs in one part, and the parts' format."""
+class Shards(NamedTuple):
+    """Part files in a folder, so many inputs each."""
 
     folder: str
     size: int
     kind: str = "jsonl"
 
-    def check(self, policy: str) -> None:
+    def check(self, policy: Policy) -> None:
         """Raise UsageError where there are parts already and nothing was said about them."""
-        if policy == REFUSE and next(list_parts(self.folder), None) is not None:
+        if policy is Policy.REFUSE and next(list_parts(self.folder), None) is not None:
             raise UsageError(
                 f"{self.folder} holds parts of a run already", "--overwrite replaces them, --resume carries on"
             )
 
 
-def append_lines(records: Iterable[Record], path: str) -> None:
-    """Append records to a file of JSON Lines, each at once and whole. Raises OutputError."""
-    with output_errors(path):
-        os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
-        with open(path, "ab", buffering=0) as lines:
-            get_format("jsonl").write(records, LineFile(lines.fileno()), WriteOptions())
+class AnnotatedPictures(NamedTuple):
+    """Annotated pictures: into a folder, or (`is_file`) the one picture at `path`."""
+
+    path: str
+    is_file: bool
+    kind: str = "png"  # png, jpg or webp
+    extras: tuple[str, ...] = ()
+    background: str = "picture"
+
+    def path_for(self, image: ImageInput) -> str:
+        """Where the annotated picture of an input goes."""
+        return self.path if self.is_file else output_path(self.path, image.output, "." + self.kind)
+
+    def write(self, picture: Image.Image, record: Record, image: ImageInput) -> None:
+        """Draw the people of a record over its picture and write that, whole. Raises OutputError."""
+        from posecli.render.draw import draw_poses  # only who draws pays for loading it
+
+        drawn = draw_poses(picture, record.poses, extras=self.extras, background=self.background)
+        save_picture(drawn, self.path_for(image), self.kind)
 
 
-class Outputs(NamedTuple):
-    """All that a run writes: the whole run's data, or a data file an image, and annotated pictures."""
+class AnnotatedClips(NamedTuple):
+    """Annotated clips: into a folder (a/x.mp4 gives a/x.mp4.mp4), or (`is_file`) the one clip at `path`."""
 
-    run: RunOutput | None
-    data: DataOutput | None
-    pictures: PictureOutput | None
-    clips: ClipOutput | None = None
-    shards: ShardOutput | None = None
+    path: str
+    is_file: bool
+    extras: tuple[str, ...] = ()
+    background: str = "picture"
+
+    def kind_for(self, image: ImageInput) -> str:
+        """mp4 or gif: what the file is called, else videos become videos and other clips GIFs."""
+        named = os.path.splitext(self.path)[1].lower() if self.is_file else ""
+        if named in CLIP_EXTENSIONS:
+            return named[1:]
+        return "mp4" if is_video(image.name) else "gif"
+
+    def path_for(self, image: ImageInput) -> str:
+        """Where the annotated clip of a clip, or of the clip of a frame, goes."""
+        clip = image.output.removesuffix(frame_output("", image.frame)) if image.frame is not None else image.output
+        return self.path if self.is_file else output_path(self.path, clip, "." + self.kind_for(image))
+
+    def begin(self, image: ImageInput, source: str) -> ClipDrawing:
+        """Begin the annotated clip of a frame. source: the file that the frame is from. Raises OutputError."""
+        from posecli.render.clip_drawing import ClipDrawing  # only who draws clips pays for loading it
+
+        path, kind = self.path_for(image), self.kind_for(image)
+        return ClipDrawing(source, path, kind, extras=self.extras, background=self.background)
+
+
+class Destinations(NamedTuple):
+    """All that a run writes."""
+
+    run_file: RunFile | None = None
+    image_files: ImageFiles | None = None
+    pictures: AnnotatedPictures | None = None
+    clips: AnnotatedClips | None = None
+    shards: Shards | None = None
 
     def folders(self) -> list[tuple[str, str]]:
-        """Folders that get files, with the suffix that those have."""
+        """Folders that get a file an image, with the suffix that those have."""
         found = []
-        if self.data is not None:
-            found.append((self.data.folder, get_format(self.data.format_name).image_suffix))
+        if self.image_files is not None:
+            found.append((self.image_files.folder, get_format(self.image_files.format_name).image_suffix))
         if self.pictures is not None and not self.pictures.is_file:
             found.append((self.pictures.path, "." + self.pictures.kind))
         return found
 
     def paths_for(self, image: ImageInput) -> list[str]:
-        """The files that are made for one input."""
-        drawn = self._drawn_path(image)
+        """The files that are made for one input; of a clip's data files only the first."""
+        drawn = self.drawn_path(image)
         whole_clip = image.frame is None and self.clips is not None and is_clip(image.name)
         first = image._replace(output=frame_output(image.output, 0)) if whole_clip else image
-        data = [self.data.path_for(first)] if self.data is not None else []
+        data = [self.image_files.path_for(first)] if self.image_files is not None else []
         return data + ([drawn] if drawn is not None else [])
 
-    def _drawn_path(self, image: ImageInput) -> str | None:
+    def drawn_path(self, image: ImageInput) -> str | None:
         """The annotated picture of an input, or clip of a clip or frame; None where there is none."""
         if self.clips is not None and (image.frame is not None or is_clip(image.name)):
-            return self.clips.path_for(image.name, clip_output_name(image))
+            return self.clips.path_for(image)
         return self.pictures.path_for(image) if self.pictures is not None else None
 
-    def check(self, policy: str) -> None:
+    def all_records(self) -> str | None:
+        """What --dry-run calls the place of the records of all inputs."""
+        if self.shards is not None:
+            return os.path.join(self.shards.folder, f"part-*.{self.shards.kind}")
+        return self.run_file.path if self.run_file is not None else None
+
+    def journal_path(self, *, steps: bool) -> str | None:
+        """Where raw records are kept while a run goes on; None where what is written holds them, or nothing does.
+
+        steps: whether anything is done to records after inference.
+        """
+        if self.run_file is not None:
+            path = self.run_file.path
+            if path is None or storage.is_remote(path) or _is_device(path):
+                return None
+            return path if self.run_file.is_lines and not steps else self.run_file.journal_path
+        if self.image_files is not None and steps and not storage.is_remote(self.image_files.folder):
+            return self.image_files.journal_path
+        return None
+
+    def check(self, policy: Policy) -> None:
         """Refuse single files that exist, before anything is read. Raises UsageError."""
-        for whole in (self.run, self.shards):
+        for whole in (self.run_file, self.shards):
             if whole is not None:
                 whole.check(policy)
         for output in (self.pictures, self.clips):
-            if output is not None and output.is_file and policy == REFUSE and storage.exists(output.path):
+            if output is not None and output.is_file and policy is Policy.REFUSE and storage.exists(output.path):
                 raise UsageError(f"{output.path} exists already", "--overwrite replaces it")
 
-    def check_files(self, images: Iterable[ImageInput], policy: str) -> None:
+    def check_one_input(self, name: str) -> None:
+        """Refuse an annotation file that cannot hold the one input that there is. Raises UsageError, MissingExtra."""
+        if self.pictures is not None and self.pictures.is_file and _is_clip(name):
+            wanted = " or ".join(CLIP_EXTENSIONS)
+            raise UsageError(f"{name} is a clip, and {self.pictures.path} is one picture", f"name a {wanted} file")
+        if self.clips is not None and self.clips.is_file and self.pictures is None and not _is_clip(name):
+            raise UsageError(f"{name} is a picture, and {self.clips.path} is a clip", "name a .png, .jpg or .webp file")
+
+    def check_files(self, images: Iterable[ImageInput], policy: Policy) -> None:
         """Refuse outputs that exist or are an input themselves. Raises UsageError for the first."""
         for image in images:
             for path in self.paths_for(image):
-                if storage.exists(path) and (policy == REFUSE or _is_same_file(path, image.name)):
+                if storage.exists(path) and (policy is Policy.REFUSE or _is_same_file(path, image.name)):
                     raise UsageError(f"{path} exists already", "--overwrite replaces it, --resume carries on")
+
+    def without_collisions(self, images: Iterable[ImageInput]) -> Iterator[ImageInput]:
+        """The inputs, as long as no two of them would be written to one file. Raises UsageError."""
+        taken = NameSet()
+        for image in images:
+            for path in self.paths_for(image):
+                if path in taken:
+                    raise UsageError(
+                        f"{image.name} and another input would both be written to {path}",
+                        "give them in another way, such as by a folder that holds both",
+                    )
+                taken.add(path)
+            yield image
 
     def may_have_files(self) -> bool:
         """Whether a folder that gets files has something in it, so that each must be looked at."""
         return any(next(storage.names_in(folder), None) is not None for folder, _ in self.folders())
 
-    def finished(self, image: ImageInput, identity: RunIdentity) -> bool:
-        """Whether all files of an input are there from an earlier run. Raises UsageError where that differed."""
-        if self.data is not None:
-            path = self.data.path_for(image)
-            is_record = get_format(self.data.format_name).keeps_failures
-            if not (finished_image(path, identity) if is_record else storage.exists(path)):
-                return False
-        drawn = self._drawn_path(image)
-        return drawn is None or storage.exists(drawn)
+    def remove_dead_temporaries(self) -> None:
+        """Delete temporary files that runs left that were killed."""
+        trees = [folder for folder, _ in self.folders()] + ([self.shards.folder] if self.shards is not None else [])
+        for folder in trees:
+            if not storage.is_remote(folder):
+                remove_dead_temporaries(folder)
+        for output in (self.run_file, self.pictures, self.clips):
+            if output is not None and output.path is not None and not storage.is_remote(output.path):
+                remove_dead_temporaries_beside(output.path)
 
 
-def choose_outputs(
+def choose_destinations(
     output: str | None,
     format_name: str | None,
-    drawn: tuple[PictureOutput | None, ClipOutput | None],
+    drawn: tuple[AnnotatedPictures | None, AnnotatedClips | None],
     options: WriteOptions,
     *,
     shard_size: int | None = None,
-) -> Outputs:
+) -> Destinations:
     """From -o, -f and what -a became to destinations; shard_size: records go into parts of so many inputs. Raises
     UsageError."""
+    pictures, clips = drawn
     if shard_size is not None:
-        return Outputs(None, None, *drawn, choose_shards(output, format_name, shard_size))
+        return Destinations(None, None, pictures, clips, _choose_shards(output, format_name, shard_size))
     if output is None and any(drawn) and format_name is None:
-        return Outputs(None, None, *drawn)
+        return Destinations(None, None, pictures, clips)
     if format_name not in (None, *FORMAT_NAMES):
         raise UsageError(f"{format_name} is a format of parts", "--shards -o FOLDER/")
     folder = output is not None and (os.path.isdir(output) or output.endswith(("/", os.sep)))
     chosen = choose_format(format_name, output, folder=folder)
     if folder:
         assert output is not None
-        return Outputs(None, DataOutput(output, chosen.name, options), *drawn)
+        return Destinations(None, ImageFiles(output, chosen.name, options), pictures, clips)
     if not chosen.one_file_a_run:
         raise UsageError(f"{chosen.name} writes one file an image", "name a folder: -o FOLDER/")
-    return Outputs(RunOutput(chosen, output, options._replace(path=output)), None, *drawn)
+    return Destinations(RunFile(chosen, output, options._replace(path=output)), None, pictures, clips)
 
 
-def choose_shards(output: str | None, format_name: str | None, size: int) -> ShardOutput:
-    """From -o and -f to where parts go. Raises UsageError."""
+def _choose_shards(output: str | None, format_name: str | None, size: int) -> Shards:
     if output is None or not (os.path.isdir(output) or output.endswith(("/", os.sep))):
         raise UsageError("--shards writes many files", "name a folder: -o FOLDER/")
     if format_name not in (None, *PART_FORMATS):
         raise UsageError(f"parts are not written as {format_name}", f"-f {' or -f '.join(PART_FORMATS)}")
-    return ShardOutput(output, size, format_name or PART_FORMATS[0])
+    return Shards(output, size, format_name or PART_FORMATS[0])
 
 
-def choose_pictures(
+def choose_annotation(
     path: str | None, *, kind: str, extras: tuple[str, ...], background: str, one_input: bool
-) -> tuple[PictureOutput | None, ClipOutput | None]:
+) -> tuple[AnnotatedPictures | None, AnnotatedClips | None]:
     """From -a and its options to destinations of pictures and of clips. Raises UsageError for one file where the
-    inputs may be many."""
+    inputs may be many, and for an extension of no picture and no clip."""
     if path is None:
         return None, None
-    kind_of_file = picture_kind(path)
-    clip_file = os.path.splitext(path)[1].lower() in CLIP_EXTENSIONS
-    clips = ClipOutput(path, is_file=clip_file, extras=extras, background=background)
-    if (kind_of_file is None and not clip_file) or os.path.isdir(path) or path.endswith(("/", os.sep)):
-        folder = PictureOutput(path, is_file=False, kind=kind, extras=extras, background=background)
+    extension = os.path.splitext(path)[1].lower()
+    kind_of_file, clip_file = picture_kind(path), extension in CLIP_EXTENSIONS
+    clips = AnnotatedClips(path, is_file=clip_file, extras=extras, background=background)
+    is_folder = os.path.isdir(path) or path.endswith(("/", os.sep))
+    if extension and kind_of_file is None and not clip_file and not is_folder:
+        raise UsageError(
+            f"the extension of {path} names no picture or clip",
+            "there are .png, .jpg, .webp, .mp4 and .gif; a folder ends in /",
+        )
+    if is_folder or not extension:
+        folder = AnnotatedPictures(path, is_file=False, kind=kind, extras=extras, background=background)
         return folder, clips._replace(is_file=False)
     if not one_input:
         what = "clip" if clip_file else "picture"
@@ -266,12 +321,23 @@ def choose_pictures(
     if clip_file:
         return None, clips
     assert kind_of_file is not None
-    return PictureOutput(path, is_file=True, kind=kind_of_file, extras=extras, background=background), None
+    return AnnotatedPictures(path, is_file=True, kind=kind_of_file, extras=extras, background=background), None
+
+
+def _is_clip(name: str) -> bool:
+    """Whether an input holds frames. Raises MissingExtra for a video where none can be read."""
+    if is_video(name) and not can_read_videos():
+        raise MissingExtra(f"{name} is a video, and PyAV, which reads videos, is not installed", install_command("av"))
+    return is_clip(name)
 
 
 def _is_file_or_folder(path: str) -> bool:
     """Not a device or a pipe, which are there before anything is written to them."""
     return os.path.isfile(path) or os.path.isdir(path)
+
+
+def _is_device(path: str) -> bool:
+    return os.path.exists(path) and not _is_file_or_folder(path)
 
 
 def _is_same_file(path: str, other: str) -> bool:

@@ -15,6 +15,8 @@ from posecli.types import Record
 if TYPE_CHECKING:
     from tqdm import tqdm
 
+    from posecli.run.pipeline import Done
+
 EXIT_OK, EXIT_SOME_FAILED, EXIT_USAGE, EXIT_EXPECTATION, EXIT_FATAL = range(5)
 
 
@@ -64,12 +66,15 @@ class Report:
         """Inputs accounted for so far."""
         return self.ok + self.failed + self.skipped
 
-    def watch(self, records: Iterable[Record], *, fail_fast: bool = False) -> Iterator[Record]:
-        """Count records on their way to the output; stop behind the first failure if asked to."""
-        for record in records:
-            self.count(record)
-            yield record
-            if fail_fast and not record.ok:
+    def watch(self, done: Iterable[Done], *, fail_fast: bool = False) -> Iterator[Done]:
+        """Count inputs on their way to the output; stop behind the first failure if asked to."""
+        for one in done:
+            if one.replayed and one.failure is None:
+                self.skip()
+            else:
+                self.count(one.failure or one.record)
+            yield one
+            if fail_fast and self.failed:
                 self.say("stopped at the first failure (--fail-fast)")
                 return
 

@@ -8,22 +8,20 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from posecli.errors import UsageError
-from posecli.inputs.clip_decoder import expand
-from posecli.inputs.clips import ClipOptions
-from posecli.poses.tracking import steps_over_time
-from posecli.records.journal import RunIdentity
-from posecli.records.parts import Part, best_parts, digest, list_parts, read_part, remove_part, write_part
-from posecli.run.destinations import OVERWRITE, RESUME, ShardOutput
+from posecli.files import storage
+from posecli.records.identity import RunIdentity, digest
+from posecli.records.parts import Part, best_parts, list_parts, read_part, remove_part, write_part
+from posecli.run.destinations import Destinations, Policy, Shards
 from posecli.run.engines import Estimate
 from posecli.run.expectations import Expectations
-from posecli.run.pipeline import ClipOutput, Sequence
+from posecli.run.pipeline import Pipeline, Work
+from posecli.run.progress import NothingKnown, Progress, RecordsByKey
 from posecli.run.report import Report, Tally
-from posecli.types import ImageInput, Record, Settings
+from posecli.types import ImageInput, Record
 
 
 class Shard(NamedTuple):
@@ -43,44 +41,44 @@ class ShardDone(NamedTuple):
 
 
 class ShardWork(NamedTuple):
-    """All that must be known to do a shard, wherever that is. folder: where parts go; timeout: seconds a frame."""
+    """All that must be known to do a shard, wherever that is."""
 
-    folder: str
-    settings: Settings
-    clip_options: ClipOptions
-    timeout: float
+    work: Work
     expectations: Expectations
-    clips: ClipOutput | None = None
+
+    @property
+    def folder(self) -> str:
+        """Where parts go."""
+        shards = self.work.destinations.shards
+        assert shards is not None
+        return shards.folder
 
     def do(self, shard: Shard, estimate: Estimate) -> ShardDone:
         """Make the part of a shard. Raises FatalError."""
-        kept = self._kept(shard)
-        finished = {record.image for record in kept}
-        images = [image for image in shard.images if image.name not in finished]
-        tally = Tally(skipped=len(shard.images) - len(images))
+        tally = Tally()
 
         def records() -> Iterator[Record]:
-            yield from kept
-            for record in self._estimated(images, estimate):
-                tally.count(record, self.expectations)
-                yield record
+            pipeline = Pipeline(self.work, self._progress(shard), skipped=lambda count: None)
+            skipped = set()
+            for done in pipeline.records(shard.images, estimate):
+                if done.failure is not None:
+                    tally.count(done.failure, self.expectations)
+                elif done.replayed:
+                    skipped.add(done.record.image)
+                else:
+                    tally.count(done.record, self.expectations)
+                yield done.record
+            tally.skipped = len(skipped)
 
         return ShardDone(write_part(self.folder, shard.part, records()), tally, shard.earlier)
 
-    def _kept(self, shard: Shard) -> list[Record]:
-        """Records of an earlier part of the same inputs, of those of which none failed."""
+    def _progress(self, shard: Shard) -> Progress:
+        """What an earlier part of the same inputs holds."""
+        destinations = self.work.destinations
         if shard.earlier is None or shard.earlier.holds != shard.part.holds:
-            return []
-        by_name: defaultdict[str, list[Record]] = defaultdict(list)
-        for record in read_part(os.path.join(self.folder, shard.earlier.name)):
-            by_name[record.image].append(record)
-        return [one for records in by_name.values() if all(record.ok for record in records) for one in records]
-
-    def _estimated(self, images: Iterable[ImageInput], estimate: Estimate) -> Iterator[Record]:
-        settings = self.settings
-        frames = expand(images, self.clip_options, timeout=self.timeout, grouped=settings.track and settings.zoom)
-        sequence = Sequence(steps_over_time(settings), clips=self.clips)
-        return sequence.follow(estimate(sequence.watch(frames)))
+            return NothingKnown(destinations)
+        recorded = RecordsByKey(read_part(os.path.join(self.folder, shard.earlier.name)))
+        return Progress(recorded, destinations, steps=self.work.has_steps, passes_all=True)
 
 
 def shards_of(inputs: Iterable[ImageInput], *, size: int, made_with: str, kind: str) -> Iterator[Shard]:
@@ -93,19 +91,19 @@ def shards_of(inputs: Iterable[ImageInput], *, size: int, made_with: str, kind: 
         yield Shard(images, Part(number, made_with, digest(image.name for image in images), kind))
 
 
-def take_up(output: ShardOutput, identity: RunIdentity, policy: str) -> dict[int, Part]:
+def take_up(output: Shards, made_with: str, policy: Policy) -> dict[int, Part]:
     """What an earlier run has left, by number; nothing unless resuming. Raises UsageError where it differed."""
-    if policy == OVERWRITE:
+    if policy is Policy.OVERWRITE:
         for part in list_parts(output.folder):
             remove_part(output.folder, part)
-    if policy != RESUME:
+    if policy is not Policy.RESUME:
         return {}
     earlier = best_parts(output.folder)
     for part in list_parts(output.folder):
-        if (part.made_with, part.kind) != (identity.digest(), output.kind):
+        if (part.made_with, part.kind) != (made_with, output.kind):
             raise UsageError(
-                f"cannot resume {output.folder}: {part.name} was made with another model, other settings or in another "
-                "format",
+                f"cannot resume {output.folder}: {part.name} was made with another model, other settings, another "
+                "--shard-size or in another format",
                 "--overwrite begins anew",
             )
         if part != earlier[part.number]:  # killed between writing the one and deleting the other
@@ -116,22 +114,26 @@ def take_up(output: ShardOutput, identity: RunIdentity, policy: str) -> dict[int
 def run(
     inputs: Iterable[ImageInput],
     do: Callable[[Iterable[Shard]], Iterator[ShardDone]],
-    output: ShardOutput,
+    work: Work,
     report: Report,
     *,
-    policy: str,
+    policy: Policy,
     identity: RunIdentity,
     fail_fast: bool = False,
 ) -> int:
     """Have all shards done that are not yet; return the exit status.
 
-    do: an engine with its work. policy: what becomes of parts that are there (`outputs.REFUSE`, `OVERWRITE`, `RESUME`).
+    do: an engine with its work. policy: what becomes of parts that are there.
     """
-    earlier = take_up(output, identity, policy)
-    shards = shards_of(inputs, size=output.size, made_with=identity.digest(), kind=output.kind)
+    output = work.destinations.shards
+    assert output is not None
+    work.destinations.remove_dead_temporaries()
+    made_with = identity.digest(str(output.size), repr(tuple(work.clip_options)))
+    earlier = take_up(output, made_with, policy)
+    shards = shards_of(inputs, size=output.size, made_with=made_with, kind=output.kind)
     interrupted = True
     try:
-        for done in do(_unfinished(shards, earlier, report)):
+        for done in do(_unfinished(shards, earlier, report, work.destinations)):
             if done.earlier is not None and done.earlier != done.part:
                 remove_part(output.folder, done.earlier)
             report.add(done.tally)
@@ -150,10 +152,21 @@ def run(
     return report.exit_status()
 
 
-def _unfinished(shards: Iterable[Shard], earlier: dict[int, Part], report: Report) -> Iterator[Shard]:
+def _unfinished(
+    shards: Iterable[Shard], earlier: dict[int, Part], report: Report, destinations: Destinations
+) -> Iterator[Shard]:
     for shard in shards:
         part = earlier.pop(shard.part.number, None)
-        if part is not None and part.holds == shard.part.holds and not part.failed:
+        whole = part is not None and part.holds == shard.part.holds and not part.failed
+        if whole and _is_all_drawn(shard, destinations):
             report.skip(len(shard.images))
         else:
             yield shard._replace(earlier=part)
+
+
+def _is_all_drawn(shard: Shard, destinations: Destinations) -> bool:
+    """Whether the annotated pictures and clips of a shard are there."""
+    if destinations.pictures is None and destinations.clips is None:
+        return True
+    drawn = (destinations.drawn_path(image) for image in shard.images)
+    return all(path is None or storage.exists(path) for path in drawn)

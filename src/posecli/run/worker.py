@@ -3,64 +3,22 @@
 from __future__ import annotations
 
 import errno
-import os
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from posecli.errors import INTERNAL_ERROR, ModelError, OutputError
+from posecli.errors import INTERNAL_ERROR, InputError, ModelError, OutputError
+from posecli.files import storage
 from posecli.inference.estimator import PoseEstimator
 from posecli.inputs.clips import unpack
-from posecli.inputs.pictures import lift_pillow_limit
+from posecli.inputs.pictures import lift_pillow_limit, read_frame
 from posecli.model.locate import ModelFile, read_model_file
-from posecli.records.formats import get_format
-from posecli.records.formats.base import WriteOptions, output_path, whole_file
+from posecli.run.destinations import AnnotatedPictures, ImageFiles
 from posecli.types import ImageInput, Pose, Record, Settings
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
-    from PIL import Image
-
-#: PNG compression: level 6 takes three times as long for pictures 3 % smaller.
-PNG_LEVEL, LOSSY_QUALITY = 3, 90
-
-
-class PictureOutput(NamedTuple):
-    """Annotated pictures: into a folder, or (`is_file`) the one picture at `path`."""
-
-    path: str
-    is_file: bool
-    kind: str = "png"  # png, jpg or webp
-    extras: tuple[str, ...] = ()
-    background: str = "picture"
-
-    def path_for(self, image: ImageInput) -> str:
-        """Where the annotated picture of an input goes."""
-        return self.path if self.is_file else output_path(self.path, image.output, "." + self.kind)
-
-    def write(self, picture: Image.Image, record: Record, image: ImageInput) -> None:
-        """Draw the people of a record over its picture and write that, whole. Raises OutputError."""
-        from posecli.render.draw import draw_poses  # only who draws pays for loading it
-
-        drawn = draw_poses(picture, record.poses, extras=self.extras, background=self.background)
-        save_picture(drawn, self.path_for(image), self.kind)
-
-
-class DataOutput(NamedTuple):
-    """One data file an image, into a folder."""
-
-    folder: str
-    format_name: str
-    options: WriteOptions = WriteOptions()
-
-    def path_for(self, image: ImageInput) -> str:
-        """Where the data file of an input goes."""
-        return output_path(self.folder, image.output, get_format(self.format_name).image_suffix)
-
-    def write(self, record: Record, image: ImageInput) -> None:
-        """Write the file of one image, whole. Raises OutputError."""
-        get_format(self.format_name).write_image(record, self.path_for(image), self.options)
 
 
 class Job(NamedTuple):
@@ -69,8 +27,8 @@ class Job(NamedTuple):
     settings: Settings
     model_path: str
     model_sha256: str
-    pictures: PictureOutput | None = None
-    data: DataOutput | None = None
+    pictures: AnnotatedPictures | None = None
+    image_files: ImageFiles | None = None
 
     def read_model(self) -> ModelFile:
         """The model's file. Raises ModelError where it cannot be read, or is another one than the job was made for."""
@@ -102,6 +60,8 @@ class Worker:
     def _process(self, image: ImageInput) -> Record:
         if image.failure is not None:
             return image.failed(*image.failure)
+        if image.recorded is not None:
+            return self._replay(image, image.recorded)
         pictures = self._job.pictures if image.frame is None else None  # frames are drawn where they are in order
         record, frame = self._estimator.estimate_with_frame(
             _source(image), name=image.name, full_size=pictures is not None, known=self._known(image)
@@ -111,8 +71,23 @@ class Worker:
             self._before = (image._replace(pixels=None), record)
         if pictures is not None and frame is not None:
             pictures.write(frame.image, record, image)
-        if self._job.data is not None:
-            self._job.data.write(record, image)
+        if self._job.image_files is not None:
+            self._job.image_files.write(record, image)
+        return record
+
+    def _replay(self, image: ImageInput, record: Record) -> Record:
+        """Write those files of an input that are missing, from what an earlier run recorded of it."""
+        if image.frame is not None:
+            self._before = (image, record)
+        pictures, files = self._job.pictures, self._job.image_files
+        if pictures is not None and image.frame is None and not storage.exists(pictures.path_for(image)):
+            try:
+                frame = read_frame(image.data or image.name, max_pixels=self._job.settings.max_pixels)
+            except InputError as error:
+                return image.failed(error.code, str(error))
+            pictures.write(frame.image, record, image)
+        if files is not None and not storage.exists(files.path_for(image)):
+            files.write(record, image)
         return record
 
     def _known(self, image: ImageInput) -> tuple[Pose, ...]:
@@ -126,20 +101,3 @@ def _source(image: ImageInput) -> str | bytes | npt.NDArray[np.uint8]:
     if image.pixels is not None:
         return unpack(image.pixels)
     return image.data if image.data is not None else image.name
-
-
-def save_picture(picture: Image.Image, path: str, kind: str) -> None:
-    """Write a picture whole, as png, jpg or webp. Raises OutputError."""
-    with whole_file(path) as file:
-        if kind == "png":
-            picture.save(file, "PNG", compress_level=PNG_LEVEL)
-        elif kind == "webp":
-            picture.save(file, "WEBP", quality=LOSSY_QUALITY)
-        else:
-            picture.convert("RGB").save(file, "JPEG", quality=LOSSY_QUALITY)
-
-
-def picture_kind(path: str) -> str | None:
-    """png, jpg or webp by a path's extension; None for any other."""
-    extension = os.path.splitext(path)[1].lower()
-    return {".png": "png", ".jpg": "jpg", ".jpeg": "jpg", ".webp": "webp"}.get(extension)

@@ -1,17 +1,13 @@
-"""What all formats share: how files appear whole or not at all, and how they are named."""
+"""What all formats share: what a format is, JSON and names as text, how files of one image are named."""
 
 from __future__ import annotations
 
-import io
 import json
 import os
-import uuid
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
-from typing import IO, Any, NamedTuple, Protocol
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple, Protocol
 
-from posecli.errors import OutputError
-from posecli.files import storage
+from posecli.files.atomic import whole_text
 from posecli.types import Record
 
 
@@ -76,76 +72,3 @@ def text_name(name: str) -> str:
 def output_path(folder: str, relative: str, suffix: str) -> str:
     """Where the file of one image goes: its tree mirrored, its full name kept, so that nothing collides."""
     return os.path.join(folder, relative + suffix)
-
-
-@contextmanager
-def whole_file(path: str) -> Iterator[IO[bytes]]:
-    """A file that appears under its name when the block ends well, and leaves nothing behind when it does not.
-
-    Raises OutputError where it cannot be written. Devices and pipes are written directly.
-    """
-    with output_errors(path):
-        if storage.is_remote(path):
-            whole = io.BytesIO()
-            yield whole
-            storage.write_bytes(path, whole.getvalue())
-            return
-        if os.path.exists(path) and not os.path.isfile(path):
-            with open(path, "wb") as file:
-                yield file
-            return
-        os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
-        temporary = os.path.join(os.path.dirname(path), f".posecli-{os.getpid()}-{uuid.uuid4().hex}.tmp")
-        try:
-            with open(temporary, "xb") as file:
-                yield file
-            os.replace(temporary, path)
-        except BaseException:
-            with suppress(OSError):
-                os.unlink(temporary)
-            raise
-
-
-@contextmanager
-def whole_text(path: str) -> Iterator[IO[str]]:
-    """As `whole_file`, for text."""
-    with whole_file(path) as file, text_stream(file) as text:
-        yield text
-
-
-@contextmanager
-def text_stream(file: IO[bytes]) -> Iterator[IO[str]]:
-    """A file's bytes as text, for the time of the block."""
-    text = io.TextIOWrapper(file, "utf-8", newline="\n")
-    yield text
-    text.flush()
-    text.detach()
-
-
-@contextmanager
-def output_errors(path: str) -> Iterator[None]:
-    """Name the path in what the system says when it cannot be written."""
-    try:
-        yield
-    except BrokenPipeError:
-        raise  # whoever read us has seen enough: not an error
-    except OSError as error:
-        raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
-
-
-class LineFile:
-    """A text stream that passes each piece on at once and whole, so that a reader never sees half a line and a
-    crash leaves at most one torn one."""
-
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
-
-    def write(self, text: str) -> int:
-        """Write all of a text; raises OSError."""
-        data = memoryview(text.encode("utf-8"))
-        while data:
-            data = data[os.write(self._descriptor, data) :]
-        return len(text)
-
-    def flush(self) -> None:
-        """Nothing is held back."""

@@ -15,7 +15,8 @@ from functools import lru_cache
 from typing import Any
 
 from posecli.errors import UsageError
-from posecli.records.formats.base import Format, TextSink, WriteOptions, text_name, to_json, whole_file
+from posecli.files.atomic import whole_file
+from posecli.records.formats.base import Format, TextSink, WriteOptions, text_name, to_json
 from posecli.types import Record
 
 PERSON_CATEGORY = 1

@@ -20,10 +20,11 @@ from PIL import Image
 
 from posecli.errors import InputError
 from posecli.extras import need
+from posecli.files.atomic import whole_text
 from posecli.inputs.arguments import picture_path
 from posecli.inputs.clips import FrameReader, unpack
 from posecli.inputs.pictures import frame_from_array, read_frame
-from posecli.records.formats.base import text_name, whole_text
+from posecli.records.formats.base import text_name
 from posecli.skeleton import DRAWN_EDGES, KEYPOINT_NAMES
 from posecli.types import Record, Settings
 

@@ -2,15 +2,15 @@
 the work, of which only summaries come back: `run_pieces(pieces, work, job, options) → iterator of summaries`.
 
 The contract, held by one test for all of them: every input gives exactly one record; work in flight is bounded;
-records come as they are done; a model that cannot load is one FatalError; whatever happens to one picture costs
-that picture only.
+records come in the order of the inputs; a model that cannot load is one FatalError; whatever happens to one picture
+costs that picture only.
 """
 
 from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Generic, NamedTuple, Protocol, TypeVar
 
 from posecli.types import ImageInput, Record
 
@@ -49,22 +49,46 @@ class PieceEngine(Protocol):
 
 Result = TypeVar("Result")
 
+#: Pictures, and frames with their pixels for each worker, that may be begun before an earlier one is done: what waits
+#: for it is kept in memory.
+PICTURES_AHEAD, FRAMES_AHEAD = 256, 32
 
-def in_order(results: Iterable[tuple[int, Result]], *, window: int) -> Iterator[Result]:
-    """Numbered results, from 0, in the order of their numbers; what more than `window` others waited for comes late
-    instead of holding them up."""
-    waiting: dict[int, Result] = {}
-    following = 0
-    for number, result in results:
-        if number < following:
-            yield result  # the others did not wait for it
-            continue
-        waiting[number] = result
-        while following in waiting or len(waiting) > window:
-            chosen = following if following in waiting else min(waiting)
-            yield waiting.pop(chosen)
-            following = chosen + 1
-    yield from (waiting[number] for number in sorted(waiting))
+
+class InOrder(Generic[Result]):
+    """Puts numbered results, from 0, into the order of their numbers.
+
+    Nothing comes late: what takes long holds up those behind it, and `may_begin` keeps them from becoming too many.
+    """
+
+    def __init__(self) -> None:
+        self._waiting: dict[int, Result] = {}
+        self._following = 0
+
+    def may_begin(self, number: int, *, ahead: int) -> bool:
+        """Whether a piece of work may be begun, so that no more than so many are ahead of the first unfinished one."""
+        return number < self._following + ahead
+
+    def take(self, number: int, result: Result) -> Iterator[Result]:
+        """Take a result; what can be passed on now."""
+        self._waiting[number] = result
+        while self._following in self._waiting:
+            self._following += 1
+            yield self._waiting.pop(self._following - 1)
+
+
+def in_groups(images: Iterable[ImageInput]) -> Iterator[list[ImageInput]]:
+    """What goes to one worker: each picture by itself, as soon as it comes; the frames of a group together."""
+    group: list[ImageInput] = []
+    for image in images:
+        if group and not image.continues(group[-1]):
+            yield group
+            group = []
+        group.append(image)
+        if image.group is None:
+            yield group
+            group = []
+    if group:
+        yield group
 
 
 def get_engine(name: str) -> Engine:

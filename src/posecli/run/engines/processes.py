@@ -20,16 +20,13 @@ from typing import NamedTuple
 
 from posecli.errors import TIMED_OUT, WORKER_CRASHED, EngineError, PosecliError
 from posecli.files.child_process import Child
-from posecli.run.engines import EngineOptions, Piece, Summary, Work, in_order
+from posecli.run.engines import FRAMES_AHEAD, PICTURES_AHEAD, EngineOptions, InOrder, Piece, Summary, Work, in_groups
 from posecli.run.worker import Job, Worker
 from posecli.types import ImageInput, Record
 
 #: Pictures that a worker has in hand: one at work, the rest waiting, so that it never waits for the parent. A group of
 #: frames is handed over whole, and may make it more.
 IN_HAND = 3
-#: Records that may wait for an earlier one, so that output comes in the order of the input. A picture that takes
-#: longer than this many others comes late instead of holding them up.
-ORDER_WINDOW = 256
 #: Workers that may die in a row before one has begun to work: then it is not the pictures' fault.
 STARTS_IN_VAIN = 3
 
@@ -40,7 +37,7 @@ class _Item(NamedTuple):
 
 
 def run(inputs: Iterable[ImageInput], job: Job, options: EngineOptions) -> Iterator[Record]:
-    """Yield a record for every input, in order unless one takes very long.
+    """Yield a record for every input, in order.
 
     Raises FatalError where the workers cannot start or cannot write.
     """
@@ -57,26 +54,14 @@ def run_pieces(
             yield work(piece, pool.records)
 
 
-def _in_groups(items: Iterable[_Item]) -> Iterator[list[_Item]]:
-    """What goes to one worker: each picture by itself, as soon as it comes; the frames of a group together."""
-    group: list[_Item] = []
-    for item in items:
-        if group and not item.image.continues(group[-1].image):
-            yield group
-            group = []
-        group.append(item)
-        if item.image.group is None:
-            yield group
-            group = []
-    if group:
-        yield group
-
-
 class Pool:
     """Worker processes, started when there is something to do for them; a context manager that stops them."""
 
     def __init__(self, job: Job, options: EngineOptions) -> None:
-        self._groups: Iterator[list[_Item]] = iter(())
+        self._groups: Iterator[list[ImageInput]] = iter(())
+        self._order: InOrder[Record] = InOrder()
+        self._begun = 0
+        self._held: list[ImageInput] = []  # taken from the inputs, and not begun
         self._returned: deque[list[_Item]] = deque()
         self._job = job
         self._options = options
@@ -90,45 +75,63 @@ class Pool:
         self.close()
 
     def close(self) -> None:
-        """Stop all workers at once; whatever they are at is lost."""
+        """Stop all workers at once; whatever they are at is lost, and leaves no half file behind."""
         for worker in self._workers:
-            worker.child.stop()
+            if worker.in_hand:
+                worker.child.ask_to_stop()
+        for worker in self._workers:
+            worker.child.stop(patiently=bool(worker.in_hand))
         self._workers = []
 
     def records(self, inputs: Iterable[ImageInput]) -> Iterator[Record]:
-        """The record of every input, in order unless one takes very long. To be gone through to its end before the
-        next call. Raises FatalError."""
-        return in_order(self._as_done(inputs), window=ORDER_WINDOW)
-
-    def _as_done(self, inputs: Iterable[ImageInput]) -> Iterator[tuple[int, Record]]:
-        groups = _in_groups(_Item(number, image) for number, image in enumerate(inputs))
+        """The record of every input, in order. To be gone through to its end before the next call. Raises
+        FatalError."""
+        groups = in_groups(inputs)
         first = list(itertools.islice(groups, self._options.workers))
-        self._groups = itertools.chain(first, groups)
+        self._groups, self._order, self._begun = itertools.chain(first, groups), InOrder(), 0
+        self._held = []
         self._workers += [self._start() for _ in first[len(self._workers) :]]
         while self._feed():
-            deadline = min(worker.deadline for worker in self._workers)
-            timeout = None if deadline == float("inf") else max(deadline - monotonic(), 0)
-            ready = wait([worker.connection for worker in self._workers], timeout)
-            for worker in list(self._workers):
-                if worker.connection in ready:
-                    yield from self._receive(worker)
-                elif worker.deadline <= monotonic():
-                    seconds = f"not done after {self._options.timeout:g} seconds"
-                    yield from self._give_up(worker, TIMED_OUT, seconds)
+            for number, record in self._next_results():
+                yield from self._order.take(number, record)
+
+    def _next_results(self) -> Iterator[tuple[int, Record]]:
+        """Wait for something to happen; numbers and records of what is done."""
+        deadline = min(worker.deadline for worker in self._workers)
+        timeout = None if deadline == float("inf") else max(deadline - monotonic(), 0)
+        ready = wait([worker.connection for worker in self._workers], timeout)
+        for worker in list(self._workers):
+            if worker.connection in ready:
+                yield from self._receive(worker)
+            elif worker.deadline <= monotonic():
+                seconds = f"not done after {self._options.timeout:g} seconds"
+                yield from self._give_up(worker, TIMED_OUT, seconds)
 
     def _start(self) -> _WorkerProcess:
         return _WorkerProcess(self._job, self._options)
 
     def _feed(self) -> bool:
-        """Fill every worker's hands; False once all is done."""
-        for worker in self._workers:
-            while len(worker.in_hand) < IN_HAND and (group := self._next_group()):
-                for item in group:
-                    worker.give(item)
+        """Fill every worker's hands, the emptiest first; False once all is done."""
+        while True:
+            worker = min(self._workers, key=lambda worker: len(worker.in_hand), default=None)
+            if worker is None or len(worker.in_hand) >= IN_HAND or not (group := self._next_group()):
+                break
+            for item in group:
+                worker.give(item)
         return any(worker.in_hand for worker in self._workers)
 
     def _next_group(self) -> list[_Item]:
-        return self._returned.popleft() if self._returned else next(self._groups, [])
+        """What a worker gets next; nothing where all is begun, or too much waits for an earlier picture."""
+        if self._returned:
+            return self._returned.popleft()
+        self._held = self._held or next(self._groups, [])
+        has_pixels = any(image.pixels is not None for image in self._held)
+        ahead = FRAMES_AHEAD * self._options.workers if has_pixels else PICTURES_AHEAD
+        if not self._order.may_begin(self._begun, ahead=ahead):
+            return []
+        group, self._held = [_Item(number, image) for number, image in enumerate(self._held, self._begun)], []
+        self._begun += len(group)
+        return group
 
     def _receive(self, worker: _WorkerProcess) -> Iterator[tuple[int, Record]]:
         try:

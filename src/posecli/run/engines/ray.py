@@ -9,7 +9,6 @@ machine that lacks it, and is known by its hash.
 
 from __future__ import annotations
 
-import itertools
 import logging
 import os
 import signal
@@ -24,10 +23,10 @@ from typing import Any, Generic, NamedTuple
 from posecli import __version__
 from posecli.errors import WORKER_CRASHED, EngineError, ModelError, PosecliError
 from posecli.extras import need
+from posecli.files.atomic import whole_file
 from posecli.files.child_process import interrupts_held_back
 from posecli.model.locate import cache_folder
-from posecli.records.formats.base import whole_file
-from posecli.run.engines import EngineOptions, Estimate, Piece, Summary, Work, in_order
+from posecli.run.engines import EngineOptions, Estimate, InOrder, Piece, Summary, Work, in_groups
 from posecli.run.engines.processes import Pool
 from posecli.run.worker import Job
 from posecli.types import ImageInput, Record
@@ -37,8 +36,8 @@ EXTRA = "ray"
 CHUNK, CHUNK_BYTES = 32, 32 << 20
 #: Tasks in flight for each processor of the cluster: one at work, the others on their way to it.
 AHEAD = 3
-#: Results that may wait for an earlier one.
-ORDER_WINDOW = 64
+#: Tasks that may be begun before an earlier one is done.
+TASKS_AHEAD = 64
 #: How often a task is done again whose machine was lost, by Ray itself and then by us.
 RAY_RETRIES, RETRIES = 3, 2
 #: What Ray raises where there is no cluster, or none can be started.
@@ -57,7 +56,7 @@ class Context(NamedTuple):
 
 
 def run(inputs: Iterable[ImageInput], job: Job, options: EngineOptions) -> Iterator[Record]:
-    """Yield a record for every input, in order unless a chunk takes very long. Raises FatalError."""
+    """Yield a record for every input, in order. Raises FatalError."""
     with connected(options) as ray:
         tasks = _Tasks(ray, _records_of, _all_lost, Context(job, options, os.getcwd()))
         for records in tasks.results(chunks(inputs)):
@@ -78,12 +77,12 @@ def run_pieces(
 
 
 def chunks(inputs: Iterable[ImageInput]) -> Iterator[list[ImageInput]]:
-    """Inputs as tasks: CHUNK at most, of CHUNK_BYTES of pixels at most."""
+    """Inputs as tasks: CHUNK, or CHUNK_BYTES of pixels, or a little more: groups of frames stay together."""
     chunk: list[ImageInput] = []
     weight = 0
-    for image in inputs:
-        chunk.append(image)
-        weight += len(image.pixels[2]) if image.pixels is not None else len(image.data or b"")
+    for group in in_groups(inputs):
+        chunk += group
+        weight += sum(len(image.pixels[2]) if image.pixels else len(image.data or b"") for image in group)
         if len(chunk) >= CHUNK or weight >= CHUNK_BYTES:
             yield chunk
             chunk, weight = [], 0
@@ -162,27 +161,29 @@ class _Tasks(Generic[Piece, Summary]):
         self._shared = tuple(self._ray.put(value) for value in self._to_share)
 
     def results(self, pieces: Iterable[Piece]) -> Iterator[Summary]:
-        """What each piece comes to, in order unless one takes very long. Raises FatalError."""
-        return in_order(self._as_done(pieces), window=ORDER_WINDOW)
-
-    def _as_done(self, pieces: Iterable[Piece]) -> Iterator[tuple[int, Summary]]:
-        numbered = iter(enumerate(pieces))
+        """What each piece comes to, in order. Raises FatalError."""
+        numbered, order, begun = iter(enumerate(pieces)), InOrder[Summary](), 0
         try:
             while True:
-                for number, piece in itertools.islice(numbered, self._room()):
+                while self._has_room() and order.may_begin(begun, ahead=TASKS_AHEAD):
+                    number, piece = next(numbered, (begun, None))
+                    if piece is None:
+                        break
                     self._submit(number, piece, 0)
+                    begun += 1
                 if not self._in_flight:
                     return
                 done, _ = self._ray.wait(list(self._in_flight), num_returns=1)
                 for reference in done:
-                    yield from self._take(reference)
+                    for number, summary in self._take(reference):
+                        yield from order.take(number, summary)
         finally:
             for reference in self._in_flight:
                 self._ray.cancel(reference, force=True)
 
-    def _room(self) -> int:
+    def _has_room(self) -> bool:
         processors = int(self._ray.cluster_resources().get("CPU", 1))
-        return max(AHEAD * max(processors, 1) - len(self._in_flight), 0)
+        return len(self._in_flight) < AHEAD * max(processors, 1)
 
     def _submit(self, number: int, piece: Piece, losses: int) -> None:
         self._in_flight[self._remote.remote(piece, *self._shared)] = (number, piece, losses)

@@ -1,0 +1,175 @@
+"""Files that appear whole or not at all: written under a temporary name beside their target, then renamed.
+
+A rename says "finished", so what was written is on the disk before it, and the rename itself after it: a file that a
+power cut left is whole. Temporary names tell which process of which machine made them, so that what a dead one left
+can be removed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import re
+import socket
+import uuid
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from functools import cache
+from typing import IO
+
+from posecli.errors import OutputError
+from posecli.files import storage
+
+_TEMPORARY = re.compile(r"\.posecli-([0-9a-f]{8})-(\d+)-[0-9a-f]{32}\.tmp")
+
+
+@contextmanager
+def whole_file(path: str) -> Iterator[IO[bytes]]:
+    """A file that appears under its name when the block ends well, and leaves nothing behind when it does not.
+
+    Raises OutputError where it cannot be written. Devices and pipes are written directly.
+    """
+    with output_errors(path):
+        if storage.is_remote(path):
+            whole = io.BytesIO()
+            yield whole
+            storage.write_bytes(path, whole.getvalue())
+            return
+        if os.path.exists(path) and not os.path.isfile(path):
+            with open(path, "wb") as file:
+                yield file
+            return
+        os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+        temporary = temporary_name(path)
+        try:
+            with open(temporary, "xb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+            _sync_folder(os.path.dirname(path))
+        except BaseException:
+            with suppress(OSError):
+                os.unlink(temporary)
+            raise
+
+
+@contextmanager
+def whole_text(path: str) -> Iterator[IO[str]]:
+    """As `whole_file`, for text."""
+    with whole_file(path) as file, text_stream(file) as text:
+        yield text
+
+
+@contextmanager
+def text_stream(file: IO[bytes]) -> Iterator[IO[str]]:
+    """A file's bytes as text, for the time of the block."""
+    text = io.TextIOWrapper(file, "utf-8", newline="\n")
+    yield text
+    text.flush()
+    text.detach()
+
+
+@contextmanager
+def output_errors(path: str) -> Iterator[None]:
+    """Name the path in what the system says when it cannot be written."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise  # whoever read us has seen enough: not an error
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def move(source: str, target: str) -> None:
+    """Give a file another name in its folder, for good. Raises OutputError."""
+    with output_errors(target):
+        os.replace(source, target)
+        _sync_folder(os.path.dirname(target))
+
+
+def remove(path: str) -> None:
+    """Delete a file; nothing where there is none. Raises OutputError."""
+    with output_errors(path):
+        storage.remove(path)
+
+
+def temporary_name(path: str) -> str:
+    """A name beside a file for the time in which it is made."""
+    return os.path.join(os.path.dirname(path), f".posecli-{_this_machine()}-{os.getpid()}-{uuid.uuid4().hex}.tmp")
+
+
+def remove_dead_temporaries(folder: str) -> None:
+    """Delete temporary files, in a folder and below, of processes of this machine that are no more."""
+    for place, _, names in os.walk(folder):
+        _remove_dead(place, names)
+
+
+def remove_dead_temporaries_beside(path: str) -> None:
+    """As `remove_dead_temporaries`, in the folder of a file only."""
+    with suppress(OSError):
+        folder = os.path.dirname(path)
+        _remove_dead(folder, os.listdir(folder or "."))
+
+
+def _remove_dead(folder: str, names: Iterable[str]) -> None:
+    for name in names:
+        match = _TEMPORARY.fullmatch(name)
+        if match is not None and match[1] == _this_machine() and not _is_alive(int(match[2])):
+            with suppress(OSError):
+                os.unlink(os.path.join(folder, name))
+
+
+def _is_alive(pid: int) -> bool:
+    if os.name == "nt":
+        return True  # there, signal 0 is no question: what is left stays
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True  # it is somebody else's
+    return not _is_zombie(pid)
+
+
+def _is_zombie(pid: int) -> bool:
+    """Whether a process has ended, and nobody has asked how: as in containers whose first process does not."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return file.read().rpartition(b")")[2].split()[0] == b"Z"
+    except (OSError, IndexError):
+        return False
+
+
+@cache
+def _this_machine() -> str:
+    return hashlib.blake2b(socket.gethostname().encode(), digest_size=4).hexdigest()
+
+
+def _sync_folder(folder: str) -> None:
+    """Put a folder's list of names on the disk, where the system can."""
+    with suppress(OSError):
+        descriptor = os.open(folder or ".", os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+class LineFile:
+    """A text stream that passes each piece on at once and whole, so that a reader never sees half a line and a
+    crash leaves at most one torn one."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def write(self, text: str) -> int:
+        """Write all of a text; raises OSError."""
+        data = memoryview(text.encode("utf-8"))
+        while data:
+            data = data[os.write(self._descriptor, data) :]
+        return len(text)
+
+    def flush(self) -> None:
+        """Nothing is held back."""

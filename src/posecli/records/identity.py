@@ -1,0 +1,44 @@
+"""What records of one run have in common: results under another model or other settings do not mix."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from posecli.errors import UsageError
+from posecli.types import Record, Settings
+
+
+class RunIdentity(NamedTuple):
+    """The model and the settings of a run."""
+
+    model_sha256: str
+    settings: Settings
+
+    def digest(self, *more: str) -> str:
+        """What stands for it, and for more that must be alike, in names of files."""
+        return digest([self.model_sha256, json.dumps(self.settings.to_dict(), sort_keys=True), *more])
+
+    def check(self, record: Record, path: str) -> None:
+        """Raise UsageError unless a finished record was made in the same way."""
+        if record.model is not None and record.model.sha256 != self.model_sha256:
+            self._refuse(path, f"the model {record.model.name} ({record.model.sha256[:12]}…)")
+        ours = self.settings.to_dict()
+        theirs = dict(record.settings or {})
+        for name in sorted(ours.keys() | theirs.keys()):
+            if record.settings is not None and ours.get(name) != theirs.get(name):
+                self._refuse(path, f"{name.replace('_', '-')} {theirs.get(name)}, not {ours.get(name)}")
+
+    def _refuse(self, path: str, difference: str) -> None:
+        raise UsageError(f"cannot resume {path}: it was made with {difference}", "--overwrite begins anew")
+
+
+def digest(texts: Iterable[str]) -> str:
+    """Eight hexadecimal digits that stand for texts."""
+    state = hashlib.blake2b(digest_size=4)
+    for text in texts:
+        state.update(os.fsencode(text) + b"\0")
+    return state.hexdigest()

@@ -1,0 +1,67 @@
+"""One annotated clip while it is being written: it appears whole, or not at all."""
+
+from __future__ import annotations
+
+from collections import deque
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+from PIL import Image
+
+from posecli.files.atomic import whole_file
+from posecli.inputs.clips import ClipWriter, unpack
+from posecli.types import ImageInput, Pose
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+    from contextlib import AbstractContextManager
+    from typing import IO
+
+#: Frames that may wait to be drawn.
+FRAMES_AHEAD = 8
+
+
+class ClipDrawing:
+    """Frames with their people drawn over them, as a clip. Drawing and encoding run in threads of their own, beside
+    the one that feeds the workers.
+
+    name: the clip that the frames are from. path, kind: where the annotated one goes, and as what (mp4 or gif).
+    """
+
+    def __init__(self, name: str, path: str, kind: str, *, extras: tuple[str, ...], background: str) -> None:
+        from concurrent.futures import ThreadPoolExecutor  # only who draws a clip pays for loading it
+
+        self.name = name
+        self._extras, self._background = extras, background
+        self._stack = ExitStack()
+        whole: AbstractContextManager[IO[bytes]] = whole_file(path)
+        self._drawing, self._encoding = ThreadPoolExecutor(1), ThreadPoolExecutor(1)
+        self._ahead: deque[Future[None]] = deque()
+        self._writer = ClipWriter(self._stack.enter_context(whole), kind, name)
+
+    def add(self, image: ImageInput, poses: tuple[Pose, ...]) -> None:
+        """Draw the next frame, soon."""
+        drawn = self._drawing.submit(self._draw, image, poses)
+        self._ahead.append(self._encoding.submit(lambda: self._writer.add(drawn.result(), image.time)))
+        while len(self._ahead) > FRAMES_AHEAD:
+            self._ahead.popleft().result()
+
+    def _draw(self, image: ImageInput, poses: tuple[Pose, ...]) -> Image.Image:
+        from posecli.render.draw import draw_poses
+
+        assert image.pixels is not None
+        picture = Image.fromarray(unpack(image.pixels))
+        return draw_poses(picture, poses, extras=self._extras, background=self._background)
+
+    def finish(self) -> None:
+        """Write what is left; the file appears."""
+        with self._stack, self._drawing, self._encoding:
+            while self._ahead:
+                self._ahead.popleft().result()
+            self._writer.close()
+
+    def abandon(self, error: BaseException) -> None:
+        """Leave nothing behind."""
+        for thread in (self._drawing, self._encoding):
+            thread.shutdown(cancel_futures=True)
+        self._stack.__exit__(type(error), error, error.__traceback__)

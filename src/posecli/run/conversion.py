@@ -1,0 +1,136 @@
+"""Saved records → other formats, annotated pictures and clips, without the model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, NamedTuple
+
+from posecli.errors import InputError, UsageError
+from posecli.inputs.arguments import output_name, picture_path
+from posecli.inputs.clips import FrameReader, frame_output
+from posecli.inputs.pictures import lift_pillow_limit, read_frame
+from posecli.records.journal import read_records
+from posecli.run.batch import write_run_file
+from posecli.run.destinations import Destinations, Policy
+from posecli.run.report import Report
+from posecli.types import ImageInput, Record, Settings
+
+if TYPE_CHECKING:
+    from posecli.render.clip_drawing import ClipDrawing
+
+
+class Conversion(NamedTuple):
+    """What is to be written of which records. source: a file or folder of records, - for standard input; image_root:
+    where pictures are, if not where the records say."""
+
+    source: str
+    destinations: Destinations
+    policy: Policy
+    image_root: str | None = None
+
+
+def convert(conversion: Conversion, *, quiet: bool) -> int:
+    """Write everything; return the exit status. Raises UsageError, FatalError."""
+    destinations = conversion.destinations
+    destinations.check(conversion.policy)
+    records: Iterable[Record] = read_records(conversion.source)
+    if conversion.source == "-":
+        records = list(records)
+        _check(conversion, records)
+    else:
+        _check(conversion, records)
+        records = read_records(conversion.source)
+    report = Report(quiet=quiet)
+    drawer = _Drawer(conversion, report)
+    written = drawer.written(records)
+    if destinations.run_file is not None:
+        write_run_file(written, destinations.run_file, anew=True)
+    else:
+        for _ in written:
+            pass
+    report.close()
+    return report.exit_status()
+
+
+def _check(conversion: Conversion, records: Iterable[Record]) -> None:
+    """Refuse what cannot be written, before anything is. Raises UsageError."""
+    destinations, policy = conversion.destinations, conversion.policy
+    names: set[str] = set()
+    for record in records:
+        image = _input_of(record)
+        if record.image not in names:
+            names.add(record.image)
+            for one_file in (destinations.pictures, destinations.clips):
+                if one_file is not None and one_file.is_file and len(names) > 1:
+                    raise UsageError(
+                        f"{one_file.path} is one file, and there are records of {' and '.join(sorted(names))}",
+                        "name a folder: --annotate FOLDER/",
+                    )
+        if record.frame is not None and destinations.pictures is not None and destinations.pictures.is_file:
+            raise UsageError(
+                f"{record.image} is a clip, and {destinations.pictures.path} is one picture", "name a .mp4 or .gif file"
+            )
+        destinations.check_files([image], policy)
+
+
+def _input_of(record: Record) -> ImageInput:
+    image = ImageInput(record.image, output_name(record.image))
+    if record.frame is None:
+        return image
+    return image._replace(output=frame_output(image.output, record.frame), frame=record.frame, time=record.time)
+
+
+class _Drawer:
+    """Writes the files of each image. A picture that cannot be read counts as failed, and its record goes on."""
+
+    def __init__(self, conversion: Conversion, report: Report) -> None:
+        self._destinations = conversion.destinations
+        self._root = conversion.image_root
+        self._report = report
+        self._frames = FrameReader()
+        self._drawing: ClipDrawing | None = None
+
+    def written(self, records: Iterable[Record]) -> Iterator[Record]:
+        """Records on their way to the file of the run."""
+        lift_pillow_limit()
+        try:
+            for record in records:
+                image = _input_of(record)
+                if self._destinations.image_files is not None:
+                    self._destinations.image_files.write(record, image)
+                failure = self._draw(record, image) if record.ok else None
+                self._report.count(failure or record)
+                yield record
+            self._finish_clip()
+        except BaseException as error:
+            if self._drawing is not None:
+                self._drawing.abandon(error)
+            raise
+
+    def _draw(self, record: Record, image: ImageInput) -> Record | None:
+        """Draw a record where that is wanted; the record of what went wrong, or None."""
+        path = picture_path(record, self._root)
+        try:
+            if record.frame is not None:
+                self._draw_frame(record, image, path)
+            elif self._destinations.pictures is not None:
+                frame = read_frame(path, max_pixels=Settings.max_pixels)
+                self._destinations.pictures.write(frame.image, record, image)
+        except InputError as error:
+            return Record.failed(record.image, error.code, str(error))
+        return None
+
+    def _draw_frame(self, record: Record, image: ImageInput, path: str) -> None:
+        clips = self._destinations.clips
+        if clips is None or record.frame is None:
+            return
+        pixels = self._frames.read(path, record.frame)
+        if self._drawing is None or self._drawing.name != path:
+            self._finish_clip()
+            self._drawing = clips.begin(image, path)
+        self._drawing.add(image._replace(pixels=pixels), record.poses)
+
+    def _finish_clip(self) -> None:
+        if self._drawing is not None:
+            drawing, self._drawing = self._drawing, None
+            drawing.finish()

@@ -1,0 +1,100 @@
+"""What a run is: everything that its command line says, checked and typed, before anything is loaded."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import Enum
+
+from posecli.inputs.arguments import Inputs
+from posecli.inputs.clips import ClipOptions
+from posecli.run.destinations import Destinations, Policy
+from posecli.run.expectations import Expectations
+from posecli.types import ImageInput, Settings
+
+
+class EngineName(Enum):
+    """What runs the work."""
+
+    AUTO = "auto"
+    SERIAL = "serial"
+    PROCESSES = "processes"
+    RAY = "ray"
+
+
+class Talk(Enum):
+    """How much is said on standard error."""
+
+    QUIET = "quiet"
+    NORMAL = "normal"
+    VERBOSE = "verbose"
+
+
+@dataclass(frozen=True)
+class InputNames:
+    """What the command line names as inputs. null: the list is separated by NUL."""
+
+    arguments: tuple[str, ...]
+    files_from: str | None = None
+    null: bool = False
+
+
+@dataclass(frozen=True)
+class Concurrency:
+    """How the work is spread. workers, threads: None where the machine decides; timeout: seconds for one picture;
+    ray_address: of a cluster that runs already."""
+
+    workers: int | None
+    threads: int | None
+    timeout: float
+    ray_address: str | None = None
+
+
+@dataclass(frozen=True)
+class RunPlan:
+    """A whole run. model: a known name or a path, None for the default; progress: show a bar, None where standard error
+    is a terminal."""
+
+    names: InputNames
+    settings: Settings
+    clip_options: ClipOptions
+    destinations: Destinations
+    policy: Policy
+    engine: EngineName
+    concurrency: Concurrency
+    expectations: Expectations
+    model: str | None = None
+    offline: bool = False
+    fail_fast: bool = False
+    progress: bool | None = None
+    talk: Talk = Talk.NORMAL
+
+    def inputs(self) -> Inputs:
+        """The inputs, to be gone through once. Raises UsageError where the arguments exclude one another."""
+        names = self.names
+        folders = self.destinations.folders()
+        return Inputs(names.arguments, files_from=names.files_from, null=names.null, written=folders)
+
+    def checked_inputs(self) -> tuple[Inputs, Iterable[ImageInput]]:
+        """The inputs, and these once more as they are to be gone through. What cannot be written as it is asked for is
+        refused, before a model is loaded.
+
+        All inputs are listed for it where two of them could be written to one file, or a folder that gets files holds
+        some already. Raises UsageError, MissingExtra.
+        """
+        destinations, inputs = self.destinations, self.inputs()
+        destinations.check(self.policy)
+        again = inputs.can_be_listed_again()
+        if inputs.is_one_file() and again:
+            destinations.check_one_input(self.names.arguments[0])
+        if not destinations.folders():
+            return inputs, inputs
+        may_exist = self.policy is not Policy.RESUME and destinations.may_have_files()
+        if not again and not may_exist:
+            return inputs, destinations.without_collisions(inputs)
+        listed = inputs if again else list(inputs)
+        if may_exist or inputs.may_collide():
+            distinct = destinations.without_collisions(self.inputs() if again else listed)
+            destinations.check_files(distinct, self.policy) if may_exist else deque(distinct, maxlen=0)
+        return inputs, listed

@@ -1,0 +1,122 @@
+"""A run from its plan to its exit status: everything is checked, then the model is found, then the work begins."""
+
+from __future__ import annotations
+
+import itertools
+import sys
+from collections.abc import Iterable, Iterator
+
+from posecli.errors import PosecliError
+from posecli.inference.estimator import available_processors
+from posecli.model.hints import runtime_hint
+from posecli.model.locate import ModelFile, load_model_file
+from posecli.model.runtime_choice import choose_runtime
+from posecli.records.identity import RunIdentity
+from posecli.run import batch, shards
+from posecli.run.engines import EngineOptions, get_engine, get_piece_engine
+from posecli.run.pipeline import Work
+from posecli.run.plan import EngineName, RunPlan, Talk
+from posecli.run.report import EXIT_OK, EXIT_USAGE, Report
+from posecli.run.worker import Job
+from posecli.types import ImageInput, Record
+
+
+def dry_run(plan: RunPlan) -> int:
+    """List inputs and outputs of each picture; what stands in the way is said at the end, with status 2."""
+    problems: list[PosecliError] = []
+    images: Iterable[ImageInput] = plan.inputs()
+    try:
+        _, images = plan.checked_inputs()
+    except PosecliError as error:
+        problems.append(error)
+    for image in batch.at_least_one(images):
+        print("\t".join([image.name, *plan.destinations.paths_for(image)]))
+    if (everything := plan.destinations.all_records()) is not None:
+        print(f"all records\t{everything}")
+    for problem in problems:
+        print(f"posecli: {problem}", file=sys.stderr)
+    return EXIT_USAGE if problems else EXIT_OK
+
+
+def start(plan: RunPlan) -> int:
+    """Do all that a plan says; return the exit status. Raises UsageError, FatalError."""
+    runtime = choose_runtime()
+    inputs, listed = plan.checked_inputs()
+    images = batch.at_least_one(listed)
+    model = load_model_file(plan.model, offline=plan.offline, progress=plan.talk is not Talk.QUIET)
+    report = _report(plan)
+    if plan.talk is not Talk.QUIET and (hint := runtime_hint(model, runtime)):
+        report.say(hint)
+    if inputs.can_be_listed_again():
+        report.expect_in_background(plan.inputs())
+    status = (
+        _in_shards(plan, images, model, report) if plan.destinations.shards else _whole(plan, images, model, report)
+    )
+    if plan.talk is Talk.VERBOSE:
+        report.say(f"{inputs.passed_over} other files were passed over")
+    return status
+
+
+def _report(plan: RunPlan) -> Report:
+    shown = sys.stderr.isatty() if plan.progress is None else plan.progress
+    quiet = plan.talk is Talk.QUIET
+    progress = shown and not quiet and not plan.inputs().is_one_file()
+    return Report(quiet=quiet, progress=progress, expectations=plan.expectations)
+
+
+def _work(plan: RunPlan) -> Work:
+    return Work(plan.settings, plan.clip_options, plan.destinations, plan.concurrency.timeout)
+
+
+def _job(plan: RunPlan, model: ModelFile) -> Job:
+    """What workers must know. What is known of a frame only after those before it is not written by them."""
+    files = None if _work(plan).has_steps else plan.destinations.image_files
+    return Job(plan.settings, str(model.path), model.sha256, plan.destinations.pictures, files)
+
+
+def _whole(plan: RunPlan, images: Iterable[ImageInput], model: ModelFile, report: Report) -> int:
+    """All records come back here, and are written here."""
+    job = _job(plan, model)
+    return batch.run(
+        images,
+        lambda inputs: _estimate(plan, job, inputs),
+        _work(plan),
+        report,
+        policy=plan.policy,
+        identity=RunIdentity(model.sha256, plan.settings),
+        fail_fast=plan.fail_fast,
+    )
+
+
+def _estimate(plan: RunPlan, job: Job, images: Iterable[ImageInput]) -> Iterator[Record]:
+    """Choose the engine: one picture alone is done here, with all processors; more go to workers."""
+    images = iter(images)
+    first = list(itertools.islice(images, 2))
+    engine = plan.engine
+    if engine is EngineName.AUTO:
+        engine = EngineName.SERIAL if len(first) < 2 else EngineName.PROCESSES
+    return get_engine(engine.value)(itertools.chain(first, images), job, _options_for(plan, engine))
+
+
+def _options_for(plan: RunPlan, engine: EngineName) -> EngineOptions:
+    """Several workers have one thread each; one alone has all processors."""
+    wanted, processors = plan.concurrency, available_processors()
+    workers = wanted.workers or (1 if engine is EngineName.SERIAL else processors)
+    threads = wanted.threads or (1 if workers > 1 else processors)
+    return EngineOptions(workers, threads, timeout=wanted.timeout, ray_address=wanted.ray_address)
+
+
+def _in_shards(plan: RunPlan, images: Iterable[ImageInput], model: ModelFile, report: Report) -> int:
+    """Records stay where they are made; what comes back are summaries."""
+    engine = EngineName.PROCESSES if plan.engine is EngineName.AUTO else plan.engine
+    work, job = shards.ShardWork(_work(plan), plan.expectations), _job(plan, model)
+    run_pieces, options = get_piece_engine(engine.value), _options_for(plan, engine)
+    return shards.run(
+        images,
+        lambda pieces: run_pieces(pieces, work.do, job, options),
+        _work(plan),
+        report,
+        policy=plan.policy,
+        identity=RunIdentity(model.sha256, plan.settings),
+        fail_fast=plan.fail_fast,
+    )
