@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from PIL import Image
 
-from posecli.inputs.clips import ClipWriter, frame_output, is_video, unpack
+from posecli.inputs.clips import frame_output, is_video, unpack
 from posecli.records.formats.base import output_path, whole_file
+from posecli.render.clip_writer import ClipWriter
 from posecli.run.worker import DataOutput
 from posecli.types import ImageInput, Pose, Record
 
