@@ -14,7 +14,7 @@ from .conftest import ROOT
 PACKAGE = ROOT / "src" / "posecli"
 #: Rooms from the bottom to the top: a file imports only from its own row and those below.
 ROWS = (
-    ("errors",),
+    ("errors", "_version"),
     ("skeleton", "extras"),
     ("types",),
     ("files.atomic", "files.child_process"),
