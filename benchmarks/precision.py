@@ -82,7 +82,9 @@ def variants() -> Iterator[Variant]:
         yield Variant(f"513/16, zoom 257, margin {margin}", second, {"posecli.inference.crops.MARGIN": margin})
     for least in (0.05, 0.15):
         yield Variant(
-            f"513/16, zoom 257, box of keypoints from {least}", second, {"posecli.inference.crops.BOX_SCORE": least}
+            f"513/16, zoom 257, box of keypoints from {least}",
+            second,
+            {"posecli.poses.similarity.CERTAIN_SCORE": least},
         )
     mirrored = {**second, "mirror": True}
     for sizes in ((257,), (257, 289), (225, 321)):

@@ -14,7 +14,7 @@ from .conftest import ROOT
 PACKAGE = ROOT / "src" / "posecli"
 #: Rooms from the bottom to the top: a file imports only from its own row and those below.
 ROWS = (
-    ("errors",),
+    ("errors", "_version"),
     ("skeleton", "extras"),
     ("types",),
     ("files.storage", "files.child_process"),
@@ -39,7 +39,7 @@ ROWS = (
     ("records",),
     ("poses.similarity", "poses.appearance", "poses.angles"),
     ("poses",),
-    ("render.draw", "render.clip_writer"),
+    ("render.draw", "render.clip_writer", "render.picture_writer"),
     ("render",),
     ("inference.presets", "inference.crops"),
     ("inference.passes",),

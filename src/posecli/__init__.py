@@ -9,13 +9,13 @@ for pose in record.poses:
 
 from typing import TYPE_CHECKING, Any
 
+from posecli._version import __version__
 from posecli.skeleton import KEYPOINT_NAMES
 from posecli.types import Keypoint, Pose, Record
 
 if TYPE_CHECKING:
     from posecli.inference.estimator import PoseEstimator
 
-__version__ = "0.1.0"
 __all__ = ["KEYPOINT_NAMES", "Keypoint", "Pose", "PoseEstimator", "Record", "__version__"]
 
 

@@ -11,7 +11,7 @@ from PIL import Image
 from posecli import PoseEstimator
 from posecli.decode.refine import certainty, mirror_average, refine
 from posecli.errors import UsageError
-from posecli.inference.crops import average, drop_doubles, fills, join_looks, person_crop, put_together, similarity
+from posecli.inference.crops import average, fills, join_looks, person_crop, put_together
 from posecli.inputs.pictures import frame_from_image
 from posecli.model.graph import read_graph
 from posecli.model.runtime import Runtime
@@ -75,12 +75,6 @@ def test_crops_stay_inside_the_picture(where: tuple[float, float]) -> None:
     assert 0.6 < crop.size_hw[0] * crop.size_hw[1] / 257**2 < 1.5
 
 
-def test_the_same_person_is_similar_to_himself_only() -> None:
-    assert similarity(pose(100, 100), pose(100, 100)) == 1
-    assert similarity(pose(100, 100), pose(100, 100, shift=2)) > 0.8
-    assert similarity(pose(100, 100), pose(300, 100)) < 0.01
-
-
 def test_looks_are_joined_where_they_agree() -> None:
     first, second = pose(100, 100, score=0.4), pose(100, 100, score=0.9, shift=1)
     joined = join_looks(first, [pose(400, 100, score=0.99), second])
@@ -127,11 +121,6 @@ def test_how_much_of_the_picture_a_person_fills() -> None:
     person = pose(100, 100)
     low, high = person.xy.min(axis=0), person.xy.max(axis=0)
     assert fills(person, (1000, 1000)) == pytest.approx((high - low).max() / 1000)
-
-
-def test_of_doubles_the_better_stays() -> None:
-    kept = drop_doubles([pose(100, 100, score=0.3), pose(100, 100, score=0.7, shift=1), pose(300, 100, score=0.5)])
-    assert [p.score for p in kept] == [0.7, 0.5]
 
 
 @pytest.mark.parametrize("preset", ["fast", "balanced", "accurate"])

@@ -1,4 +1,4 @@
-"""Inputs that hold frames: each frame a record, in order, whatever the clip is like; annotated clips; resuming."""
+"""Inputs that hold frames: each frame a record, in order, whatever the clip is like; resuming."""
 
 from __future__ import annotations
 
@@ -10,12 +10,11 @@ import time
 from pathlib import Path
 
 import av
-import numpy as np
 import pytest
 from PIL import Image
 
 from posecli.errors import UnreadableImage
-from posecli.inputs.clips import ClipOptions, frames_of, is_clip, unpack
+from posecli.inputs.clips import ClipOptions, frames_of, is_clip
 from posecli.types import Record
 
 from ..conftest import Posecli, records_of
@@ -142,32 +141,6 @@ def test_every_format_takes_frames(video: Path, tmp_path: Path, posecli: Posecli
     posecli("estimate", video, "-o", f"{tmp_path}/op/", "-f", "openpose", "--every", "6")
     found = sorted(path.name for path in (tmp_path / "op").rglob("*.json"))
     assert found == ["clip.mp4_000000000000_keypoints.json", "clip.mp4_000000000006_keypoints.json"]
-
-
-@pytest.mark.parametrize("name", ["out.mp4", "out.gif"])
-def test_annotated_clip(name: str, video: Path, tmp_path: Path, posecli: Posecli) -> None:
-    out = tmp_path / name
-    result = posecli("estimate", video, "-a", out, "--track", "--draw", "scores")
-    assert result.returncode == 0, result.stderr
-    if name.endswith(".gif"):
-        with Image.open(out) as picture:
-            assert picture.n_frames == FRAMES
-    else:
-        with av.open(str(out)) as container:
-            frames = list(container.decode(video=0))
-            assert len(frames) == FRAMES
-            assert [frame.time for frame in frames] == pytest.approx([n / 10 for n in range(FRAMES)], abs=0.002)
-            drawn = frames[0].to_ndarray(format="rgb24").astype(int)
-        plain = unpack(next(frames_of(str(video), ClipOptions())).pixels).astype(int)
-        assert np.abs(drawn - plain[: drawn.shape[0], : drawn.shape[1]]).max() > 60
-    assert posecli("estimate", video, "-a", out).returncode == 2
-
-
-def test_annotated_clips_in_a_folder(video: Path, animation: Path, tmp_path: Path, posecli: Posecli) -> None:
-    result = posecli("estimate", video, animation, "-a", tmp_path / "out")
-    assert result.returncode == 0, result.stderr
-    names = sorted(path.name for path in (tmp_path / "out").rglob("*") if path.is_file())
-    assert names == ["clip.mp4.mp4", "moving.webp.gif"]
 
 
 def test_saved_records_of_a_clip_are_drawn_and_shown(video: Path, tmp_path: Path, posecli: Posecli) -> None:

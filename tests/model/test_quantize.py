@@ -13,12 +13,12 @@ import pytest
 from posecli import PoseEstimator
 from posecli.checks.calibrate import _pairs
 from posecli.errors import UsageError
-from posecli.inference.crops import similarity
 from posecli.model.graph import read_graph
 from posecli.model.hints import runtime_hint
 from posecli.model.locate import read_model_file
 from posecli.model.runtime import ObservingRuntime
 from posecli.model.runtime_choice import LITERT, TFLITE_RUNTIME
+from posecli.poses.similarity import similarity
 from posecli.types import RECIPES
 
 from ..conftest import SAMPLES, Posecli

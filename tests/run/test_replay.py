@@ -42,6 +42,13 @@ DATA = {
 OVER_TIME = {"": [], "track": ["--track"], "smooth": ["--track", "--smooth"]}
 
 
+PRELOADED = [
+    "posecli.run.start", "posecli.run.engines.serial", "posecli.run.engines.processes", "posecli.render.draw",
+    "posecli.render.clip_drawing", "posecli.commands.estimate", "posecli.poses.tracking", "scipy.optimize",
+    "pyarrow.parquet", "PIL.WebPImagePlugin", "PIL.PngImagePlugin", "PIL.GifImagePlugin",
+]  # fmt: skip
+
+
 class Boundary(NamedTuple):
     """Where a run is ended: at a call of a function (the first is 1), before it or after it, or with half its text."""
 
@@ -112,7 +119,7 @@ def _end_at(boundary: Boundary) -> None:
 def fork() -> Callable[[Command], int]:
     """Run a command in a process forked from one that has everything imported; its exit status."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["posecli.run.start", "posecli.render.clip_drawing", "posecli.commands.estimate"])
+    context.set_forkserver_preload(PRELOADED)
 
     def run(command: Command) -> int:
         process = context.Process(target=command)

@@ -12,7 +12,6 @@ import numpy as np
 from tqdm import tqdm
 
 from posecli.errors import InputError, UsageError
-from posecli.inference.crops import similarity
 from posecli.inference.passes import Looker
 from posecli.inputs.arguments import Inputs
 from posecli.inputs.pictures import Frame, read_frame
@@ -21,10 +20,10 @@ from posecli.model.locate import load_model_file
 from posecli.model.quantize import quantize
 from posecli.model.runtime import ObservingRuntime, Runtime, find_runtime
 from posecli.model.runtime_choice import choose_runtime
+from posecli.poses.similarity import CERTAIN_SCORE, SAME_PERSON, match_greedily, similarities
 from posecli.types import DecodedPose, Settings
 
-#: Poses more similar than this are one person seen by two models; keypoints from this score on are compared.
-SAME_PERSON, SEEN = 0.3, 0.3
+#: Passes of one input that are timed; their median counts.
 TIMED_PASSES = 15
 
 
@@ -133,13 +132,10 @@ def _compare(graph: Graph, quantised: Graph, frames: Sequence[Frame], settings: 
 
 def _pairs(truth: Sequence[DecodedPose], others: Sequence[DecodedPose]) -> Iterator[list[float]]:
     """For each person whom both saw, the distances of the keypoints that both saw."""
-    left = list(others)
-    for pose in truth:
-        best = max(left, key=lambda other: similarity(pose, other), default=None)
-        if best is not None and similarity(pose, best) >= SAME_PERSON:
-            left = [other for other in left if other is not best]
-            both = (pose.scores >= SEEN) & (best.scores >= SEEN)
-            yield np.linalg.norm(pose.xy - best.xy, axis=1)[both].tolist()
+    for place, other_place in match_greedily(similarities(truth, others), least=SAME_PERSON).items():
+        pose, other = truth[place], others[other_place]
+        both = (pose.scores >= CERTAIN_SCORE) & (other.scores >= CERTAIN_SCORE)
+        yield np.linalg.norm(pose.xy - other.xy, axis=1)[both].tolist()
 
 
 def _time_of_a_pass(graph: Graph) -> float:

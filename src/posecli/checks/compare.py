@@ -8,13 +8,8 @@ from collections.abc import Iterable, Iterator
 from math import hypot
 from typing import Any, NamedTuple
 
-from posecli.inference.crops import as_decoded, similarity
+from posecli.poses.similarity import CERTAIN_SCORE, MOVED_PERSON, as_decoded, match_greedily, similarities
 from posecli.types import Keypoint, Pose, Record
-
-#: Keypoints below this score are guesses: where they lie says nothing.
-SEEN_SCORE = 0.3
-#: Least similarity (OKS) of two poses to be one person that moved, rather than one that went and one that came.
-SAME_PERSON = 0.05
 
 
 class Limits(NamedTuple):
@@ -110,16 +105,8 @@ def _differences(expected: Record, actual: Record, limits: Limits) -> Iterator[D
 def _pair(expected: tuple[Pose, ...], actual: tuple[Pose, ...]) -> dict[int, int | None]:
     """Who is who: the most similar pairs first, each person once."""
     ours, theirs = ([as_decoded(pose) for pose in poses] for poses in (expected, actual))
-    likeness = sorted(
-        ((similarity(one, other), i, j) for i, one in enumerate(ours) for j, other in enumerate(theirs)), reverse=True
-    )
-    pairs: dict[int, int | None] = dict.fromkeys(range(len(expected)))
-    taken: set[int] = set()
-    for value, i, j in likeness:
-        if value >= SAME_PERSON and pairs[i] is None and j not in taken:
-            pairs[i] = j
-            taken.add(j)
-    return pairs
+    pairs = match_greedily(similarities(ours, theirs), least=MOVED_PERSON)
+    return {number: pairs.get(number) for number in range(len(expected))}
 
 
 def _changes(image: str, number: int, before: Pose, after: Pose, limits: Limits) -> Iterator[Difference]:
@@ -135,7 +122,7 @@ def _changes(image: str, number: int, before: Pose, after: Pose, limits: Limits)
 
 
 def _both_seen(old: Keypoint, new: Keypoint) -> bool:
-    return min(old.score, new.score) >= SEEN_SCORE
+    return min(old.score, new.score) >= CERTAIN_SCORE
 
 
 def _score_change(image: str, number: int, part: str | None, old: float, new: float) -> Difference:

@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from posecli import __version__
+from posecli._version import __version__
 from posecli.errors import ModelError, PosecliError
 from posecli.extras import EXTRAS, install_command, installed
 

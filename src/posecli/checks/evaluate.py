@@ -12,6 +12,7 @@ import numpy as np
 
 from posecli.errors import UsageError
 from posecli.extras import need
+from posecli.poses.similarity import keypoint_similarities
 from posecli.records.formats.coco import PERSON_CATEGORY, image_id, people_of
 from posecli.records.journal import read_records
 from posecli.skeleton import KEYPOINT_NAMES
@@ -102,7 +103,7 @@ def evaluate_results(coco: Any, results: Results) -> Evaluation:
     missing = tuple(
         str(image["file_name"]) for image in coco.loadImgs(coco.getImgIds()) if image["id"] not in results.seen
     )
-    return Evaluation(groups, len(pairs), _keypoint_means(pairs, evaluations["all"]), missing, results.unknown)
+    return Evaluation(groups, len(pairs), _keypoint_means(pairs), missing, results.unknown)
 
 
 def read_results(path: str, names: dict[str, int]) -> Results:
@@ -192,14 +193,13 @@ def _matched(evaluation: Any) -> Iterable[tuple[dict[str, Any], dict[str, Any]]]
                 yield evaluation.cocoGt.anns[person], evaluation.cocoDt.anns[int(pose)]
 
 
-def _keypoint_means(pairs: Iterable[tuple[dict[str, Any], dict[str, Any]]], evaluation: Any) -> dict[str, float | None]:
-    """Mean similarity of each part: exp(-d² / 2s²k²) with k twice the part's sigma, as COCO defines it."""
+def _keypoint_means(pairs: Iterable[tuple[dict[str, Any], dict[str, Any]]]) -> dict[str, float | None]:
+    """Mean similarity of each part over the people in whom it is annotated, on the scale of the annotated area."""
     similarities: list[list[float]] = [[] for _ in KEYPOINT_NAMES]
-    variances = (2 * evaluation.params.kpt_oks_sigmas) ** 2
     for person, pose in pairs:
         truth, found = (np.reshape(entry["keypoints"], (-1, 3)) for entry in (person, pose))
-        squared = ((truth[:, :2] - found[:, :2]) ** 2).sum(axis=1)
-        values = np.exp(-squared / (2 * person["area"] * variances + np.spacing(1)))
+        area = person["area"] + np.spacing(1)  # as COCOeval adds it: an area may be 0
+        values = keypoint_similarities(truth[:, :2], found[:, :2], area=area)
         for part in np.flatnonzero(truth[:, 2] > 0):
             similarities[part].append(float(values[part]))
     return {

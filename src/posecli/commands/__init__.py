@@ -6,7 +6,7 @@ import importlib
 
 import click
 
-from posecli import __version__
+from posecli._version import __version__
 from posecli.commands.suggestions import check_command
 
 #: Command → what it does in a line; the module of the same name in this folder holds it.

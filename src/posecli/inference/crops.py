@@ -11,32 +11,18 @@ from math import log, sqrt
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-from posecli.skeleton import OKS_SIGMAS
-from posecli.types import INPUT_SIZE_STEP, MAX_INPUT_SIZE, DecodedPose, Pose
+from posecli.poses.similarity import SAME_PERSON, body_area, body_box, keypoint_similarities, similarity
+from posecli.types import INPUT_SIZE_STEP, MAX_INPUT_SIZE, DecodedPose
 
 #: A crop's sides relative to the box around the person's certain keypoints: the room helps up to here.
 MARGIN = 2.0
-#: Keypoints from this score on make up that box.
-BOX_SCORE = 0.3
-#: Least similarity (OKS) of the two looks' poses to be the same person.
-SAME_PERSON = 0.3
-#: People this similar are one person found twice.
-DOUBLE = 0.6
 #: Crops smaller than this, in picture pixels, show nothing more.
 MIN_CROP_PX = 8.0
 #: Shapes of crops, longer to shorter side, upright or lying: few, so that interpreters are used again.
 _SHAPES = (1.0, 1.6, 2.4)
-_TWO_SIGMA_SQUARED = 2 * (2 * np.array(OKS_SIGMAS)) ** 2
 
 Box = tuple[float, float, float, float]
-
-
-def as_decoded(pose: Pose) -> DecodedPose:
-    """A pose of a record as a decoder gives it, in picture pixels."""
-    numbers = np.array([(point.x, point.y, point.score) for point in pose.keypoints])
-    return DecodedPose(numbers[:, :2], numbers[:, 2], pose.score)
 
 
 class Crop(NamedTuple):
@@ -65,7 +51,7 @@ def person_crop(
     size: the input has about size × size pixels, and more where that would show a picture pixel at less than
     least_scale input pixels, up to about largest × largest.
     """
-    corner, far_corner = _extent(pose)
+    corner, far_corner = body_box(pose)
     half = np.maximum((far_corner - corner) / 2 * MARGIN, MIN_CROP_PX / 2)
     half = np.maximum(half, half.max() / _SHAPES[-1])
     centre = (corner + far_corner) / 2
@@ -89,29 +75,10 @@ def _whole_cells(pixels: float) -> int:
     return max(round((pixels - 1) / INPUT_SIZE_STEP), 2) * INPUT_SIZE_STEP + 1
 
 
-def _extent(pose: DecodedPose) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    certain = pose.xy[pose.scores >= BOX_SCORE]
-    points = certain if len(certain) >= 3 else pose.xy
-    return points.min(axis=0), points.max(axis=0)
-
-
 def fills(pose: DecodedPose, picture_wh: tuple[int, int]) -> float:
     """The share of a picture's height or width, whichever is more, that a person takes up."""
-    corner, far_corner = _extent(pose)
+    corner, far_corner = body_box(pose)
     return float(((far_corner - corner) / picture_wh).max())
-
-
-def similarity(pose: DecodedPose, other: DecodedPose) -> float:
-    """Object keypoint similarity of another pose to this one, 0..1, over the keypoints that this one sees."""
-    seen = pose.scores >= BOX_SCORE / 2
-    return float(_closeness(pose, other)[seen if seen.any() else slice(None)].mean())
-
-
-def _closeness(pose: DecodedPose, other: DecodedPose) -> npt.NDArray[np.float64]:
-    corner, far_corner = _extent(pose)
-    area = max(float(np.prod(far_corner - corner)), 1.0)
-    squared: npt.NDArray[np.float64] = ((pose.xy - other.xy) ** 2).sum(axis=1)
-    return np.exp(-squared / (area * _TWO_SIGMA_SQUARED))
 
 
 def join_looks(first: DecodedPose, found: Iterable[DecodedPose]) -> DecodedPose | None:
@@ -123,7 +90,7 @@ def join_looks(first: DecodedPose, found: Iterable[DecodedPose]) -> DecodedPose 
     if second is None:
         return None
     weight = second.scores**2 + 1e-6
-    first_weight = first.scores**2 * _closeness(first, second)
+    first_weight = first.scores**2 * keypoint_similarities(first.xy, second.xy, area=body_area(first))
     xy = (first.xy * first_weight[:, None] + second.xy * weight[:, None]) / (first_weight + weight)[:, None]
     return DecodedPose(xy, second.scores, float(np.sqrt(first.score * second.score)))
 
@@ -156,14 +123,4 @@ def put_together(poses: Sequence[DecodedPose], large: Iterable[DecodedPose]) -> 
 
 def _lies_on(piece: DecodedPose, person: DecodedPose) -> bool:
     """Whether what one pose sees are keypoints of the other."""
-    seen = piece.scores >= BOX_SCORE / 2
-    return float(_closeness(person, piece)[seen if seen.any() else slice(None)].mean()) >= SAME_PERSON
-
-
-def drop_doubles(poses: Sequence[DecodedPose]) -> list[DecodedPose]:
-    """The better of every two that are the same person, in falling score."""
-    kept: list[DecodedPose] = []
-    for pose in sorted(poses, key=lambda pose: -pose.score):
-        if all(max(similarity(other, pose), similarity(pose, other)) < DOUBLE for other in kept):
-            kept.append(pose)
-    return kept
+    return similarity(person, piece, seen_by=piece) >= SAME_PERSON

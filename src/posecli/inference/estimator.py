@@ -10,7 +10,6 @@ import numpy as np
 from PIL import Image
 
 from posecli.errors import INTERNAL_ERROR, InputError, ModelError, PosecliError
-from posecli.inference.crops import as_decoded
 from posecli.inference.passes import Looker, timed
 from posecli.inference.presets import DEFAULT_PRESET, with_preset
 from posecli.inputs.pictures import (
@@ -22,6 +21,7 @@ from posecli.inputs.pictures import (
 from posecli.model.graph import read_graph
 from posecli.model.locate import ModelFile, load_model_file
 from posecli.poses.appearance import clothes
+from posecli.poses.similarity import as_decoded
 from posecli.skeleton import KEYPOINT_NAMES
 from posecli.types import DecodedPose, Keypoint, ModelInfo, Pose, Record, Settings
 

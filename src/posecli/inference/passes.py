@@ -16,7 +16,6 @@ from posecli.errors import UsageError
 from posecli.inference.crops import (
     Crop,
     average,
-    drop_doubles,
     fills,
     join_looks,
     person_crop,
@@ -35,6 +34,7 @@ from posecli.inputs.pictures import (
 )
 from posecli.model.graph import Graph
 from posecli.model.runtime import Runtime
+from posecli.poses.similarity import pose_nms
 from posecli.types import DecodedPose, Maps, Settings
 
 #: Second looks use finer maps where the network allows it, and find people in a crop that the first look knows of.
@@ -100,7 +100,7 @@ class Looker:
         return self._kept(self._look_at_all(frame, timings))
 
     def _kept(self, poses: Sequence[DecodedPose]) -> list[DecodedPose]:
-        return [pose for pose in drop_doubles(poses) if pose.score >= self._settings.min_pose_score]
+        return [pose for pose in pose_nms(poses) if pose.score >= self._settings.min_pose_score]
 
     def _look_at_all(self, frame: Frame, timings: dict[str, float]) -> list[DecodedPose]:
         with timed(timings, "prepare"):
@@ -138,7 +138,7 @@ class Looker:
             if not looks:
                 return None
             people.append(average(looks))
-        return people if len(drop_doubles(people)) == len(people) else None
+        return people if len(pose_nms(people)) == len(people) else None
 
     def _poses(self, maps: Maps, transform: Transform) -> list[DecodedPose]:
         # Chosen before the score becomes a rank: what is left over of people already found has little of its own.

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from posecli import __version__
+from posecli._version import __version__
 from posecli.errors import ModelError, UsageError
 from posecli.extras import need
 from posecli.model.graph import CONVOLUTIONS, PROVENANCE, Graph

@@ -19,17 +19,14 @@ import numpy as np
 import numpy.typing as npt
 
 from posecli.extras import need
-from posecli.inference.crops import as_decoded
-from posecli.skeleton import OKS_SIGMAS
+from posecli.poses.similarity import LEAST_KEYPOINTS, TRACKED_PERSON, Points, as_decoded, extent, oks
 from posecli.types import Pose, Record, Settings
 
 #: Seconds that somebody may be out of sight.
 DEFAULT_GAP = Settings.track_gap
-#: Least likeness, 0..1, of a person found to a person known.
-SAME_PERSON = 0.1
 #: Keypoints below it say little about where somebody is.
 SEEN_SCORE = 0.2
-#: People move between frames: sigmas of the keypoint similarity are widened by this, ...
+#: People move between frames: the sigmas of the OKS are multiplied by this, ...
 TOLERANCE = 3.0
 #: ... and by this share of it for every second out of sight, in which anything may happen.
 GROWTH = 4.0
@@ -47,8 +44,6 @@ FALLBACK_STEP = 0.1
 FILTER_GAP = 1.0
 #: One Euro: cut-off at rest (Hz), its rise with speed (per person's height a second), cut-off of the speed (Hz).
 MIN_CUTOFF, BETA, SPEED_CUTOFF = 1.5, 6.0, 1.0
-
-Points = npt.NDArray[np.float64]
 
 
 class _Track:
@@ -158,7 +153,7 @@ class Tracker:
         return {
             int(row): self._tracks[column]
             for row, column in zip(rows, columns, strict=True)
-            if likeness[row, column] >= SAME_PERSON
+            if likeness[row, column] >= TRACKED_PERSON
         }
 
 
@@ -168,15 +163,17 @@ def _likeness(track: _Track, pose: Pose, time: float) -> float:
 
 
 def _nearness(track: _Track, pose: Pose, time: float) -> float:
-    """Keypoint similarity of a pose to where a person should be, 0..1, over what both see."""
+    """OKS of a pose to where a person should be, 0..1, over the keypoints seen in both."""
     xy, scores = _arrays(pose)
     both = (scores >= SEEN_SCORE) & (track.scores >= SEEN_SCORE)
-    if both.sum() < 3:
-        both = np.ones(len(scores), bool)
-    tolerance = TOLERANCE * (1 + GROWTH * (time - track.time))
-    spread = tolerance * 2 * np.array(OKS_SIGMAS) * max(track.size, 1.0)
-    squared: Points = ((xy - track.expected(time)) ** 2).sum(axis=1)
-    return float(np.exp(-squared / (2 * spread**2))[both].mean())
+    return oks(
+        track.expected(time),
+        xy,
+        area=max(track.size, 1.0) ** 2,
+        counted=both,
+        least_counted=LEAST_KEYPOINTS,
+        tolerance=TOLERANCE * (1 + GROWTH * (time - track.time)),
+    )
 
 
 def _same_colours(track: _Track, pose: Pose) -> float:
@@ -200,8 +197,8 @@ def _time_of(record: Record) -> float:
 
 def _size(xy: Points, scores: Points) -> float:
     """The mean side of the box around what is seen, pixels."""
-    seen = xy[scores >= SEEN_SCORE] if (scores >= SEEN_SCORE).sum() >= 3 else xy
-    return float(np.sqrt(np.prod(np.maximum(seen.max(axis=0) - seen.min(axis=0), 1))))
+    corner, far_corner = extent(xy, scores, SEEN_SCORE)
+    return float(np.sqrt(np.prod(np.maximum(far_corner - corner, 1))))
 
 
 class Smoother:

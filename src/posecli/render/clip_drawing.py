@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from PIL import Image
 
 from posecli.files.atomic import whole_file
-from posecli.inputs.clips import ClipWriter, unpack
+from posecli.inputs.clips import unpack
+from posecli.render.clip_writer import ClipWriter
 from posecli.types import ImageInput, Pose
 
 if TYPE_CHECKING:

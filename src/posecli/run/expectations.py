@@ -2,19 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator
+from typing import Protocol
 
 from posecli.types import Record
 
-if TYPE_CHECKING:
-    from posecli.checks.compare import Expectation
+
+class Difference(Protocol):
+    """One thing that differs from what was expected."""
+
+    @property
+    def image(self) -> str:
+        """The name of the picture."""
+
+    @property
+    def message(self) -> str:
+        """What differs, for people to read."""
+
+
+class ExpectedRecords(Protocol):
+    """Records that those of a run are compared with, one by one; `checks.compare.Expectation` is one."""
+
+    def check(self, actual: Record, /) -> Iterable[Difference]:
+        """What differs in one record."""
+
+    def unseen(self) -> Iterable[Difference]:
+        """What was expected and has not been checked."""
 
 
 class Expectations:
     """least, exactly: people in every picture. expected: records that this run's should be like."""
 
-    def __init__(self, *, least: int = 0, exactly: int | None = None, expected: Expectation | None = None) -> None:
+    def __init__(self, *, least: int = 0, exactly: int | None = None, expected: ExpectedRecords | None = None) -> None:
         self._least = least
         self._exactly = exactly
         self._expected = expected
