@@ -8,6 +8,7 @@ A part is called after what it holds, so that a restart knows what is done from 
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import json
 import os
@@ -21,7 +22,7 @@ from posecli import storage
 from posecli.errors import UsageError
 from posecli.types import Record
 from posecli.writers import PART_FORMATS, get_format
-from posecli.writers.base import WriteOptions, output_errors, text_stream, whole_file
+from posecli.writers.base import WriteOptions, output_errors, whole_file
 
 #: Bytes of a part that are held in memory while it is made; more are put on disk.
 _IN_MEMORY = 16 << 20
@@ -128,8 +129,9 @@ def _write(kind: str, records: Iterable[Record], file: IO[bytes]) -> None:
 
         write_parquet(records, file)
     else:
-        with text_stream(file) as text:
-            get_format("jsonl").write(records, text, WriteOptions())
+        # Not io.TextIOWrapper: before Python 3.11 a SpooledTemporaryFile lacks the methods that it calls.
+        text = codecs.getwriter("utf-8")(file)
+        get_format("jsonl").write(records, text, WriteOptions())
 
 
 def remove_part(folder: str, part: Part) -> None:
