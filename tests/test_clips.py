@@ -183,6 +183,7 @@ def test_saved_records_of_a_clip_are_drawn_and_shown(video: Path, tmp_path: Path
     assert (missing.returncode, b"no clip is there" in missing.stderr) == (1, True)
 
 
+@pytest.mark.slow
 def test_killed_and_resumed(tmp_path: Path, tiny_model: Path, posecli: Posecli) -> None:
     video = write_video(tmp_path / "long.mp4", 150)
     command = ["estimate", video, "-o", tmp_path / "r.jsonl", "-a", tmp_path / "a.mp4", "--track"]

@@ -36,6 +36,7 @@ def test_the_manifest_is_a_ray_job_that_runs_posecli(tmp_path: Path) -> None:
     assert set(re.findall(r"--[a-z-]+", " ".join(words))) <= set(re.findall(r"--[a-z][a-z-]+", help_text))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="for Linux")
 def test_the_slurm_script_runs_on_a_job_of_one_machine(tmp_path: Path, tiny_model: Path) -> None:
     """With stand-ins for Slurm's own commands, and the real Ray."""

@@ -26,7 +26,7 @@ from posecli.worker import Job
 from .conftest import PATIENCE, Gate, Posecli, running, wait_for
 from .tiny_model import draw_discs, person_at
 
-pytestmark = pytest.mark.skipif(not Path("/proc").is_dir(), reason="needs /proc")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(not Path("/proc").is_dir(), reason="needs /proc")]
 OPTIONS = EngineOptions(workers=2, threads=1, timeout=60)
 
 

@@ -134,7 +134,7 @@ def test_of_doubles_the_better_stays() -> None:
     assert [p.score for p in kept] == [0.7, 0.5]
 
 
-@pytest.mark.parametrize("preset", ["fast", "balanced", "accurate"])
+@pytest.mark.parametrize("preset", ["fast", "balanced", pytest.param("accurate", marks=pytest.mark.slow)])
 def test_every_preset_finds_the_samples(preset: str, real_model: Path) -> None:
     estimator = PoseEstimator(real_model, preset=preset)
     assert [len(estimator.estimate(SAMPLES / f"{name}.jpg").poses) for name in ("wave", "three", "exercise")] == [
@@ -144,6 +144,7 @@ def test_every_preset_finds_the_samples(preset: str, real_model: Path) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_looking_again_never_loses_or_doubles_anybody(real_model: Path) -> None:
     picture = Image.open(SAMPLES / "three.jpg").convert("RGB")
     crowd = Image.new("RGB", (picture.width * 3, picture.height * 2))
@@ -156,6 +157,7 @@ def test_looking_again_never_loses_or_doubles_anybody(real_model: Path) -> None:
     assert len(once.poses) == len(again.poses) == len(few.poses) == 18
 
 
+@pytest.mark.slow
 def test_large_jpegs_are_decoded_as_finely_as_the_crops_need(real_model: Path, tmp_path: Path) -> None:
     """The same people in the same places as after a full decode, whether they fill the picture or are small in it."""
     sample = Image.open(SAMPLES / "wave.jpg").convert("RGB")
