@@ -27,6 +27,19 @@ ROOT = Path(__file__).resolve().parent.parent
 DATA = Path(os.environ.get("POSECLI_TEST_DATA") or ROOT.parent / "shared")
 SAMPLES = ROOT / "samples"
 
+#: Files whose tests start Ray clusters. A single pytest-xdist worker runs them, so that one cluster is up at a time.
+RAY_FILES = ("test_cluster_recipes.py", "test_engines.py", "test_ray.py")
+
+
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Keep each file's tests on one worker of pytest-xdist: its fixtures are made once."""
+    if config.pluginmanager.hasplugin("xdist"):
+        for item in items:
+            group = "ray" if item.path.name in RAY_FILES else item.path.name
+            item.add_marker(pytest.mark.xdist_group(group))
+
+
 Posecli = Callable[..., "subprocess.CompletedProcess[bytes]"]
 
 #: Seconds to wait for a condition that a loaded machine reaches late. Only a failing test waits so long.
