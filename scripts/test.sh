@@ -6,4 +6,4 @@ cd "$(dirname "$0")/.."
 . scripts/setup.sh
 
 setup_environment test
-exec "$venv/bin/python" -m pytest -n auto --dist loadgroup "$@"
+exec "$venv/bin/python" -m pytest -n auto --dist loadfile "$@"

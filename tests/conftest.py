@@ -27,17 +27,23 @@ ROOT = Path(__file__).resolve().parent.parent
 DATA = Path(os.environ.get("POSECLI_TEST_DATA") or ROOT.parent / "shared")
 SAMPLES = ROOT / "samples"
 
-#: Files whose tests start Ray clusters. A single pytest-xdist worker runs them, so that one cluster is up at a time.
+#: Files whose tests share a Ray cluster or start one.
 RAY_FILES = ("test_cluster_recipes.py", "test_engines.py", "test_ray.py")
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Keep each file's tests on one worker of pytest-xdist: its fixtures are made once."""
-    if config.pluginmanager.hasplugin("xdist"):
-        for item in items:
-            group = "ray" if item.path.name in RAY_FILES else item.path.name
-            item.add_marker(pytest.mark.xdist_group(group))
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """`--dist loadfile` of pytest-xdist, with the files of Ray on one worker: one cluster after the other."""
+    if config.getvalue("dist") != "loadfile":
+        return None
+    from xdist.scheduler import LoadFileScheduling
+
+    class OneWorkerForRay(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = super()._split_scope(nodeid)
+            return "ray" if Path(file).name in RAY_FILES else file
+
+    return OneWorkerForRay(config, log)
 
 
 Posecli = Callable[..., "subprocess.CompletedProcess[bytes]"]
