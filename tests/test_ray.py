@@ -138,11 +138,11 @@ def test_a_run_that_is_stopped_takes_its_cluster_with_it(
     )
     wait_for(lambda: process.poll() is not None or (out.exists() and out.stat().st_size))
     os.killpg(process.pid, stop) if stop == signal.SIGINT else process.terminate()
-    text = process.communicate(timeout=PATIENCE)[1]
+    text = process.communicate(timeout=PATIENCE)[1].decode()
     gate.close()
     assert process.returncode == status, text
-    assert b"Traceback" not in text
-    assert b"--resume carries on" in text
+    assert "Traceback" not in text
+    assert "--resume carries on" in text
     wait_for(lambda: not any(found.session == process.pid for found in running()))
 
 
