@@ -1,5 +1,6 @@
 # Sourced by demo.sh and test.sh: a virtual environment with posecli in it.
-#   setup_environment EXTRAS   sets $venv; POSECLI_PYTHON names the Python, POSECLI_VENV the folder.
+#   setup_environment EXTRAS   sets $venv; POSECLI_PYTHON names the Python, POSECLI_VENV the folder; POSECLI_UV a uv that
+#                              installs in pip's place, in seconds instead of minutes.
 
 fail() {
     echo "$0: $*" >&2
@@ -16,6 +17,16 @@ find_python() {
     return 1
 }
 
+install_into() {
+    environment=$1
+    shift
+    if [ -n "${POSECLI_UV:-}" ]; then
+        "$POSECLI_UV" pip install --quiet --python "$environment/bin/python" "$@"
+    else
+        "$environment/bin/python" -m pip install --quiet --disable-pip-version-check "$@"
+    fi
+}
+
 setup_environment() {
     python=$(find_python) || fail "Python 3.10 to 3.13 is needed, and none was found. Install one, or name it with POSECLI_PYTHON."
     venv=${POSECLI_VENV:-.venv}
@@ -26,8 +37,7 @@ setup_environment() {
     stamp="$venv/.posecli-$1"
     if [ ! -f "$stamp" ] || [ pyproject.toml -nt "$stamp" ]; then
         echo "Installing posecli and what it needs into $venv ..." >&2
-        "$venv/bin/python" -m pip install --quiet --disable-pip-version-check -e ".${1:+[$1]}" ||
-            fail "pip could not install posecli: is the package index reachable?"
+        install_into "$venv" -e ".${1:+[$1]}" || fail "posecli could not be installed: is the package index reachable?"
         touch "$stamp"
     fi
 }

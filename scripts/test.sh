@@ -1,5 +1,6 @@
 #!/bin/sh
-# Sets posecli up in .venv with what its tests need, and runs them with the real model. Arguments go to pytest.
+# Sets posecli up in .venv with what its tests need, and runs them on all processors, with the real model. Arguments go to
+# pytest: -n 0 for one process, -m "not slow" for the quick tests only.
 # POSECLI_TEST_EXTRAS=test,tflite-runtime tests it on tflite-runtime and NumPy 1 (Python 3.10 and 3.11).
 set -eu
 cd "$(dirname "$0")/.."
@@ -8,4 +9,4 @@ cd "$(dirname "$0")/.."
 setup_environment "${POSECLI_TEST_EXTRAS:-test}"
 ensure_model
 ensure_browser
-exec "$venv/bin/python" -m pytest "$@"
+exec "$venv/bin/python" -m pytest -n auto --dist loadfile "$@"

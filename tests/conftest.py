@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import logging
 import os
+import signal
 import subprocess
 import sys
+import time
 import warnings
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import pytest
@@ -29,7 +32,39 @@ ROOT = Path(__file__).resolve().parent.parent
 DATA = Path(os.environ.get("POSECLI_TEST_DATA") or ROOT.parent / "shared")
 SAMPLES = ROOT / "samples"
 
+#: Files whose tests share a Ray cluster or start one.
+RAY_FILES = ("test_cluster_recipes.py", "test_engines.py", "test_ray.py")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """`--dist loadfile` of pytest-xdist, with the files of Ray on one worker: one cluster after the other."""
+    if config.getvalue("dist") != "loadfile":
+        return None
+    from xdist.scheduler import LoadFileScheduling
+
+    class OneWorkerForRay(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = super()._split_scope(nodeid)
+            return "ray" if Path(file).name in RAY_FILES else file
+
+    return OneWorkerForRay(config, log)
+
+
 Posecli = Callable[..., "subprocess.CompletedProcess[bytes]"]
+
+#: Seconds to wait for a condition that a loaded machine reaches late. Only a failing test waits so long.
+PATIENCE = 120
+Found = TypeVar("Found")
+
+
+def wait_for(find: Callable[[], Found]) -> Found:
+    """Call a function until its result is true, and return that. Fails after `PATIENCE` seconds."""
+    deadline = time.monotonic() + PATIENCE
+    while not (found := find()):
+        assert time.monotonic() < deadline, f"nothing after {PATIENCE} seconds"
+        time.sleep(0.02)
+    return found
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -99,6 +134,13 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_tiny_model(tmp_path_factory.mktemp("model") / "tiny.tflite")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _interrupts_are_heard() -> None:
+    """A shell starts what runs in its background with Ctrl-C ignored, which all child processes inherit."""
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 @pytest.fixture(autouse=True)
 def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
     """No test depends on what the user has set, and none touches the user's cache."""
@@ -121,7 +163,7 @@ def posecli(tiny_model: Path) -> Posecli:
             capture_output=True,
             check=False,
             env=environment,
-            timeout=120,
+            timeout=300,
             **{"stdin": subprocess.DEVNULL, **options} if "input" not in options else options,  # type: ignore[arg-type]
         )
 
@@ -135,7 +177,7 @@ def records_of(output: bytes) -> list[Record]:
 
 @pytest.fixture(scope="module")
 def ray_cluster() -> Iterator[Any]:
-    """Two nodes of one processor each, on this machine; gone with the module, since `ray stop` in another ends them."""
+    """Two nodes of one processor each, on this machine."""
     ray = pytest.importorskip("ray")
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     from ray.cluster_utils import Cluster
@@ -172,9 +214,61 @@ def running() -> Iterator[Running]:
                 yield Running(int(entry.name), int(fields[1]), int(fields[3]), command)
 
 
-def spawned_children(parents: Container[int] = (os.getpid(),)) -> set[int]:
-    """Ids of the processes of posecli's own that these have started; none named: this one."""
-    return {found.pid for found in running() if found.parent in parents and b"spawn_main" in found.command}
+class Gate:
+    """A picture that blocks its reader until `close`: a named pipe that this process holds open. A run with a gate
+    among its inputs cannot end early, and a process that reads the gate is busy for certain."""
+
+    def __init__(self, path: Path) -> None:
+        path.unlink(missing_ok=True)
+        os.mkfifo(path)
+        self.path = path
+        self._descriptor = os.open(path, os.O_RDWR)
+
+    def reader(self) -> Running:
+        """Wait for the process that reads it (Linux)."""
+        return wait_for(lambda: next(filter(self._is_read_by, running()), None))
+
+    def _is_read_by(self, process: Running) -> bool:
+        if process.pid == os.getpid():
+            return False
+        ours = os.fstat(self._descriptor)
+        with suppress(OSError):
+            for descriptor in Path(f"/proc/{process.pid}/fd").iterdir():
+                with suppress(OSError):  # closed meanwhile
+                    if os.path.samestat(descriptor.stat(), ours):
+                        return True
+        return False
+
+    def replace(self, picture: Path) -> None:
+        """Put a picture in its place. Who reads the gate already still waits."""
+        self.path.unlink()
+        self.path.symlink_to(picture)
+
+    def close(self) -> None:
+        """Let its readers go: they find it empty."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+
+@pytest.fixture
+def make_gate() -> Iterator[Callable[[Path], Gate]]:
+    """A function that makes a gate at a path. All gates are closed after the test."""
+    if not hasattr(os, "mkfifo"):
+        pytest.skip("no named pipes here")
+    with ExitStack() as gates:
+
+        def make(path: Path) -> Gate:
+            gate = Gate(path)
+            gates.callback(gate.close)
+            return gate
+
+        yield make
+
+
+def spawned_children() -> set[int]:
+    """Ids of the processes of posecli's own that this process has started."""
+    return {found.pid for found in running() if found.parent == os.getpid() and b"spawn_main" in found.command}
 
 
 def _refuse(constant: str) -> None:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from posecli.records.parts import read_parts
 
-from .conftest import ROOT
+from .conftest import ROOT, running
 from .tiny_model import draw_discs, person_at
 
 RECIPES = ROOT / "docs" / "cluster"
@@ -34,6 +36,7 @@ def test_the_manifest_is_a_ray_job_that_runs_posecli(tmp_path: Path) -> None:
     assert set(re.findall(r"--[a-z-]+", " ".join(words))) <= set(re.findall(r"--[a-z][a-z-]+", help_text))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="for Linux")
 def test_the_slurm_script_runs_on_a_job_of_one_machine(tmp_path: Path, tiny_model: Path) -> None:
     """With stand-ins for Slurm's own commands, and the real Ray."""
@@ -54,8 +57,8 @@ def test_the_slurm_script_runs_on_a_job_of_one_machine(tmp_path: Path, tiny_mode
     environment = {
         **os.environ,
         "PATH": os.pathsep.join([str(tools), str(Path(sys.executable).parent), os.environ["PATH"]]),
-        "SLURM_JOB_NODELIST": "localhost", "SLURM_CPUS_PER_TASK": "1", "RAY_PORT": "6398", "RAY_PATIENCE": "5",
-        "POSECLI_MODEL": str(tiny_model),
+        "SLURM_JOB_NODELIST": "localhost", "SLURM_CPUS_PER_TASK": "1", "RAY_PORT": str(_free_port()),
+        "POSECLI_MODEL": str(tiny_model), "POSECLI_TEST_MARK": str(tmp_path),
     }  # fmt: skip
     with (tmp_path / "said").open("wb") as said:
         script = subprocess.Popen(
@@ -63,8 +66,24 @@ def test_the_slurm_script_runs_on_a_job_of_one_machine(tmp_path: Path, tiny_mode
             env=environment, stdout=said, stderr=said, start_new_session=True,
         )  # fmt: skip
     try:
-        assert script.wait(timeout=120) == 0, (tmp_path / "said").read_text()
+        assert script.wait(timeout=300) == 0, (tmp_path / "said").read_text()
         assert len(list(read_parts(f"{tmp_path}/out/"))) == 5
     finally:
         os.killpg(script.pid, signal.SIGTERM)  # as Slurm does at the end of a job
-        subprocess.run([Path(sys.executable).parent / "ray", "stop", "--force"], capture_output=True, check=False)
+        _kill_all(f"POSECLI_TEST_MARK={tmp_path}")
+
+
+def _free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
+
+
+def _kill_all(variable: str) -> None:
+    """End the processes that have this variable in their environment, and no other cluster of the machine, as `ray
+    stop` would."""
+    for found in running():
+        with suppress(OSError):
+            if variable.encode() in Path(f"/proc/{found.pid}/environ").read_bytes().split(b"\0"):
+                os.kill(found.pid, signal.SIGKILL)

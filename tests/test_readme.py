@@ -27,6 +27,7 @@ def elsewhere(tmp_path: Path, real_model: Path, monkeypatch: pytest.MonkeyPatch)
     return tmp_path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("block", [text for kind, text in BLOCKS if kind == "sh"])
 def test_commands(block: str, elsewhere: Path) -> None:
     result = subprocess.run(
@@ -45,6 +46,7 @@ def test_python(block: str, elsewhere: Path) -> None:
     subprocess.run([sys.executable, "-c", block], cwd=elsewhere, timeout=300, check=True)
 
 
+@pytest.mark.slow
 def test_install(tmp_path: Path) -> None:
     """In a copy of the checkout, so that nothing of this one is in the way."""
     (block,) = [text for kind, text in BLOCKS if kind == "sh install"]

@@ -24,7 +24,11 @@ address=$(srun --nodes=1 --ntasks=1 --nodelist="$head" hostname --ip-address | a
 
 srun --nodes=1 --ntasks=1 --nodelist="$head" \
     ray start --head --node-ip-address="$address" --port="$port" --num-cpus="$SLURM_CPUS_PER_TASK" --block &
-sleep "${RAY_PATIENCE:-15}"
+# Wait until the head answers.
+for ((seconds = 0; seconds < ${RAY_PATIENCE:-120}; seconds++)); do
+    (: >"/dev/tcp/$address/$port") 2>/dev/null && break
+    sleep 1
+done
 for node in $(echo "$nodes" | tail -n +2); do
     srun --nodes=1 --ntasks=1 --nodelist="$node" \
         ray start --address="$address:$port" --num-cpus="$SLURM_CPUS_PER_TASK" --block &

@@ -123,7 +123,7 @@ def test_how_much_of_the_picture_a_person_fills() -> None:
     assert fills(person, (1000, 1000)) == pytest.approx((high - low).max() / 1000)
 
 
-@pytest.mark.parametrize("preset", ["fast", "balanced", "accurate"])
+@pytest.mark.parametrize("preset", ["fast", "balanced", pytest.param("accurate", marks=pytest.mark.slow)])
 def test_every_preset_finds_the_samples(preset: str, real_model: Path) -> None:
     estimator = PoseEstimator(real_model, preset=preset)
     assert [len(estimator.estimate(SAMPLES / f"{name}.jpg").poses) for name in ("wave", "three", "exercise")] == [
@@ -133,6 +133,7 @@ def test_every_preset_finds_the_samples(preset: str, real_model: Path) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_looking_again_never_loses_or_doubles_anybody(real_model: Path) -> None:
     picture = Image.open(SAMPLES / "three.jpg").convert("RGB")
     crowd = Image.new("RGB", (picture.width * 3, picture.height * 2))
@@ -145,6 +146,7 @@ def test_looking_again_never_loses_or_doubles_anybody(real_model: Path) -> None:
     assert len(once.poses) == len(again.poses) == len(few.poses) == 18
 
 
+@pytest.mark.slow
 def test_large_jpegs_are_decoded_as_finely_as_the_crops_need(real_model: Path, tmp_path: Path) -> None:
     """The same people in the same places as after a full decode, whether they fill the picture or are small in it."""
     sample = Image.open(SAMPLES / "wave.jpg").convert("RGB")

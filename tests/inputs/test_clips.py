@@ -6,7 +6,6 @@ import json
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import av
@@ -17,7 +16,7 @@ from posecli.errors import UnreadableImage
 from posecli.inputs.clips import ClipOptions, frames_of, is_clip
 from posecli.types import Record
 
-from ..conftest import Posecli, records_of
+from ..conftest import Posecli, records_of, wait_for
 from ..tiny_model import draw_discs, person_at
 
 FRAMES = 12
@@ -156,6 +155,7 @@ def test_saved_records_of_a_clip_are_drawn_and_shown(video: Path, tmp_path: Path
     assert (missing.returncode, b"no clip is there" in missing.stderr) == (1, True)
 
 
+@pytest.mark.slow
 def test_killed_and_resumed(tmp_path: Path, tiny_model: Path, posecli: Posecli) -> None:
     video = write_video(tmp_path / "long.mp4", 150)
     command = ["estimate", video, "-o", tmp_path / "r.jsonl", "-a", tmp_path / "a.mp4", "--track"]
@@ -163,8 +163,8 @@ def test_killed_and_resumed(tmp_path: Path, tiny_model: Path, posecli: Posecli) 
         [sys.executable, "-m", "posecli", *map(str, command), "--model", str(tiny_model), "-q"],
         stderr=subprocess.DEVNULL,
     )
-    while not (tmp_path / "r.jsonl").exists() or len((tmp_path / "r.jsonl").read_bytes().splitlines()) < 20:
-        time.sleep(0.02)
+    journal = tmp_path / "r.jsonl"
+    wait_for(lambda: process.poll() is not None or (journal.exists() and journal.read_bytes().count(b"\n") >= 20))
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert not (tmp_path / "a.mp4").exists()

@@ -46,6 +46,7 @@ def int8_models(real_model: Path, tmp_path_factory: pytest.TempPathFactory) -> d
     return models
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_int8_finds_the_same_people(recipe: str, int8_models: dict[str, Path], real_model: Path) -> None:
     path = int8_models[recipe]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
@@ -17,7 +17,7 @@ from PIL import Image
 from posecli.render.gallery import write_page
 from posecli.types import Record
 
-from ..conftest import Posecli
+from ..conftest import PATIENCE, Posecli
 from ..test_types import make_record
 
 if TYPE_CHECKING:
@@ -88,6 +88,17 @@ def choose(browser: WebDriver, field: str, value: str) -> None:
     )
 
 
+def wait_until(browser: WebDriver, condition: Callable[[], bool]) -> None:
+    """Wait for what the browser does after the event that asks for it."""
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    WebDriverWait(browser, PATIENCE).until(lambda _: condition())
+
+
+def focused_card(browser: WebDriver) -> str | None:
+    return browser.switch_to.active_element.get_attribute("data-index")
+
+
 def test_filter_and_sort(browser: WebDriver, records: list[Record], tmp_path: Path) -> None:
     write_page(records, str(tmp_path / "r.html"), image_root=str(tmp_path / "pics"))
     open_page(browser, tmp_path / "r.html")
@@ -124,15 +135,15 @@ def test_hover_and_keyboard(browser: WebDriver, records: list[Record], tmp_path:
     dot = browser.find_elements("css selector", "#viewer circle")[0]
     ActionChains(browser).move_to_element(dot).perform()
     tip = browser.find_element("id", "tip")
-    assert tip.is_displayed()
+    wait_until(browser, tip.is_displayed)
     assert "0.50" in tip.text
     ActionChains(browser).send_keys(Keys.ARROW_RIGHT).perform()
     assert browser.find_element("id", "caption").text.startswith("b2.jpg")
     ActionChains(browser).send_keys(Keys.ESCAPE).perform()
     assert not browser.find_element("id", "viewer").is_displayed()
-    assert browser.switch_to.active_element.get_attribute("data-index") == "1"
+    wait_until(browser, lambda: focused_card(browser) == "1")  # after the browser's own choice, the first card
     ActionChains(browser).send_keys(Keys.ARROW_RIGHT).perform()
-    assert browser.switch_to.active_element.get_attribute("data-index") == "2"
+    assert focused_card(browser) == "2"
 
 
 def test_hostile_names_do_nothing(browser: WebDriver, records: list[Record], tmp_path: Path) -> None:
@@ -148,13 +159,11 @@ def test_hostile_names_do_nothing(browser: WebDriver, records: list[Record], tmp
 
 @pytest.mark.parametrize("link", [False, True])
 def test_pictures_are_shown(browser: WebDriver, records: list[Record], tmp_path: Path, link: bool) -> None:
-    from selenium.webdriver.support.ui import WebDriverWait
-
     page = tmp_path / "r.html"
     write_page(records, str(page), image_root=str(tmp_path / "pics"), link=link)
     open_page(browser, page)
     loaded = "return [...document.querySelectorAll('.card img')].filter(i => i.complete && i.naturalWidth > 0).length"
-    WebDriverWait(browser, 10).until(lambda window: window.execute_script(loaded) == 4)
+    wait_until(browser, lambda: browser.execute_script(loaded) == 4)
 
 
 def test_two_thousand_pictures_stay_quick(browser: WebDriver, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import os
 import signal
 import subprocess
 import sys
-import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,7 +18,7 @@ from posecli.records.identity import RunIdentity
 from posecli.records.journal import RecordedLines, read_records
 from posecli.types import ImageInput, Record, Settings
 
-from ..conftest import Posecli, records_of
+from ..conftest import PATIENCE, Gate, Posecli, records_of, wait_for
 from ..test_types import make_record
 from ..tiny_model import draw_discs, person_at
 
@@ -105,24 +105,32 @@ def test_records_are_read_back_from_both_forms(tmp_path: Path) -> None:
         list(read_records(str(tmp_path / "other")))
 
 
+@pytest.fixture
+def gate(folder: Path, make_gate: Callable[[Path], Gate]) -> Gate:
+    """The last picture of the folder: the run does not end before it is signalled."""
+    return make_gate(folder / "59.png")
+
+
 def start_and_end(args: list[object], signal_number: int, model: Path, watched: Path) -> subprocess.Popen[bytes]:
     """Run until the watched file holds some records, then send the signal to the whole group."""
     process = subprocess.Popen(
         [sys.executable, "-m", "posecli", *map(str, args)], env={**os.environ, "POSECLI_MODEL": str(model)},
         stderr=subprocess.PIPE, start_new_session=True,
     )  # fmt: skip
-    deadline = time.monotonic() + 30
-    while (not watched.exists() or watched.stat().st_size < 10_000) and time.monotonic() < deadline:
-        time.sleep(0.005)
+    wait_for(lambda: process.poll() is not None or (watched.exists() and watched.stat().st_size >= 10_000))
     os.killpg(process.pid, signal_number)
     return process
 
 
 @pytest.mark.parametrize("name", ["r.jsonl", "r.json", "r.csv"])
-def test_kill_and_resume(name: str, folder: Path, tmp_path: Path, tiny_model: Path, posecli: Posecli) -> None:
+def test_kill_and_resume(
+    name: str, folder: Path, gate: Gate, tmp_path: Path, tiny_model: Path, posecli: Posecli
+) -> None:
     out = tmp_path / name
     lines = out if name == "r.jsonl" else tmp_path / f"{name}.partial.jsonl"
     process = start_and_end(["estimate", folder, "-o", out], signal.SIGKILL, tiny_model, lines)
+    gate.replace(folder / "00.png")
+    gate.close()  # so that the worker, which outlives its parent there, ends too
     process.communicate()
     assert out.exists() == (name == "r.jsonl")
     assert posecli("estimate", folder, "-o", out).returncode == 2
@@ -139,10 +147,12 @@ def test_kill_and_resume(name: str, folder: Path, tmp_path: Path, tiny_model: Pa
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_signals_keep_what_is_done(number: int, status: int, folder: Path, tmp_path: Path, tiny_model: Path) -> None:
+def test_signals_keep_what_is_done(
+    number: int, status: int, folder: Path, gate: Gate, tmp_path: Path, tiny_model: Path
+) -> None:
     out = tmp_path / "r.jsonl"
     process = start_and_end(["estimate", folder, "-o", out], number, tiny_model, out)
-    text = process.communicate(timeout=20)[1].decode()
+    text = process.communicate(timeout=PATIENCE)[1].decode()
     assert process.returncode == status, text
     assert "Traceback" not in text
     assert "interrupted: " in text

@@ -8,6 +8,7 @@ A part is called after what it holds, so that a restart knows what is done from 
 
 from __future__ import annotations
 
+import codecs
 import json
 import os
 import re
@@ -18,7 +19,7 @@ from typing import IO, NamedTuple
 
 from posecli.errors import UsageError
 from posecli.files import storage
-from posecli.files.atomic import output_errors, text_stream, whole_file
+from posecli.files.atomic import output_errors, whole_file
 from posecli.records.formats import PART_FORMATS, get_format
 from posecli.records.formats.base import WriteOptions
 from posecli.types import Record
@@ -120,8 +121,9 @@ def _write(kind: str, records: Iterable[Record], file: IO[bytes]) -> None:
 
         write_parquet(records, file)
     else:
-        with text_stream(file) as text:
-            get_format("jsonl").write(records, text, WriteOptions())
+        # Not io.TextIOWrapper: before Python 3.11 a SpooledTemporaryFile lacks the methods that it calls.
+        text = codecs.getwriter("utf-8")(file)
+        get_format("jsonl").write(records, text, WriteOptions())
 
 
 def remove_part(folder: str, part: Part) -> None:

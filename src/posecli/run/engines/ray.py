@@ -57,8 +57,8 @@ class Context(NamedTuple):
 
 def run(inputs: Iterable[ImageInput], job: Job, options: EngineOptions) -> Iterator[Record]:
     """Yield a record for every input, in order. Raises FatalError."""
-    with connected(options) as ray:
-        tasks = _Tasks(ray, _records_of, _all_lost, Context(job, options, os.getcwd()))
+    with connected(options) as (ray, ours):
+        tasks = _Tasks(ray, _records_of, _all_lost, Context(job, options, os.getcwd()), stays_connected=not ours)
         for records in tasks.results(chunks(inputs)):
             yield from records
 
@@ -72,8 +72,9 @@ def run_pieces(
         with Pool(job, options._replace(workers=1)) as pool:
             return work(piece, pool.records)
 
-    with connected(options) as ray:
-        yield from _Tasks(ray, work, here, Context(job, options, os.getcwd())).results(pieces)
+    with connected(options) as (ray, ours):
+        tasks = _Tasks(ray, work, here, Context(job, options, os.getcwd()), stays_connected=not ours)
+        yield from tasks.results(pieces)
 
 
 def chunks(inputs: Iterable[ImageInput]) -> Iterator[list[ImageInput]]:
@@ -91,15 +92,16 @@ def chunks(inputs: Iterable[ImageInput]) -> Iterator[list[ImageInput]]:
 
 
 @contextmanager
-def connected(options: EngineOptions) -> Iterator[Any]:
+def connected(options: EngineOptions) -> Iterator[tuple[Any, bool]]:
     """Ray with a cluster: the one in use already, the one at an address (also RAY_ADDRESS), else one of this machine's
-    own with as many processors as there shall be workers. Raises MissingExtra, EngineError."""
+    own with as many processors as there shall be workers; and whether the connection is ours, and ends with the block.
+    Raises MissingExtra, EngineError."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     address = options.ray_address or os.environ.get("RAY_ADDRESS")
     ray = need("ray", extra=EXTRA)
     if ray.is_initialized():
-        yield ray
+        yield ray, False
         return
     own = {} if address else {"num_cpus": options.workers * options.threads, "include_dashboard": False}
     # Ray tells of lost nodes on standard output, which is for records.
@@ -113,7 +115,7 @@ def connected(options: EngineOptions) -> Iterator[Any]:
             hint = "`ray status` tells whether it runs; one that uses a token wants RAY_AUTH_MODE=token and it here"
             raise EngineError(f"cannot {where}: {error}", hint if address else "") from error
         try:
-            yield ray
+            yield ray, True
         finally:
             ray.shutdown()
 
@@ -143,13 +145,22 @@ def _knock(address: str | None) -> None:
 class _Tasks(Generic[Piece, Summary]):
     """Pieces of work as tasks of a cluster.
 
-    work: what to do with each, there. lost: what it comes to where no machine brings it to an end.
+    work: what to do with each, there. lost: what it comes to where no machine brings it to an end. stays_connected:
+    whether the connection outlasts the tasks. If not, Ray ends those in flight with it; to cancel them first may crash
+    this process (https://github.com/ray-project/ray/pull/54798).
     """
 
     def __init__(
-        self, ray: Any, work: Work[Piece, Summary], lost: Callable[[Piece], Summary], context: Context
+        self,
+        ray: Any,
+        work: Work[Piece, Summary],
+        lost: Callable[[Piece], Summary],
+        context: Context,
+        *,
+        stays_connected: bool,
     ) -> None:
         self._ray = ray
+        self._stays_connected = stays_connected
         self._lost = lost
         self._to_share = (work, context, context.job.read_model().data)
         self._share()
@@ -178,8 +189,9 @@ class _Tasks(Generic[Piece, Summary]):
                     for number, summary in self._take(reference):
                         yield from order.take(number, summary)
         finally:
-            for reference in self._in_flight:
-                self._ray.cancel(reference, force=True)
+            if self._stays_connected:
+                for reference in self._in_flight:
+                    self._ray.cancel(reference, force=True)
 
     def _has_room(self) -> bool:
         processors = int(self._ray.cluster_resources().get("CPU", 1))
