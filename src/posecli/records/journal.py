@@ -6,10 +6,9 @@ made from a journal beside them, `NAME.partial.jsonl`, which goes when they are 
 
 from __future__ import annotations
 
-import itertools
+import io
 import json
 import os
-import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import IO, NamedTuple
@@ -17,11 +16,13 @@ from typing import IO, NamedTuple
 from posecli.errors import UsageError
 from posecli.files import storage
 from posecli.inputs.name_set import Seen
+from posecli.records.formats import read_file
 from posecli.records.formats.base import output_errors, whole_file
 from posecli.records.parts import digest, read_parts
 from posecli.types import Record, Settings
 
 JOURNAL_SUFFIX = ".partial.jsonl"
+_STANDARD_INPUT = 0
 
 
 class RunIdentity(NamedTuple):
@@ -91,32 +92,25 @@ def _keep_finished(path: str) -> None:
 
 
 def read_records(path: str) -> Iterator[Record]:
-    """Records from JSON Lines, a JSON array or a folder of parts, `-` for standard input. Raises UsageError for
-    anything else."""
+    """Records from JSON Lines, JSON, Parquet or a folder of parts, `-` for standard input. Raises UsageError for
+    anything else, MissingExtra for Parquet without its extra."""
     if storage.is_folder(path):
         yield from read_parts(path)
         return
-    if path == "-":
-        yield from _parse_records(sys.stdin.buffer, "standard input")
-        return
+    name = "standard input" if path == "-" else path
     try:
-        file = storage.open_file(path)
+        file = _standard_input() if path == "-" else storage.open_file(path)
     except OSError as error:
-        raise UsageError(f"cannot read {path}: {error.strerror or error}") from error
+        raise UsageError(f"cannot read {name}: {error.strerror or error}") from error
     with file:
-        yield from _parse_records(file, path)
+        try:
+            yield from read_file(file, name)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise UsageError(f"{name} does not hold posecli records: {error!r}") from error
 
 
-def _parse_records(file: IO[bytes], name: str) -> Iterator[Record]:
-    first = next((line for line in file if line.strip()), b"")
-    try:
-        if first.lstrip().startswith(b"["):
-            yield from (Record.from_dict(data) for data in json.loads(first + file.read()))
-        else:
-            lines = (line for line in itertools.chain((first,), file) if line.strip())
-            yield from (Record.from_dict(json.loads(line)) for line in lines)
-    except (ValueError, KeyError, TypeError) as error:
-        raise UsageError(f"{name} does not hold posecli records: {error!r}") from error
+def _standard_input() -> io.BufferedReader:
+    return open(_STANDARD_INPUT, "rb", closefd=False)
 
 
 def _whole_lines(file: IO[bytes]) -> Iterator[tuple[bytes, Record]]:
@@ -134,10 +128,10 @@ def _parse_line(line: bytes) -> Record | None:
 
 
 def finished_image(path: str, identity: RunIdentity) -> bool:
-    """Whether the JSON file of one image holds its finished record. Raises UsageError as `take_up` does."""
+    """Whether the file of one image holds its finished record. Raises UsageError as `take_up` does."""
     try:
         with storage.open_file(path) as file:
-            record = Record.from_dict(json.load(file))
+            (record,) = read_file(file, path)
     except (OSError, ValueError, KeyError, TypeError):
         return False
     if record.ok:

@@ -11,8 +11,8 @@ from posecli.errors import UsageError
 from posecli.files import storage
 from posecli.inputs.clips import frame_output, is_clip
 from posecli.inputs.name_set import Seen
-from posecli.records.formats import FORMAT_NAMES, PART_FORMATS, choose_format, get_format
-from posecli.records.formats.base import Format, LineFile, WriteOptions, output_errors, whole_text
+from posecli.records.formats import PART_FORMATS, choose_format, get_format
+from posecli.records.formats.base import Format, LineFile, WriteOptions, output_errors, whole_file
 from posecli.records.journal import JOURNAL_SUFFIX, Journal, RunIdentity, finished_image, read_records, remove, take_up
 from posecli.records.parts import list_parts
 from posecli.run.pipeline import CLIP_EXTENSIONS, ClipOutput, clip_output_name
@@ -76,12 +76,12 @@ class RunOutput(NamedTuple):
             remove(self.lines_path)
 
     def _rebuild_journal(self) -> None:
-        """A finished JSON file holds its records; from other formats they cannot be had back."""
-        if self.format.name != "json" or self.path is None:
+        """A finished file holds its records where its format can be read back."""
+        if self.format.read is None or self.path is None:
             raise UsageError(
                 f"{self.path} is whole, and records cannot be read back from it", "--overwrite makes it anew"
             )
-        with whole_text(self.lines_path) as journal:
+        with whole_file(self.lines_path) as journal:
             get_format("jsonl").write(read_records(self.path), journal, self.options)
 
     def write(self, records: Iterable[Record]) -> None:
@@ -102,7 +102,7 @@ class RunOutput(NamedTuple):
 
         append_lines(counted(), self.lines_path)
         if self.lines_path != self.path:
-            with whole_text(self.path) as file:
+            with whole_file(self.path) as file:
                 self.format.write(Journal(self.lines_path), file, self.options)
             if not failures and os.path.isfile(self.path):
                 remove(self.lines_path)
@@ -111,7 +111,7 @@ class RunOutput(NamedTuple):
         with tempfile.TemporaryDirectory() as folder:
             lines = os.path.join(folder, "records.jsonl")
             append_lines(records, lines)
-            with whole_text(path) as file:
+            with whole_file(path) as file:
                 self.format.write(Journal(lines), file, self.options)
 
     def _to_standard_output(self, records: Iterable[Record]) -> None:
@@ -221,13 +221,11 @@ def choose_outputs(
     shard_size: int | None = None,
 ) -> Outputs:
     """From -o, -f and what -a became to destinations; shard_size: records go into parts of so many inputs. Raises
-    UsageError."""
+    UsageError, MissingExtra."""
     if shard_size is not None:
         return Outputs(None, None, *drawn, choose_shards(output, format_name, shard_size))
     if output is None and any(drawn) and format_name is None:
         return Outputs(None, None, *drawn)
-    if format_name not in (None, *FORMAT_NAMES):
-        raise UsageError(f"{format_name} is a format of parts", "--shards -o FOLDER/")
     folder = output is not None and (os.path.isdir(output) or output.endswith(("/", os.sep)))
     chosen = choose_format(format_name, output, folder=folder)
     if folder:
@@ -239,12 +237,14 @@ def choose_outputs(
 
 
 def choose_shards(output: str | None, format_name: str | None, size: int) -> ShardOutput:
-    """From -o and -f to where parts go. Raises UsageError."""
+    """From -o and -f to where parts go. Raises UsageError, MissingExtra."""
     if output is None or not (os.path.isdir(output) or output.endswith(("/", os.sep))):
         raise UsageError("--shards writes many files", "name a folder: -o FOLDER/")
     if format_name not in (None, *PART_FORMATS):
         raise UsageError(f"parts are not written as {format_name}", f"-f {' or -f '.join(PART_FORMATS)}")
-    return ShardOutput(output, size, format_name or PART_FORMATS[0])
+    kind = format_name or PART_FORMATS[0]
+    get_format(kind)  # raises MissingExtra here, not in a worker
+    return ShardOutput(output, size, kind)
 
 
 def choose_pictures(

@@ -15,12 +15,31 @@ from posecli.files import storage
 from posecli.types import Record
 
 
-class TextSink(Protocol):
-    """What formats write to."""
+class ByteSink(Protocol):
+    """What formats write to: a file, a pipe, or bytes in memory."""
 
-    def write(self, text: str, /) -> int: ...
+    @property
+    def closed(self) -> bool: ...
+
+    def write(self, data: bytes, /) -> int: ...
 
     def flush(self) -> None: ...
+
+
+class TextSink:
+    """Text into a `ByteSink`, as UTF-8. Each piece is passed on at once."""
+
+    def __init__(self, file: ByteSink) -> None:
+        self._file = file
+
+    def write(self, text: str) -> int:
+        """Write all of a text; raises OSError."""
+        self._file.write(text.encode("utf-8"))
+        return len(text)
+
+    def flush(self) -> None:
+        """Flush the bytes."""
+        self._file.flush()
 
 
 class WriteOptions(NamedTuple):
@@ -33,30 +52,33 @@ class WriteOptions(NamedTuple):
 
 
 class Format(NamedTuple):
-    """A way to write records.
+    """A way to write records, and for some formats to read them.
 
-    write: the records of a run into one text stream, as they come.
+    write: the records of a run into one file, as they come.
     image_suffix: what the full input name gets for the file of one image.
     write_one: the record of one image into a file of its own; None: as a run of one.
     needs_all: `write` goes through the records more than once, so they must be at hand.
     one_file_a_run: False where there is no such file.
     keeps_failures: an image that failed has a file too.
+    read: the records in a file, of a run or of one image, as they were. None: the format does not keep all of a record.
+        Raises OSError, ValueError, KeyError or TypeError where the file holds something else.
     """
 
     name: str
-    write: Callable[[Iterable[Record], TextSink, WriteOptions], None]
+    write: Callable[[Iterable[Record], ByteSink, WriteOptions], None]
     image_suffix: str
-    write_one: Callable[[Record, TextSink, WriteOptions], None] | None = None
+    write_one: Callable[[Record, ByteSink, WriteOptions], None] | None = None
     needs_all: bool = False
     one_file_a_run: bool = True
     keeps_failures: bool = False
+    read: Callable[[IO[bytes]], Iterator[Record]] | None = None
 
     def write_image(self, record: Record, path: str, options: WriteOptions) -> None:
         """Write the file of one image, whole, unless it failed and the format has no place for that. Raises
         OutputError."""
         if not record.ok and not self.keeps_failures:
             return
-        with whole_text(path) as file:
+        with whole_file(path) as file:
             if self.write_one is not None:
                 self.write_one(record, file, options)
             else:
@@ -109,17 +131,11 @@ def whole_file(path: str) -> Iterator[IO[bytes]]:
 @contextmanager
 def whole_text(path: str) -> Iterator[IO[str]]:
     """As `whole_file`, for text."""
-    with whole_file(path) as file, text_stream(file) as text:
+    with whole_file(path) as file:
+        text = io.TextIOWrapper(file, "utf-8", newline="\n")
         yield text
-
-
-@contextmanager
-def text_stream(file: IO[bytes]) -> Iterator[IO[str]]:
-    """A file's bytes as text, for the time of the block."""
-    text = io.TextIOWrapper(file, "utf-8", newline="\n")
-    yield text
-    text.flush()
-    text.detach()
+        text.flush()
+        text.detach()
 
 
 @contextmanager
@@ -134,18 +150,20 @@ def output_errors(path: str) -> Iterator[None]:
 
 
 class LineFile:
-    """A text stream that passes each piece on at once and whole, so that a reader never sees half a line and a
-    crash leaves at most one torn one."""
+    """A `ByteSink` that passes each piece on at once and whole, so that a reader never sees half a line and a crash
+    leaves at most one torn one."""
+
+    closed = False
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
 
-    def write(self, text: str) -> int:
-        """Write all of a text; raises OSError."""
-        data = memoryview(text.encode("utf-8"))
-        while data:
-            data = data[os.write(self._descriptor, data) :]
-        return len(text)
+    def write(self, data: bytes) -> int:
+        """Write all of the data; raises OSError."""
+        rest = memoryview(data)
+        while rest:
+            rest = rest[os.write(self._descriptor, rest) :]
+        return len(data)
 
     def flush(self) -> None:
         """Nothing is held back."""
