@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from posecli.commands import _COMMANDS as COMMANDS
+from posecli.records.journal import read_records
 
 from ..conftest import Posecli, records_of
 from ..tiny_model import draw_discs, person_at
@@ -71,6 +72,37 @@ def test_json_file_and_annotated_picture(posecli: Posecli, pictures: Path, tmp_p
     again = posecli(*args)
     assert (again.returncode, b"exists already" in again.stderr) == (2, True)
     assert posecli(*args, "--overwrite").returncode == 0
+
+
+def test_parquet_file_folder_and_standard_output(posecli: Posecli, pictures: Path, tmp_path: Path) -> None:
+    pytest.importorskip("pyarrow", reason="needs the extra parquet")
+    expected = records_of(posecli("estimate", pictures).stdout)
+    assert posecli("estimate", pictures, "-o", tmp_path / "x.parquet").returncode == 1
+    result = posecli("estimate", pictures, "-f", "parquet")
+    (tmp_path / "stdout").write_bytes(result.stdout)
+    for name in ("x.parquet", "stdout"):
+        assert {record.key: record for record in read_records(str(tmp_path / name))} == {
+            record.key: record for record in expected
+        }
+    assert posecli("estimate", pictures, "-f", "parquet", "-o", f"{tmp_path}/out/").returncode == 1
+    for record in expected:
+        path = tmp_path / "out" / f"{Path(record.image).relative_to(pictures)}.parquet"
+        assert list(read_records(str(path))) == [record]
+
+
+@pytest.mark.parametrize("options", ["-o x.parquet", "-f parquet", "-f parquet -o out/", "-f parquet -o out/ --shards"])
+def test_a_missing_package_is_one_error_before_the_model(
+    options: str, posecli: Posecli, pictures: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "none").mkdir()
+    (tmp_path / "none" / "pyarrow.py").write_text("raise ModuleNotFoundError('no', name='pyarrow')")
+    environment = {"PYTHONPATH": str(tmp_path / "none")}
+    result = posecli(
+        "estimate", pictures, *options.split(), model=Path("/no/such/model"), env=environment, cwd=tmp_path
+    )
+    assert (result.returncode, result.stdout) == (4, b"")
+    assert result.stderr.startswith(b"posecli: error: this needs pyarrow, which is not installed\nposecli: hint: ")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in", "none"]
 
 
 def test_folders_mirror_the_tree_and_keep_full_names(posecli: Posecli, pictures: Path, tmp_path: Path) -> None:

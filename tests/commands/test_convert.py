@@ -39,6 +39,39 @@ def test_standard_input_to_standard_output(records: Path, posecli: Posecli) -> N
     assert json.loads(posecli("convert", "-", "-f", "coco", input=records.read_bytes()).stdout)[0]["image_id"] == 1
 
 
+def test_parquet_both_ways(records: Path, tmp_path: Path, posecli: Posecli) -> None:
+    pytest.importorskip("pyarrow", reason="needs the extra parquet")
+    table = tmp_path / "x.parquet"
+    assert posecli("convert", records, "-o", table, model=Path("/no/such/model")).returncode == 1
+    assert posecli("convert", table, "-o", tmp_path / "y.jsonl").returncode == 1
+    lines = (tmp_path / "y.jsonl").read_bytes()
+    assert records_of(lines) == records_of(records.read_bytes())
+    assert posecli("convert", "-", "-f", "parquet", input=lines).stdout == table.read_bytes()
+    assert posecli("convert", "-", "-f", "jsonl", input=table.read_bytes()).stdout == lines
+
+
+READERS = [
+    "compare r.jsonl FILE",
+    "measure FILE",
+    "evaluate truth.json FILE",
+    "report FILE -o /dev/stdout --overwrite --image-root pics",
+]
+
+
+@pytest.mark.parametrize("command", READERS)
+def test_readers_take_parquet(command: str, records: Path, tmp_path: Path, posecli: Posecli) -> None:
+    for package in ("pyarrow", "pycocotools", "jinja2"):
+        pytest.importorskip(package)
+    person = {"id": 1, "image_id": 7, "category_id": 1, "iscrowd": 0, "num_keypoints": 17, "area": 900}
+    person |= {"keypoints": [9, 9, 2] * 17, "bbox": [0, 0, 30, 30]}
+    truth = {"images": [{"id": 7, "file_name": "a.jpg"}], "categories": [{"id": 1, "name": "person"}]}
+    (tmp_path / "truth.json").write_text(json.dumps(truth | {"annotations": [person]}))
+    posecli("convert", records, "-o", tmp_path / "x.parquet")
+    results = [posecli(*command.replace("FILE", name).split(), cwd=tmp_path) for name in ("r.jsonl", "x.parquet")]
+    assert [result.returncode for result in results] == [0, 0], results[1].stderr
+    assert results[0].stdout == results[1].stdout != b""
+
+
 def test_openpose_folder(records: Path, tmp_path: Path, posecli: Posecli) -> None:
     posecli("convert", records, "-f", "openpose", "-o", f"{tmp_path}/op/")
     assert [path.name for path in (tmp_path / "op").iterdir()] == ["a.jpg_keypoints.json"]

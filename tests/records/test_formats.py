@@ -5,27 +5,50 @@ from __future__ import annotations
 import csv
 import io
 import json
+import sys
+from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
-from posecli.errors import OutputError, UsageError
+from posecli.errors import MissingExtra, OutputError, UsageError
 from posecli.files.atomic import whole_file
 from posecli.records.formats import FORMAT_NAMES, choose_format, get_format
 from posecli.records.formats.base import WriteOptions, output_path
+from posecli.records.journal import read_records
 from posecli.skeleton import KEYPOINT_NAMES
 from posecli.types import Record
 
 from ..test_types import make_record
 
 PLAIN = WriteOptions()
+READABLE = ("jsonl", "json", "parquet")
+#: Undecodable bytes, control characters, and text that looks like the escape of an undecodable byte.
+ODD_NAMES = (
+    "b\udcff\n\x1b人.jpg",
+    r"c\udcff.jpg",
+    r"d\u005c\udc80\\udc80",
+    "e\\\udcff",
+    "f\\u\udc80dc80",
+    r"g\n\Udcff",
+)
 FAILED = Record.failed("bad.jpg", "not_found", "bad.jpg: no such file")
 
 
 def written(name: str, records: list[Record], options: WriteOptions = PLAIN) -> str:
-    file = io.StringIO()
+    return written_bytes(name, records, options).decode()
+
+
+def written_bytes(name: str, records: list[Record], options: WriteOptions = PLAIN) -> bytes:
+    file = io.BytesIO()
     get_format(name).write(records, file, options)
     return file.getvalue()
+
+
+def needs_packages_of(name: str) -> None:
+    if name == "parquet":
+        pytest.importorskip("pyarrow", reason="needs the extra parquet")
 
 
 def one_image(name: str, record: Record, folder: Path, options: WriteOptions = PLAIN) -> Path:
@@ -113,10 +136,104 @@ def test_openpose_of_nobody_and_of_a_failure(tmp_path: Path) -> None:
         written("openpose", [make_record()])
 
 
+def some_records() -> list[Record]:
+    """One of each kind: people, nobody, a failure, a frame with numbered people, odd names."""
+    tracked = tuple(pose._replace(id=7 + person) for person, pose in enumerate(make_record(people=2).poses))
+    failed_frame = Record.failed("c.mp4", "unreadable_image", "c.mp4: frame 4 is damaged \udcfe")
+    return [
+        make_record(people=2),
+        make_record("empty.jpg", 0),
+        FAILED,
+        replace(make_record("c.mp4"), frame=3, time=0.12, poses=tracked),
+        replace(failed_frame, frame=4, time=0.16),
+        replace(make_record("without settings.jpg"), settings=None),
+        *map(make_record, ODD_NAMES),
+    ]
+
+
+@pytest.mark.parametrize("name", READABLE)
+@pytest.mark.parametrize("count", [None, 0, 1])
+def test_records_come_back_as_they_were(name: str, count: int | None, tmp_path: Path) -> None:
+    needs_packages_of(name)
+    path, records = tmp_path / f"records.{name}", some_records()[:count]
+    path.write_bytes(written_bytes(name, records))
+    assert list(read_records(str(path))) == records
+    path = path.rename(tmp_path / "records")
+    assert list(read_records(str(path))) == records
+
+
+@pytest.mark.parametrize("name", READABLE)
+def test_the_record_of_one_image_comes_back(name: str, tmp_path: Path) -> None:
+    needs_packages_of(name)
+    for record in some_records():
+        assert list(read_records(str(one_image(name, record, tmp_path)))) == [record]
+
+
+def test_formats_that_keep_failures_can_be_read_back() -> None:
+    """A resumed run tells from the file of an image whether its record is finished."""
+    for name in FORMAT_NAMES:
+        if name != "parquet" or find_spec("pyarrow") is not None:
+            assert get_format(name).keeps_failures == (get_format(name).read is not None)
+
+
+def test_parquet_has_a_row_a_record(tmp_path: Path) -> None:
+    needs_packages_of("parquet")
+    pandas = pytest.importorskip("pandas")
+    (tmp_path / "x.parquet").write_bytes(written_bytes("parquet", some_records()))
+    table = pandas.read_parquet(tmp_path / "x.parquet")
+    assert list(table["image"][:3]) == ["a.jpg", "empty.jpg", "bad.jpg"]
+    assert list(table["status"][:3]) == ["ok", "ok", "error"]
+    assert [None if poses is None else len(poses) for poses in table["poses"][:3]] == [2, 0, None]
+    assert table["poses"][0][1]["keypoints"][16]["part"] == "rightAnkle"
+    assert table["error"][2] == {"code": "not_found", "message": "bad.jpg: no such file"}
+    assert r"b\udcff" in table["image"][6]
+    assert set(table.columns) == {
+        "schema", "image", "status", "frame", "time", "width", "height", "model", "settings", "error", "poses",
+    }  # fmt: skip
+
+
+def test_many_records_are_many_groups_of_rows(tmp_path: Path) -> None:
+    needs_packages_of("parquet")
+    records = [make_record(f"{number}.jpg", number % 3) for number in range(600)]
+    (tmp_path / "x.parquet").write_bytes(written_bytes("parquet", records))
+    assert list(read_records(str(tmp_path / "x.parquet"))) == records
+
+
+@pytest.mark.parametrize("end", [0, 5, 2000, -1])
+@pytest.mark.parametrize("name", ["x.parquet", "x"])
+def test_a_torn_table_holds_no_records(name: str, end: int, tmp_path: Path) -> None:
+    needs_packages_of("parquet")
+    (tmp_path / name).write_bytes(written_bytes("parquet", some_records())[:end])
+    if end == 0 and name == "x":
+        assert list(read_records(str(tmp_path / name))) == []
+    else:
+        with pytest.raises(UsageError, match="does not hold posecli records"):
+            list(read_records(str(tmp_path / name)))
+
+
+def test_a_table_of_something_else_holds_no_records(tmp_path: Path) -> None:
+    needs_packages_of("parquet")
+    pandas = pytest.importorskip("pandas")
+    pandas.DataFrame({"a": [1, 2]}).to_parquet(tmp_path / "x.parquet")
+    with pytest.raises(UsageError, match="does not hold posecli records: KeyError"):
+        list(read_records(str(tmp_path / "x.parquet")))
+
+
+def test_a_format_without_its_package_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    monkeypatch.delitem(sys.modules, "posecli.records.formats.parquet", raising=False)
+    with pytest.raises(MissingExtra, match="pyarrow, which is not installed"):
+        choose_format(None, "x.parquet", folder=False)
+
+
 @pytest.mark.parametrize("name", FORMAT_NAMES)
 def test_every_format_writes_odd_names(name: str, tmp_path: Path) -> None:
-    record = make_record("b\udcff\n\x1b人.jpg")
-    one_image(name, record, tmp_path).read_text("utf-8")
+    needs_packages_of(name)
+    for record in map(make_record, ODD_NAMES):
+        data = one_image(name, record, tmp_path).read_bytes()
+        assert data
+        if name != "parquet":
+            data.decode()
 
 
 @pytest.mark.parametrize(
@@ -124,11 +241,14 @@ def test_every_format_writes_odd_names(name: str, tmp_path: Path) -> None:
     [
         (None, None, False, "jsonl"),
         (None, "x.csv", False, "csv"),
+        (None, "x.PARQUET", False, "parquet"),
+        ("parquet", "x/", True, "parquet"),
         (None, "x/", True, "json"),
         ("coco", "x.json", False, "coco"),
     ],
 )
 def test_formats_are_chosen_by_name_then_extension(name: str, output: str, folder: bool, expected: str) -> None:
+    needs_packages_of(expected)
     assert choose_format(name, output, folder=folder).name == expected
 
 

@@ -94,10 +94,12 @@ def test_other_settings_do_not_mix(identity: RunIdentity, message: str, tmp_path
         RecordedLines(str(path), identity)
 
 
-def test_records_are_read_back_from_both_forms(tmp_path: Path) -> None:
+def test_records_are_read_back_from_lines_and_arrays(tmp_path: Path) -> None:
     records = [make_record("a"), make_record("b", 0), Record.failed("c", "not_found", "x")]
     (tmp_path / "r.jsonl").write_text("\n" + "\n".join(map(line, records)))
     (tmp_path / "r.json").write_text("\n" + json.dumps([record.to_dict() for record in records], indent=2))
+    (tmp_path / "one.json").write_text(json.dumps(records[0].to_dict(), indent=2))
+    assert list(read_records(str(tmp_path / "one.json"))) == records[:1]
     for name in ("r.jsonl", "r.json"):
         assert list(read_records(str(tmp_path / name))) == records
     (tmp_path / "other").write_text('{"people": []}\n')
@@ -111,6 +113,11 @@ def gate(folder: Path, make_gate: Callable[[Path], Gate]) -> Gate:
     return make_gate(folder / "59.png")
 
 
+def needs_packages_of(name: str) -> None:
+    if name.endswith("parquet"):
+        pytest.importorskip("pyarrow", reason="needs the extra parquet")
+
+
 def start_and_end(args: list[object], signal_number: int, model: Path, watched: Path) -> subprocess.Popen[bytes]:
     """Run until the watched file holds some records, then send the signal to the whole group."""
     process = subprocess.Popen(
@@ -122,10 +129,11 @@ def start_and_end(args: list[object], signal_number: int, model: Path, watched: 
     return process
 
 
-@pytest.mark.parametrize("name", ["r.jsonl", "r.json", "r.csv"])
+@pytest.mark.parametrize("name", ["r.jsonl", "r.json", "r.csv", "r.parquet"])
 def test_kill_and_resume(
     name: str, folder: Path, gate: Gate, tmp_path: Path, tiny_model: Path, posecli: Posecli
 ) -> None:
+    needs_packages_of(name)
     out = tmp_path / name
     lines = out if name == "r.jsonl" else tmp_path / f"{name}.partial.jsonl"
     process = start_and_end(["estimate", folder, "-o", out], signal.SIGKILL, tiny_model, lines)
@@ -162,8 +170,9 @@ def test_signals_keep_what_is_done(
     assert group.stdout.strip() == ""
 
 
-@pytest.mark.parametrize("name", ["r.jsonl", "r.json", "r.csv"])
+@pytest.mark.parametrize("name", ["r.jsonl", "r.json", "r.csv", "r.parquet"])
 def test_failed_inputs_are_tried_again(name: str, folder: Path, tmp_path: Path, posecli: Posecli) -> None:
+    needs_packages_of(name)
     out = tmp_path / name
     assert posecli("estimate", folder, "-o", out).returncode == 1
     repair(folder)
@@ -173,14 +182,16 @@ def test_failed_inputs_are_tried_again(name: str, folder: Path, tmp_path: Path, 
     assert again.returncode == (2 if name == "r.csv" else 0), again.stderr
 
 
-def test_folders_resume_too(folder: Path, tmp_path: Path, posecli: Posecli) -> None:
-    args = ("estimate", folder, "-o", f"{tmp_path}/out/", "-a", f"{tmp_path}/drawn/")
+@pytest.mark.parametrize("name", ["json", "jsonl", "parquet"])
+def test_folders_resume_too(name: str, folder: Path, tmp_path: Path, posecli: Posecli) -> None:
+    needs_packages_of(name)
+    args = ("estimate", folder, "-o", f"{tmp_path}/out/", "-f", name, "-a", f"{tmp_path}/drawn/")
     assert posecli(*args).returncode == 1
     assert posecli(*args).returncode == 2
     repair(folder)
-    (tmp_path / "out" / "07.png.json").unlink()
+    (tmp_path / "out" / f"07.png.{name}").unlink()
     (tmp_path / "drawn" / "08.png.png").unlink()
-    (tmp_path / "out" / "09.png.json").write_text('{"torn')
+    (tmp_path / "out" / f"09.png.{name}").write_text('{"torn')
     result = posecli(*args, "--resume")
     assert (result.returncode, b"60 pictures = 4 ok + 0 failed + 56 skipped" in result.stderr) == (0, True)
     other = posecli(*args, "--resume", "--max-poses", "1")

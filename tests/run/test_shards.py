@@ -145,7 +145,6 @@ def test_options_that_cannot_be_meant(pictures: Path, posecli: Posecli) -> None:
     assert estimate(posecli, pictures, "-f", "csv").returncode == 2
     assert estimate(posecli, pictures, "--expect", "records.jsonl").returncode == 2
     assert not (pictures.parent / "out").exists()
-    assert posecli("estimate", pictures, "-o", f"{pictures.parent}/y/", "-f", "parquet").returncode == 2
 
 
 def test_expectations_are_held_where_the_records_are(pictures: Path, posecli: Posecli) -> None:

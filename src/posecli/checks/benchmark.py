@@ -71,7 +71,7 @@ def measure_stages(model: ModelFile, settings: Settings, images: list[ImageInput
 def _timed_record(estimator: PoseEstimator, image: ImageInput) -> Record:
     record = estimator.estimate(image.data if image.data is not None else image.name, name=image.name)
     start = perf_counter()
-    get_format("jsonl").write((record,), io.StringIO(), WriteOptions())
+    get_format("jsonl").write((record,), io.BytesIO(), WriteOptions())
     return replace(record, timings={**record.timings, "write": 1000 * (perf_counter() - start)})
 
 

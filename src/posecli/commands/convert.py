@@ -20,7 +20,7 @@ from posecli.errors import UsageError
 def command(records: str, image_root: str | None, quiet: bool, **options: Any) -> None:
     """Write saved records in another format, or draw them, without running the model again.
 
-    RECORDS is a file of JSON Lines or a JSON array as `posecli estimate` writes them; - is standard input.
+    RECORDS is what `posecli estimate` wrote: JSON Lines, JSON, Parquet, or a folder of parts. - is standard input.
 
     \b
     Examples:

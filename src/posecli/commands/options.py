@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from posecli.errors import UsageError
 from posecli.inference.presets import DEFAULT_PRESET, PRESETS, with_preset
-from posecli.records.formats import FORMAT_NAMES, PART_FORMATS
+from posecli.records.formats import FORMAT_NAMES
 from posecli.types import BACKGROUNDS, DECODERS, EXTRAS, FITS, STRIDES, Settings
 
 if TYPE_CHECKING:
@@ -33,22 +33,18 @@ def _group(*options: Callable[[Any], Any]) -> Callable[[Command], Command]:
     return decorate
 
 
-def _data_options(formats: Iterable[str]) -> Callable[[Command], Command]:
-    return _group(
-        click.option("-o", "--output", metavar="PATH", help="Where the data goes: a file, or a folder (ends in /)."),
-        click.option(
-            "-f", "--format", "format_name", type=click.Choice(list(formats)),
-            help="Format of the data.  [default: by the extension of -o; json for a folder, jsonl for standard output]",
-        ),
-        click.option("--coco-images", metavar="FILE", help="COCO annotations that give image ids by file name."),
-        click.option("--openpose-body25", is_flag=True, help="25 points instead of 18 in openpose files."),
-        click.option("--overwrite", is_flag=True, help="Replace outputs that exist."),
-    )  # fmt: skip
-
-
-data_options = _data_options(FORMAT_NAMES)
+data_options = _group(
+    click.option("-o", "--output", metavar="PATH", help="Where the data goes: a file, or a folder (ends in /)."),
+    click.option(
+        "-f", "--format", "format_name", type=click.Choice(FORMAT_NAMES),
+        help="Format of the data.  [default: by the extension of -o; json for a folder, jsonl for standard output]",
+    ),
+    click.option("--coco-images", metavar="FILE", help="COCO annotations that give image ids by file name."),
+    click.option("--openpose-body25", is_flag=True, help="25 points instead of 18 in openpose files."),
+    click.option("--overwrite", is_flag=True, help="Replace outputs that exist."),
+)  # fmt: skip
 run_data_options = _group(
-    _data_options(dict.fromkeys((*FORMAT_NAMES, *PART_FORMATS))),
+    data_options,
     click.option("--shards", is_flag=True, help="Records in many part files of a folder, as jsonl or parquet."),
     click.option(
         "--shard-size", type=click.IntRange(1), default=256, show_default=True, metavar="N", help="Inputs in a part."

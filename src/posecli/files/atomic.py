@@ -58,17 +58,11 @@ def whole_file(path: str) -> Iterator[IO[bytes]]:
 @contextmanager
 def whole_text(path: str) -> Iterator[IO[str]]:
     """As `whole_file`, for text."""
-    with whole_file(path) as file, text_stream(file) as text:
+    with whole_file(path) as file:
+        text = io.TextIOWrapper(file, "utf-8", newline="\n")
         yield text
-
-
-@contextmanager
-def text_stream(file: IO[bytes]) -> Iterator[IO[str]]:
-    """A file's bytes as text, for the time of the block."""
-    text = io.TextIOWrapper(file, "utf-8", newline="\n")
-    yield text
-    text.flush()
-    text.detach()
+        text.flush()
+        text.detach()
 
 
 @contextmanager
@@ -158,18 +152,20 @@ def _sync_folder(folder: str) -> None:
 
 
 class LineFile:
-    """A text stream that passes each piece on at once and whole, so that a reader never sees half a line and a
-    crash leaves at most one torn one."""
+    """A file that passes each piece on at once and whole, so that a reader never sees half a line and a crash leaves at
+    most one torn one."""
+
+    closed = False
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
 
-    def write(self, text: str) -> int:
-        """Write all of a text; raises OSError."""
-        data = memoryview(text.encode("utf-8"))
-        while data:
-            data = data[os.write(self._descriptor, data) :]
-        return len(text)
+    def write(self, data: bytes) -> int:
+        """Write all of the data; raises OSError."""
+        rest = memoryview(data)
+        while rest:
+            rest = rest[os.write(self._descriptor, rest) :]
+        return len(data)
 
     def flush(self) -> None:
         """Nothing is held back."""

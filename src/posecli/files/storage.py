@@ -12,7 +12,7 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from typing import IO, Any, TypeVar
+from typing import Any, TypeVar
 
 from posecli.extras import need
 
@@ -45,9 +45,9 @@ def without_scheme(path: str) -> str:
     return os.path.normpath(_REMOTE.sub("", path)).lstrip(os.sep)
 
 
-def open_file(path: str) -> IO[bytes]:
+def open_file(path: str) -> io.BufferedReader:
     """A file for reading. Raises OSError."""
-    return io.BytesIO(read_bytes(path)) if is_remote(path) else open(path, "rb")
+    return io.BufferedReader(io.BytesIO(read_bytes(path))) if is_remote(path) else open(path, "rb")
 
 
 def read_bytes(path: str) -> bytes:

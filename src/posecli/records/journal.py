@@ -7,10 +7,9 @@ after inference is its own journal; beside any other output it is `NAME.partial.
 
 from __future__ import annotations
 
-import itertools
+import io
 import json
 import os
-import sys
 from collections.abc import Iterator
 from typing import IO
 
@@ -18,12 +17,14 @@ from posecli.errors import UsageError
 from posecli.files import storage
 from posecli.files.atomic import LineFile, output_errors
 from posecli.inputs.name_set import NameMap
+from posecli.records.formats import get_format, read_file
 from posecli.records.formats.base import to_json
 from posecli.records.identity import RunIdentity
 from posecli.records.parts import read_parts
 from posecli.types import ImageInput, Record
 
 JOURNAL_SUFFIX = ".partial.jsonl"
+_STANDARD_INPUT = 0
 
 
 class Journal:
@@ -39,7 +40,7 @@ class Journal:
             if self._file is None:
                 os.makedirs(os.path.dirname(self.path) or ".", exist_ok=True)
                 self._file = open(self.path, "ab", buffering=0)  # noqa: SIM115 (closed by close)
-            LineFile(self._file.fileno()).write(to_json(record.to_dict(raw=True)) + "\n")
+            LineFile(self._file.fileno()).write(f"{to_json(record.to_dict(raw=True))}\n".encode())
 
     def close(self) -> None:
         """Close the file."""
@@ -104,32 +105,25 @@ def read_lines(file: IO[bytes]) -> Iterator[Record]:
 
 
 def read_records(path: str) -> Iterator[Record]:
-    """Records from JSON Lines, a JSON array or a folder of parts, `-` for standard input. Raises UsageError for
-    anything else."""
+    """Records from JSON Lines, JSON, Parquet or a folder of parts, `-` for standard input. Raises UsageError for
+    anything else, MissingExtra for Parquet without its extra."""
     if storage.is_folder(path):
         yield from read_parts(path)
         return
-    if path == "-":
-        yield from _parse_records(sys.stdin.buffer, "standard input")
-        return
+    name = "standard input" if path == "-" else path
     try:
-        file = storage.open_file(path)
+        file = _standard_input() if path == "-" else storage.open_file(path)
     except OSError as error:
-        raise UsageError(f"cannot read {path}: {error.strerror or error}") from error
+        raise UsageError(f"cannot read {name}: {error.strerror or error}") from error
     with file:
-        yield from _parse_records(file, path)
+        try:
+            yield from read_file(file, name)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise UsageError(f"{name} does not hold posecli records: {error!r}") from error
 
 
-def _parse_records(file: IO[bytes], name: str) -> Iterator[Record]:
-    first = next((line for line in file if line.strip()), b"")
-    try:
-        if first.lstrip().startswith(b"["):
-            yield from (Record.from_dict(data) for data in json.loads(first + file.read()))
-        else:
-            lines = (line for line in itertools.chain((first,), file) if line.strip())
-            yield from (Record.from_dict(json.loads(line)) for line in lines)
-    except (ValueError, KeyError, TypeError) as error:
-        raise UsageError(f"{name} does not hold posecli records: {error!r}") from error
+def _standard_input() -> io.BufferedReader:
+    return open(_STANDARD_INPUT, "rb", closefd=False)
 
 
 def _parse_line(line: bytes) -> Record | None:
@@ -139,10 +133,11 @@ def _parse_line(line: bytes) -> Record | None:
         return None
 
 
-def read_image_record(path: str) -> Record | None:
-    """The record in the JSON file of one image, or None where there is none."""
+def read_image_record(path: str, format_name: str) -> Record | None:
+    """The record in the file of one image, or None where there is none."""
+    read = get_format(format_name).read
     try:
         with storage.open_file(path) as file:
-            return Record.from_dict(json.load(file))
+            return next(read(file), None) if read is not None else None
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None

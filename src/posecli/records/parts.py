@@ -8,19 +8,17 @@ A part is called after what it holds, so that a restart knows what is done from 
 
 from __future__ import annotations
 
-import codecs
-import json
 import os
 import re
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
-from typing import IO, NamedTuple
+from typing import NamedTuple
 
 from posecli.errors import UsageError
 from posecli.files import storage
 from posecli.files.atomic import output_errors, whole_file
-from posecli.records.formats import PART_FORMATS, get_format
+from posecli.records.formats import PART_FORMATS, get_format, read_file
 from posecli.records.formats.base import WriteOptions
 from posecli.types import Record
 
@@ -82,12 +80,7 @@ def read_part(path: str) -> Iterator[Record]:
     """The records of one part. Raises UsageError where it holds none."""
     try:
         with storage.open_file(path) as file:
-            if path.endswith(".parquet"):
-                from posecli.records.formats.parquet import read_parquet
-
-                yield from read_parquet(file)
-            else:
-                yield from (Record.from_dict(json.loads(line)) for line in file)
+            yield from read_file(file, path)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UsageError(f"{path} does not hold posecli records: {error!r}") from error
 
@@ -107,23 +100,12 @@ def write_part(folder: str, part: Part, records: Iterable[Record]) -> Part:
 
     with tempfile.SpooledTemporaryFile(_IN_MEMORY) as made:
         with output_errors("a temporary file"):
-            _write(part.kind, counted(), made)
+            get_format(part.kind).write(counted(), made, WriteOptions())
         made.seek(0)
         named = part._replace(failed=failed)
         with whole_file(os.path.join(folder, named.name)) as file:
             shutil.copyfileobj(made, file)
     return named
-
-
-def _write(kind: str, records: Iterable[Record], file: IO[bytes]) -> None:
-    if kind == "parquet":
-        from posecli.records.formats.parquet import write_parquet
-
-        write_parquet(records, file)
-    else:
-        # Not io.TextIOWrapper: before Python 3.11 a SpooledTemporaryFile lacks the methods that it calls.
-        text = codecs.getwriter("utf-8")(file)
-        get_format("jsonl").write(records, text, WriteOptions())
 
 
 def remove_part(folder: str, part: Part) -> None:

@@ -11,7 +11,7 @@ from typing import IO
 
 from posecli.errors import UsageError
 from posecli.files import storage
-from posecli.files.atomic import LineFile, move, output_errors, remove, temporary_name, whole_text
+from posecli.files.atomic import LineFile, move, output_errors, remove, temporary_name, whole_file
 from posecli.records.formats import get_format
 from posecli.records.formats.base import WriteOptions, to_json
 from posecli.records.identity import RunIdentity
@@ -134,13 +134,13 @@ def _take_up_lines(path: str, identity: RunIdentity) -> RecordedLines:
 
 
 def _rebuild_journal(file: RunFile) -> None:
-    """A finished JSON file holds its records; from other formats they cannot be read back."""
+    """A finished file holds its records where its format can be read back."""
     assert file.path is not None
-    if file.format.name != "json":
+    if file.format.read is None:
         raise UsageError(
             f"{file.path} is finished, and records cannot be read back from it", "--overwrite makes it anew"
         )
-    with whole_text(file.journal_path) as journal:
+    with whole_file(file.journal_path) as journal:
         get_format("jsonl").write(read_records(file.path), journal, file.options)
 
 
@@ -174,7 +174,7 @@ def write_run_file(records: Iterable[Record], file: RunFile, *, anew: bool = Fal
     elif file.is_lines and not anew and not storage.is_remote(file.path):
         _to_lines(records, file.path)
     else:
-        with _gathered(records, beside=file.path) as gathered, whole_text(file.path) as target:
+        with _gathered(records, beside=file.path) as gathered, whole_file(file.path) as target:
             file.format.write(gathered, target, file.options)
 
 
@@ -188,7 +188,7 @@ def _to_lines(records: Iterable[Record], path: str) -> None:
         with open(path, "a+b", buffering=0) as file:
             lines = _LinesInPlace(file)
             for record in records:
-                lines.write(to_json(record.to_dict()) + "\n")
+                lines.write(f"{to_json(record.to_dict())}\n".encode())
             lines.end()
 
 
@@ -202,15 +202,14 @@ class _LinesInPlace:
         self._position = 0
         self._same = True
 
-    def write(self, line: str) -> None:
+    def write(self, line: bytes) -> None:
         """Write the next line, whole. Raises OSError."""
-        data = line.encode("utf-8")
-        if self._same and self._file.read(len(data)) != data:
+        if self._same and self._file.read(len(line)) != line:
             self._same = False
             os.truncate(self._file.fileno(), self._position)
         if not self._same:
             LineFile(self._file.fileno()).write(line)
-        self._position += len(data)
+        self._position += len(line)
 
     def end(self) -> None:
         """Drop what an earlier run has written behind the last line."""

@@ -16,7 +16,7 @@ from posecli.files import storage
 from posecli.files.atomic import remove_dead_temporaries, remove_dead_temporaries_beside
 from posecli.inputs.clips import can_read_videos, frame_output, is_clip, is_video
 from posecli.inputs.name_set import NameSet
-from posecli.records.formats import FORMAT_NAMES, PART_FORMATS, choose_format, get_format
+from posecli.records.formats import PART_FORMATS, choose_format, get_format
 from posecli.records.formats.base import Format, WriteOptions, output_path
 from posecli.records.journal import JOURNAL_SUFFIX
 from posecli.records.parts import list_parts
@@ -270,14 +270,12 @@ def choose_destinations(
     shard_size: int | None = None,
 ) -> Destinations:
     """From -o, -f and what -a became to destinations; shard_size: records go into parts of so many inputs. Raises
-    UsageError."""
+    UsageError, MissingExtra."""
     pictures, clips = drawn
     if shard_size is not None:
         return Destinations(None, None, pictures, clips, _choose_shards(output, format_name, shard_size))
     if output is None and any(drawn) and format_name is None:
         return Destinations(None, None, pictures, clips)
-    if format_name not in (None, *FORMAT_NAMES):
-        raise UsageError(f"{format_name} is a format of parts", "--shards -o FOLDER/")
     folder = output is not None and (os.path.isdir(output) or output.endswith(("/", os.sep)))
     chosen = choose_format(format_name, output, folder=folder)
     if folder:
@@ -293,7 +291,9 @@ def _choose_shards(output: str | None, format_name: str | None, size: int) -> Sh
         raise UsageError("--shards writes many files", "name a folder: -o FOLDER/")
     if format_name not in (None, *PART_FORMATS):
         raise UsageError(f"parts are not written as {format_name}", f"-f {' or -f '.join(PART_FORMATS)}")
-    return Shards(output, size, format_name or PART_FORMATS[0])
+    kind = format_name or PART_FORMATS[0]
+    get_format(kind)  # raises MissingExtra here, not in a worker
+    return Shards(output, size, kind)
 
 
 def choose_annotation(

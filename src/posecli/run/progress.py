@@ -51,7 +51,7 @@ class RecordedImageFiles:
     def get(self, image: ImageInput) -> Record | None:
         """The record in the file of an input, or None where there is none or it failed."""
         path = self._files.path_for(image)
-        record = read_image_record(path)
+        record = read_image_record(path, self._files.format_name)
         if record is None or record.image != image.name:
             return None
         if not record.ok:
@@ -166,6 +166,6 @@ class NothingKnown(Progress):
 def recorded_image_files(destinations: Destinations, identity: RunIdentity) -> RecordedImageFiles | None:
     """Files of one image as records, where their format holds them."""
     files = destinations.image_files
-    if files is None or not get_format(files.format_name).keeps_failures:
+    if files is None or get_format(files.format_name).read is None:
         return None
     return RecordedImageFiles(files, identity)

@@ -3,20 +3,32 @@
 from __future__ import annotations
 
 import importlib
+import io
 import os
+from collections.abc import Iterator
 
 from posecli.errors import UsageError
 from posecli.records.formats.base import Format
+from posecli.types import Record
 
 #: Format name → module; imported on use.
-_MODULES = {"jsonl": "jsonl", "json": "json_array", "csv": "csv_table", "coco": "coco", "openpose": "openpose"}
+_MODULES = {
+    "jsonl": "jsonl",
+    "json": "json_array",
+    "csv": "csv_table",
+    "parquet": "parquet",
+    "coco": "coco",
+    "openpose": "openpose",
+}
 FORMAT_NAMES = tuple(_MODULES)
-#: Those that a sharded run may be written in.
+#: Those that a sharded run may be written in. They can be read back.
 PART_FORMATS = ("jsonl", "parquet")
+#: First bytes of a Parquet file.
+_PARQUET_MAGIC = b"PAR1"
 
 
 def get_format(name: str) -> Format:
-    """The format of a name of `FORMAT_NAMES`."""
+    """The format of a name of `FORMAT_NAMES`. Raises MissingExtra where it needs a package that is not installed."""
     module = importlib.import_module(f"posecli.records.formats.{_MODULES[name]}")
     found: Format = module.FORMAT
     return found
@@ -25,7 +37,8 @@ def get_format(name: str) -> Format:
 def choose_format(name: str | None, output: str | None, *, folder: bool) -> Format:
     """The named format, else the one that an output's extension stands for, else the usual one.
 
-    output: a file's path, or None for standard output. Raises UsageError for an extension that stands for none.
+    output: a file's path, or None for standard output. Raises UsageError for an extension that stands for none,
+    MissingExtra as `get_format` does.
     """
     if name is not None:
         return get_format(name)
@@ -38,3 +51,25 @@ def choose_format(name: str | None, output: str | None, *, folder: bool) -> Form
         return get_format(extension)
     choices = ", ".join(FORMAT_NAMES)
     raise UsageError(f"the extension of {output} names no format", f"choose one with --format: {choices}")
+
+
+def read_file(file: io.BufferedReader, name: str) -> Iterator[Record]:
+    """The records in an open file of JSON Lines, JSON or Parquet, of a run or of one image; `name` is its path.
+
+    Raises OSError, ValueError, KeyError or TypeError where the file holds something else, MissingExtra as `get_format`
+    does.
+    """
+    read = get_format(_format_of(file, name)).read
+    assert read is not None
+    return read(file)
+
+
+def _format_of(file: io.BufferedReader, name: str) -> str:
+    """The name of a file's format: by its first bytes, else by its extension. Nothing but white space is consumed."""
+    start = file.peek(len(_PARQUET_MAGIC))
+    while start and not start.strip():
+        file.read(len(start))
+        start = file.peek(len(_PARQUET_MAGIC))
+    if start.startswith(_PARQUET_MAGIC) or name.lower().endswith(".parquet"):
+        return "parquet"
+    return "json" if start.lstrip().startswith((b"[", b"{\n", b"{\r\n")) else "jsonl"

@@ -1,22 +1,41 @@
-"""What all formats share: what a format is, JSON and names as text, how files of one image are named."""
+"""What all formats share: what a format is, what it writes to, JSON and names as text, names of files of one image."""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Callable, Iterable, Iterator
+from typing import IO, Any, NamedTuple, Protocol
 
-from posecli.files.atomic import whole_text
+from posecli.files.atomic import whole_file
 from posecli.types import Record
 
 
-class TextSink(Protocol):
-    """What formats write to."""
+class ByteSink(Protocol):
+    """What formats write to: a file, a pipe, or bytes in memory."""
 
-    def write(self, text: str, /) -> object: ...
+    @property
+    def closed(self) -> bool: ...
+
+    def write(self, data: bytes, /) -> object: ...
 
     def flush(self) -> None: ...
+
+
+class TextSink:
+    """Text into a `ByteSink`, as UTF-8. Each piece is passed on at once."""
+
+    def __init__(self, file: ByteSink) -> None:
+        self._file = file
+
+    def write(self, text: str) -> int:
+        """Write all of a text; raises OSError."""
+        self._file.write(text.encode("utf-8"))
+        return len(text)
+
+    def flush(self) -> None:
+        """Flush the bytes."""
+        self._file.flush()
 
 
 class WriteOptions(NamedTuple):
@@ -29,30 +48,33 @@ class WriteOptions(NamedTuple):
 
 
 class Format(NamedTuple):
-    """A way to write records.
+    """A way to write records, and for some formats to read them.
 
-    write: the records of a run into one text stream, as they come.
+    write: the records of a run into one file, as they come.
     image_suffix: what the full input name gets for the file of one image.
     write_one: the record of one image into a file of its own; None: as a run of one.
     needs_all: `write` goes through the records more than once, so they must be at hand.
     one_file_a_run: False where there is no such file.
     keeps_failures: an image that failed has a file too.
+    read: the records in a file, of a run or of one image, as they were. None: the format does not keep all of a record.
+        Raises OSError, ValueError, KeyError or TypeError where the file holds something else.
     """
 
     name: str
-    write: Callable[[Iterable[Record], TextSink, WriteOptions], None]
+    write: Callable[[Iterable[Record], ByteSink, WriteOptions], None]
     image_suffix: str
-    write_one: Callable[[Record, TextSink, WriteOptions], None] | None = None
+    write_one: Callable[[Record, ByteSink, WriteOptions], None] | None = None
     needs_all: bool = False
     one_file_a_run: bool = True
     keeps_failures: bool = False
+    read: Callable[[IO[bytes]], Iterator[Record]] | None = None
 
     def write_image(self, record: Record, path: str, options: WriteOptions) -> None:
         """Write the file of one image, whole, unless it failed and the format has no place for that. Raises
         OutputError."""
         if not record.ok and not self.keeps_failures:
             return
-        with whole_text(path) as file:
+        with whole_file(path) as file:
             if self.write_one is not None:
                 self.write_one(record, file, options)
             else:

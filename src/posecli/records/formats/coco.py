@@ -16,30 +16,30 @@ from typing import Any
 
 from posecli.errors import UsageError
 from posecli.files.atomic import whole_file
-from posecli.records.formats.base import Format, TextSink, WriteOptions, text_name, to_json
+from posecli.records.formats.base import ByteSink, Format, TextSink, WriteOptions, text_name, to_json
 from posecli.types import Record
 
 PERSON_CATEGORY = 1
 
 
-def write(records: Iterable[Record], file: TextSink, options: WriteOptions) -> None:
+def write(records: Iterable[Record], file: ByteSink, options: WriteOptions) -> None:
     """Write one list, a person a line. `records` is gone through twice where names must be numbered."""
     ids = _choose_ids(records, options)
-    separator = "[\n"
+    text, separator = TextSink(file), "[\n"
     for record in records:
         for entry in people_of(record, ids[record.key]):
-            file.write(separator + to_json(entry))
+            text.write(separator + to_json(entry))
             separator = ",\n"
-    file.write("[]\n" if separator == "[\n" else "\n]\n")
+    text.write("[]\n" if separator == "[\n" else "\n]\n")
 
 
-def write_one(record: Record, file: TextSink, options: WriteOptions) -> None:
+def write_one(record: Record, file: ByteSink, options: WriteOptions) -> None:
     """The file of one image. Alone it cannot be numbered in order: a name that says no number gives its checksum."""
     number = image_id(record.image, annotated_ids(options.coco_images))
     if number is None or record.frame is not None:
         number = zlib.crc32(os.fsencode(record.key)) & 0x7FFFFFFF
     people = [{**entry, "file_name": text_name(record.image)} for entry in people_of(record, number)]
-    file.write(to_json(people) + "\n")
+    TextSink(file).write(to_json(people) + "\n")
 
 
 def people_of(record: Record, number: int) -> list[dict[str, Any]]:

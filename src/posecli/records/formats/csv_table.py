@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterable, Iterator
 
-from posecli.records.formats.base import Format, TextSink, WriteOptions, text_name
+from posecli.records.formats.base import ByteSink, Format, TextSink, WriteOptions, text_name
 from posecli.types import Record
 
 COLUMNS = (
@@ -14,9 +14,9 @@ COLUMNS = (
 )  # fmt: skip
 
 
-def write(records: Iterable[Record], file: TextSink, options: WriteOptions) -> None:
+def write(records: Iterable[Record], file: ByteSink, options: WriteOptions) -> None:
     """Write a header and the rows of each record; people are numbered from 0 in falling score."""
-    writer = csv.writer(file, lineterminator="\n")
+    writer = csv.writer(TextSink(file), lineterminator="\n")
     writer.writerow(COLUMNS)
     for record in records:
         writer.writerows(_rows(record))

@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Iterator
+from typing import IO
 
-from posecli.records.formats.base import Format, TextSink, WriteOptions, to_json
+from posecli.records.formats.base import ByteSink, Format, TextSink, WriteOptions, to_json
 from posecli.types import Record
 
 
-def write(records: Iterable[Record], file: TextSink, options: WriteOptions) -> None:
+def write(records: Iterable[Record], file: ByteSink, options: WriteOptions) -> None:
     """Write one array, a record a line."""
-    separator = "[\n"
+    text, separator = TextSink(file), "[\n"
     for record in records:
-        file.write(separator + to_json(record.to_dict()))
+        text.write(separator + to_json(record.to_dict()))
         separator = ",\n"
-    file.write("[]\n" if separator == "[\n" else "\n]\n")
+    text.write("[]\n" if separator == "[\n" else "\n]\n")
 
 
-def write_one(record: Record, file: TextSink, options: WriteOptions) -> None:
+def write_one(record: Record, file: ByteSink, options: WriteOptions) -> None:
     """Write the file of one image: the record itself."""
-    file.write(to_json(record.to_dict()) + "\n")
+    TextSink(file).write(to_json(record.to_dict()) + "\n")
 
 
-FORMAT = Format("json", write, ".json", write_one, keeps_failures=True)
+def read(file: IO[bytes]) -> Iterator[Record]:
+    """The records of an array, or the one record."""
+    data = json.load(file)
+    return (Record.from_dict(entry) for entry in (data if isinstance(data, list) else (data,)))
+
+
+FORMAT = Format("json", write, ".json", write_one, keeps_failures=True, read=read)

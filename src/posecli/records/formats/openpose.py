@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from posecli.errors import UsageError
-from posecli.records.formats.base import Format, TextSink, WriteOptions, to_json
+from posecli.records.formats.base import ByteSink, Format, TextSink, WriteOptions, to_json
 from posecli.skeleton import KEYPOINT_IDS
 from posecli.types import Pose, Record
 
@@ -31,16 +31,16 @@ _EMPTY = (
 )  # fmt: skip
 
 
-def write(records: Iterable[Record], file: TextSink, options: WriteOptions) -> None:
+def write(records: Iterable[Record], file: ByteSink, options: WriteOptions) -> None:
     """There is no file of a whole run in this format."""
     raise UsageError("openpose writes one file an image", "name a folder: -o FOLDER/")
 
 
-def write_one(record: Record, file: TextSink, options: WriteOptions) -> None:
+def write_one(record: Record, file: ByteSink, options: WriteOptions) -> None:
     """Write the file of one image; nobody found is an empty list of people."""
     names = BODY_25 if options.body25 else COCO_18
     people = [_person(pose, names) for pose in record.poses]
-    file.write(to_json({"version": 1.3, "people": people}) + "\n")
+    TextSink(file).write(to_json({"version": 1.3, "people": people}) + "\n")
 
 
 def _person(pose: Pose, names: tuple[str, ...]) -> dict[str, Any]:

@@ -1,25 +1,33 @@
-"""Parquet files of records, for engines that read tables: a row a record, poses nested in it (extra `parquet`).
+"""Parquet: a row a record, poses nested in it (extra `parquet`).
 
-Columns are those of the JSON form; model and settings, which are alike in all rows, are flat and as JSON text.
+The columns are those of the JSON form. Model and settings are JSON text.
 """
 
 from __future__ import annotations
 
+import io
 import itertools
 import json
+import re
 from collections.abc import Iterable, Iterator
 from typing import IO, Any
 
 from posecli.extras import need
-from posecli.records.formats.base import text_name
+from posecli.records.formats.base import ByteSink, Format, WriteOptions, text_name
 from posecli.types import Record
 
-EXTRA = "parquet"
+# Imported with this module: `get_format` then raises MissingExtra before the run starts.
+pa: Any = need("pyarrow", extra="parquet")
+parquet: Any = need("pyarrow.parquet", extra="parquet")
+
 #: Records in one group of rows.
 _ROWS = 256
+#: An undecodable byte as `text_name` writes it, or an escaped backslash (see `_to_text`).
+_ESCAPE = re.compile(r"\\u(d[89a-f][0-9a-f]{2}|005c)")
+_ESCAPED_BACKSLASH = r"\u005c"
 
 
-def _schema(pa: Any) -> Any:
+def _schema() -> Any:
     keypoint = pa.struct([("id", pa.int8()), ("part", pa.string()), *((n, pa.float64()) for n in ("x", "y", "score"))])
     pose = pa.struct(
         [
@@ -37,31 +45,45 @@ def _schema(pa: Any) -> Any:
     )  # fmt: skip
 
 
-def write_parquet(records: Iterable[Record], file: IO[bytes]) -> None:
-    """Write records, some hundred at a time. Raises MissingExtra."""
-    pa, parquet = need("pyarrow", extra=EXTRA), need("pyarrow.parquet", extra=EXTRA)
-    schema, rows = _schema(pa), (_to_row(record) for record in records)
+def write(records: Iterable[Record], file: ByteSink, options: WriteOptions) -> None:
+    """Write one table, some hundred rows at a time."""
+    schema, rows = _schema(), (_to_row(record) for record in records)
     with parquet.ParquetWriter(file, schema) as writer:
         while some := list(itertools.islice(rows, _ROWS)):
             writer.write_table(pa.Table.from_pylist(some, schema))
 
 
-def read_parquet(file: IO[bytes]) -> Iterator[Record]:
-    """Read records back. Raises MissingExtra, OSError, ValueError, KeyError, TypeError."""
-    parquet = need("pyarrow.parquet", extra=EXTRA)
-    with parquet.ParquetFile(file) as table:
+def read(file: IO[bytes]) -> Iterator[Record]:
+    """The record of each row. The index of the file is at its end, so a pipe is read to its end first."""
+    with parquet.ParquetFile(file if file.seekable() else io.BytesIO(file.read())) as table:
         for batch in table.iter_batches(batch_size=_ROWS):
             yield from (Record.from_dict(_from_row(row)) for row in batch.to_pylist())
 
 
 def _to_row(record: Record) -> dict[str, Any]:
     row = record.to_dict()
-    row["image"] = text_name(row["image"])
+    row["image"] = _to_text(row["image"])
     if "error" in row:
-        row["error"] = {name: text_name(text) for name, text in row["error"].items()}
+        row["error"] = {name: _to_text(text) for name, text in row["error"].items()}
     return row | {name: json.dumps(row[name]) for name in ("model", "settings") if name in row}
 
 
 def _from_row(row: dict[str, Any]) -> dict[str, Any]:
     data = {name: value for name, value in row.items() if value is not None}
+    data["image"] = _from_text(data["image"])
+    if "error" in data:
+        data["error"] = {name: _from_text(text) for name, text in data["error"].items()}
     return data | {name: json.loads(data[name]) for name in ("model", "settings") if name in data}
+
+
+def _to_text(name: str) -> str:
+    """As `text_name`. Where the name itself has such an escape, its backslash is escaped: `_from_text` is exact."""
+    return text_name(_ESCAPE.sub(lambda match: _ESCAPED_BACKSLASH + match[0][1:], name))
+
+
+def _from_text(text: str) -> str:
+    """The name that `_to_text` wrote."""
+    return _ESCAPE.sub(lambda match: chr(int(match[1], 16)), text)
+
+
+FORMAT = Format("parquet", write, ".parquet", keeps_failures=True, read=read)
