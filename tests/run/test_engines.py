@@ -83,8 +83,8 @@ def test_work_in_flight_is_bounded(engine: engines.Engine, pictures: list[ImageI
             next(records)
     in_flight = {
         "serial": 1,
-        "processes": processes.ORDER_WINDOW + processes.IN_HAND * OPTIONS.workers,
-        "ray": (ray.ORDER_WINDOW + 2 * ray.AHEAD + 1) * ray.CHUNK,
+        "processes": engines.PICTURES_AHEAD + 1,
+        "ray": (ray.TASKS_AHEAD + 1) * ray.CHUNK,
     }
     assert taken <= 50 + in_flight[engine.__module__.rpartition(".")[2]]
 

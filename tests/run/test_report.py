@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from posecli.run.expectations import Expectations
+from posecli.run.pipeline import Done
 from posecli.run.report import Report
 from posecli.types import Record
 
@@ -13,9 +14,21 @@ from ..test_types import make_record
 FAILED = Record.failed("b\n\x1b.jpg", "not_found", "b\n\x1b.jpg: no such file")
 
 
+def done(record: Record) -> Done:
+    return Done(record, record)
+
+
+def test_what_an_earlier_run_had_is_skipped(capsys: pytest.CaptureFixture[str]) -> None:
+    """Unless a file of it could not be made."""
+    report = Report()
+    replayed = Done(make_record(), make_record(), replayed=True)
+    assert len(list(report.watch([replayed, replayed._replace(failure=FAILED)]))) == 2
+    assert (report.skipped, report.failed, report.ok) == (1, 1, 0)
+
+
 def test_numbers_add_up(capsys: pytest.CaptureFixture[str]) -> None:
     report = Report()
-    assert len(list(report.watch([make_record(people=2), make_record(people=0), FAILED]))) == 3
+    assert len(list(report.watch(map(done, [make_record(people=2), make_record(people=0), FAILED])))) == 3
     report.skip()
     report.close()
     lines = capsys.readouterr().err.splitlines()
@@ -31,25 +44,25 @@ def test_numbers_add_up(capsys: pytest.CaptureFixture[str]) -> None:
 )  # fmt: skip
 def test_exit_status(records: list[Record], require_pose: bool, status: int) -> None:
     report = Report(expectations=Expectations(least=int(require_pose)))
-    list(report.watch(records))
+    list(report.watch(map(done, records)))
     assert report.exit_status() == status
 
 
 def test_quiet(capsys: pytest.CaptureFixture[str]) -> None:
     report = Report(quiet=True)
-    list(report.watch([make_record()]))
+    list(report.watch(map(done, [make_record()])))
     report.close()
     assert capsys.readouterr().err == ""
 
 
 def test_fail_fast_stops_behind_the_first_failure() -> None:
-    assert len(list(Report().watch([make_record(), FAILED, make_record()], fail_fast=True))) == 2
+    assert len(list(Report().watch(map(done, [make_record(), FAILED, make_record()]), fail_fast=True))) == 2
 
 
 def test_progress_bar_shows_people_failures_and_its_total(capsys: pytest.CaptureFixture[str]) -> None:
     report = Report(progress=True)
     report._expect(range(2))
-    list(report.watch([make_record(people=2), FAILED]))
+    list(report.watch(map(done, [make_record(people=2), FAILED])))
     assert report._bar is not None
     text = str(report._bar)
     assert "2/2" in text

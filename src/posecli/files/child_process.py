@@ -72,8 +72,8 @@ def _stop_helper() -> None:
 
 def _live(work: Callable[..., None], connection: Connection, *args: Any) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, _stop_here)
     with contextlib.suppress(EOFError, OSError, _Stopped):  # the parent is gone, or wants nothing more
+        signal.signal(signal.SIGTERM, _stop_here)
         work(connection, *args)
 
 
@@ -82,6 +82,7 @@ class _Stopped(BaseException):
 
 
 def _stop_here(signum: int, frame: FrameType | None) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it may come twice: to the group, and from the parent
     raise _Stopped
 
 

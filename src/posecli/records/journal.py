@@ -62,20 +62,21 @@ class RecordedLines:
         self.is_clean = True  # holds nothing but finished records, each once
         self.size = 0  # bytes of whole lines
         self._offsets = NameMap()
-        self._file = open(path, "rb")  # noqa: SIM115 (read from as long as the run goes)
-        self._scan(identity)
+        with open(path, "rb") as file:
+            self._scan(file, identity)
 
     def get(self, image: ImageInput) -> Record | None:
         """The finished record of an input, or None."""
         offset = self._offsets.get(image.key)
         if offset is None:
             return None
-        self._file.seek(offset)
-        record = _parse_line(self._file.readline())
+        with open(self.path, "rb") as file:
+            file.seek(offset)
+            record = _parse_line(file.readline())
         return record if record is not None and record.key == image.key else None
 
-    def _scan(self, identity: RunIdentity) -> None:
-        for line in self._file:
+    def _scan(self, file: IO[bytes], identity: RunIdentity) -> None:
+        for line in file:
             if not line.endswith(b"\n"):
                 break
             record = _parse_line(line)
