@@ -8,11 +8,13 @@ forked from a process that has everything imported, so that each takes little.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import itertools
 import multiprocessing
 import os
 import shutil
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -57,16 +59,29 @@ class Boundary(NamedTuple):
     when: str = "before"
 
 
+PRELOADED = [
+    "posecli.run.start", "posecli.run.engines.serial", "posecli.run.engines.processes", "posecli.render.draw",
+    "posecli.render.clip_drawing", "posecli.commands.estimate", "posecli.poses.tracking", "scipy.optimize",
+    "pyarrow.parquet", "PIL.WebPImagePlugin", "PIL.PngImagePlugin", "PIL.GifImagePlugin",
+]  # fmt: skip
+
+
+class Boundary(NamedTuple):
+    """Where a run is ended: at a call of a function (the first is 1), before it or after it, or with half its text."""
+
+    function: str
+    call: int
+    when: str = "before"
+
+
 BOUNDARIES = (
+    Boundary("posecli.run.pipeline.Pipeline._finish", 4),
     Boundary("posecli.records.journal.Journal.add", 1),
-    Boundary("posecli.records.journal.Journal.add", 4),
     Boundary("posecli.records.journal.Journal.add", 7, "after"),
     Boundary("posecli.files.atomic.LineFile.write", 3, "torn"),
     Boundary("posecli.files.atomic.LineFile.write", 12, "torn"),
     Boundary("os.replace", 1),
-    Boundary("os.replace", 3),
     Boundary("os.replace", 4, "after"),
-    Boundary("os.replace", 9),
     Boundary("posecli.render.clip_drawing.ClipDrawing.add", 3),
     Boundary("posecli.render.clip_drawing.ClipDrawing.finish", 1),
     Boundary("posecli.run.batch._remove_journal", 1),
@@ -82,12 +97,14 @@ class Command(NamedTuple):
     boundary: Boundary | None = None
 
     def __call__(self) -> None:
+        os.setsid()  # so that what it has started can be killed with it
         os.chdir(self.folder)
         os.environ["POSECLI_MODEL"] = self.model
         sys.argv[1:] = ["estimate", "in", "-q", *self.arguments]
         sys.stderr = open("stderr.txt", "a")  # noqa: SIM115 (the process ends with it)
-        # Processes of posecli's own are forked as well: to spawn them takes longer than all the rest.
-        child_process._CONTEXT = multiprocessing.get_context("fork")  # type: ignore[assignment]
+        if "serial" in self.arguments:
+            # The process that decodes clips is forked as well: to spawn it takes longer than all the rest.
+            child_process._CONTEXT = multiprocessing.get_context("fork")  # type: ignore[assignment]
         if self.boundary is not None:
             _end_at(self.boundary)
         main()
@@ -125,6 +142,9 @@ def fork() -> Callable[[Command], int]:
         process = context.Process(target=command)
         process.start()
         process.join(60)
+        assert process.pid is not None
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
         assert process.exitcode is not None, "it hangs"
         return process.exitcode
 
@@ -164,12 +184,16 @@ def content(out: Path) -> dict[str, bytes]:
 
 
 def combinations() -> Iterator[Any]:
+    """Everything in one process; what differs between engines, in several."""
     for data, drawn, over_time, engine in itertools.product(DATA, ("", "drawn"), OVER_TIME, ("serial", "processes")):
-        if (data == "nothing" and not drawn) or (engine == "processes" and over_time == "track"):
+        if data == "nothing" and not drawn:
             continue
-        yield pytest.param(
-            (data, drawn, over_time, engine), id="-".join(filter(None, (data, drawn, over_time, engine)))
-        )
+        if over_time == "track" and data not in ("lines", "files", "shards"):
+            continue
+        if engine == "processes" and (not drawn or over_time == "track" or data not in ("lines", "files", "shards")):
+            continue
+        chosen = (data, drawn, over_time, engine)
+        yield pytest.param(chosen, id="-".join(filter(None, chosen)))
 
 
 @pytest.fixture
@@ -203,7 +227,7 @@ def test_killed_anywhere(world: World, fork: Callable[[Command], int]) -> None:
         if status == KILLED:
             reached += 1
             ends_like_an_undisturbed_run(world, fork, boundary)
-    assert reached >= 2
+    assert reached > 0
 
 
 @pytest.mark.parametrize("world", list(combinations()), indirect=True)

@@ -240,7 +240,7 @@ class Smoother:
             return pose
         steady = state.step(xy, time, _size(xy, scores))
         points = [point._replace(x=float(x), y=float(y)) for point, (x, y) in zip(pose.keypoints, steady, strict=True)]
-        return Pose.from_keypoints(pose.score, points)._replace(id=pose.id)
+        return Pose.from_keypoints(pose.score, points)._replace(id=pose.id).rounded()
 
 
 class _FilterState:
