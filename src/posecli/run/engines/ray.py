@@ -40,8 +40,6 @@ AHEAD = 3
 TASKS_AHEAD = 64
 #: How often a task is done again whose machine was lost, by Ray itself and then by us.
 RAY_RETRIES, RETRIES = 3, 2
-#: What Ray raises where there is no cluster, or none can be started.
-_CONNECTION_TROUBLE = (OSError, RuntimeError, ValueError)
 #: Seconds in which a cluster's address must answer.
 KNOCK_SECONDS = 10
 
@@ -110,7 +108,7 @@ def connected(options: EngineOptions) -> Iterator[tuple[Any, bool]]:
             _knock(address)
             with interrupts_held_back(), _handlers_kept():
                 ray.init(address=address or "local", log_to_driver=False, logging_level=logging.ERROR, **own)
-        except _CONNECTION_TROUBLE as error:
+        except Exception as error:  # Ray raises no narrower one where a node does not start in time
             where = f"reach the Ray cluster at {address}" if address else "start Ray"
             hint = "`ray status` tells whether it runs; one that uses a token wants RAY_AUTH_MODE=token and it here"
             raise EngineError(f"cannot {where}: {error}", hint if address else "") from error
