@@ -51,28 +51,6 @@ PRELOADED = [
 ]  # fmt: skip
 
 
-PRELOADED = [
-    "posecli.run.start", "posecli.run.engines.serial", "posecli.run.engines.processes", "posecli.render.draw",
-    "posecli.render.clip_drawing", "posecli.commands.estimate", "posecli.poses.tracking", "scipy.optimize",
-    "pyarrow.parquet", "PIL.WebPImagePlugin", "PIL.PngImagePlugin", "PIL.GifImagePlugin",
-]  # fmt: skip
-
-
-class Boundary(NamedTuple):
-    """Where a run is ended: at a call of a function (the first is 1), before it or after it, or with half its text."""
-
-    function: str
-    call: int
-    when: str = "before"
-
-
-PRELOADED = [
-    "posecli.run.start", "posecli.run.engines.serial", "posecli.run.engines.processes", "posecli.render.draw",
-    "posecli.render.clip_drawing", "posecli.commands.estimate", "posecli.poses.tracking", "scipy.optimize",
-    "pyarrow.parquet", "PIL.WebPImagePlugin", "PIL.PngImagePlugin", "PIL.GifImagePlugin",
-]  # fmt: skip
-
-
 class Boundary(NamedTuple):
     """Where a run is ended: at a call of a function (the first is 1), before it or after it, or with half its text."""
 
