@@ -117,6 +117,25 @@ def test_npm_brings_the_weights_and_runs_nothing(npm_world: NpmWorld, tmp_path: 
     assert "--ignore-scripts" in call
 
 
+def test_an_npm_with_certificates_of_its_own_gets_the_systems_too(
+    npm_world: NpmWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    certificates = tmp_path / "company.pem"
+    certificates.write_text("…")
+    seen = npm_world.folder / "seen"
+    program = npm_world.folder / "npm"
+    program.write_text(
+        program.read_text() + f"import os; open({str(seen)!r}, 'w').write(os.environ['NODE_EXTRA_CA_CERTS'])\n"
+    )
+    monkeypatch.delenv("NODE_EXTRA_CA_CERTS", raising=False)
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificates))
+    download_model([npm_world.known], tmp_path / "first")
+    assert seen.read_text() == str(certificates)
+    monkeypatch.setenv("NODE_EXTRA_CA_CERTS", "/mine.pem")
+    download_model([npm_world.known], tmp_path / "second")
+    assert seen.read_text() == "/mine.pem"
+
+
 def test_without_npm_it_says_what_would_help(
     npm_world: NpmWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,6 +10,7 @@ import base64
 import hashlib
 import os
 import shutil
+import ssl
 import subprocess
 import sysconfig
 import tarfile
@@ -25,6 +26,8 @@ TIME_LIMIT = 600
 _QUIET_NPM = {"npm_config_update_notifier": "false", "npm_config_fund": "false", "npm_config_audit": "false"}
 #: npm's own default is two more tries after 10 and 60 seconds: too long for who has no network.
 _FEW_RETRIES = ("--fetch-retries=1", "--fetch-retry-mintimeout=1000")
+#: Where Linux distributions keep the certificates that they trust.
+_CERTIFICATES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem")
 _WORTH_SAYING = ("npm error", "npm ERR!")
 
 
@@ -67,7 +70,7 @@ def _pack(npm: str, weights: NpmWeights, folder: Path) -> Path:
     try:
         result = subprocess.run(
             command,
-            env={**os.environ, **_QUIET_NPM},
+            env={**_trusted_certificates(), **os.environ, **_QUIET_NPM},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=TIME_LIMIT,
@@ -84,6 +87,13 @@ def _pack(npm: str, weights: NpmWeights, folder: Path) -> Path:
             "see whether npm reaches its registry (`npm ping`)",
         )
     return tarballs[0]
+
+
+def _trusted_certificates() -> dict[str, str]:
+    """The system's certificates, for an npm that brings its own and does not know those of a company's proxy."""
+    places = (os.environ.get("SSL_CERT_FILE"), ssl.get_default_verify_paths().cafile, *_CERTIFICATES)
+    found = next((path for path in places if path and os.path.isfile(path)), None)
+    return {"NODE_EXTRA_CA_CERTS": found} if found else {}
 
 
 def _reason(stderr: bytes) -> str:
