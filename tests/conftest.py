@@ -32,8 +32,8 @@ ROOT = Path(__file__).resolve().parent.parent
 DATA = Path(os.environ.get("POSECLI_TEST_DATA") or ROOT.parent / "shared")
 SAMPLES = ROOT / "samples"
 
-#: Files whose tests share a Ray cluster or start one.
-RAY_FILES = ("test_cluster_recipes.py", "test_engines.py", "test_ray.py")
+#: Files whose tests share a Ray cluster, start one, or stop all of the machine, as `ray stop` in the README does.
+RAY_FILES = ("test_cluster_recipes.py", "test_engines.py", "test_ray.py", "test_readme.py")
 
 
 @pytest.hookimpl(optionalhook=True)
