@@ -224,3 +224,8 @@ def test_dry_run_lists_and_finds_what_is_in_the_way(folder: Path, tmp_path: Path
     (tmp_path / "out" / "05.png.json").touch()
     result = posecli("estimate", folder, "-o", f"{tmp_path}/out/", "--dry-run")
     assert (result.returncode, b"05.png.json exists already" in result.stderr) == (2, True)
+
+
+def test_standard_output_keeps_nothing_to_resume(folder: Path, posecli: Posecli) -> None:
+    result = posecli("estimate", folder / "00.png", "--resume")
+    assert (result.returncode, len(records_of(result.stdout))) == (0, 1), result.stderr

@@ -88,7 +88,7 @@ def _take_up(work: Work, policy: Policy, identity: RunIdentity) -> _Earlier:
         _discard(destinations, path)
         return _Earlier(NothingKnown(destinations), journal)
     recorded: RecordedInputs | None = None
-    if destinations.run_file is not None:
+    if destinations.run_file is not None and path is not None:
         recorded, journal = _take_up_run_file(destinations.run_file, identity, steps=work.has_steps)
     elif path is not None and os.path.isfile(path):
         recorded = _take_up_lines(path, identity)
