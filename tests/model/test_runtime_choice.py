@@ -146,12 +146,13 @@ def test_a_wrong_name_is_one_error(
 
 @pytest.mark.parametrize("count", [1, 3])
 @pytest.mark.parametrize("engine", ENGINE_NAMES)
-@pytest.mark.skipif(not NUMPY_2, reason="NumPy 1 is installed")
 def test_tflite_runtime_with_numpy_2_is_one_error(
     engine: str, count: int, posecli: Posecli, pictures: list[Path], tmp_path: Path
 ) -> None:
-    (tmp_path / "packages" / "tflite_runtime").mkdir(parents=True)
-    environment = {"POSECLI_RUNTIME": TFLITE, "PYTHONPATH": str(tmp_path / "packages")}
+    packages = tmp_path / "packages"
+    (packages / "tflite_runtime").mkdir(parents=True)
+    (packages / "sitecustomize.py").write_text("import numpy\nnumpy.__version__ = '2.1.0'\n")
+    environment = {"POSECLI_RUNTIME": TFLITE, "PYTHONPATH": str(packages)}
     result = posecli("estimate", *pictures[:count], "--engine", engine, env=environment)
     is_one_error(result, 4, b"tflite-runtime needs NumPy 1", b"unset POSECLI_RUNTIME")
 
