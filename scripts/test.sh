@@ -6,6 +6,9 @@ set -eu
 cd "$(dirname "$0")/.."
 . scripts/setup.sh
 
+# The tests start hundreds of processes: without bytecode each would compile all that it imports.
+unset PYTHONDONTWRITEBYTECODE
+
 setup_environment "${POSECLI_TEST_EXTRAS:-test}"
 ensure_model
 ensure_browser

@@ -34,21 +34,25 @@ SAMPLES = ROOT / "samples"
 
 #: Files whose tests share a Ray cluster, start one, or stop all of the machine, as `ray stop` in the README does.
 RAY_FILES = ("test_cluster_recipes.py", "test_engines.py", "test_ray.py", "test_readme.py")
+#: Files of many tests that take long, and share nothing.
+SPREAD_FILES = ("test_replay.py",)
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """`--dist loadfile` of pytest-xdist, with the files of Ray on one worker: one cluster after the other."""
+    """`--dist loadfile` of pytest-xdist, with the files of Ray on one worker, one cluster after the other, and with each
+    of the spread files on all workers."""
     if config.getvalue("dist") != "loadfile":
         return None
     from xdist.scheduler import LoadFileScheduling
 
-    class OneWorkerForRay(LoadFileScheduling):
+    class Scheduling(LoadFileScheduling):
         def _split_scope(self, nodeid: str) -> str:
             file = super()._split_scope(nodeid)
-            return "ray" if Path(file).name in RAY_FILES else file
+            name = Path(file).name
+            return "ray" if name in RAY_FILES else nodeid if name in SPREAD_FILES else file
 
-    return OneWorkerForRay(config, log)
+    return Scheduling(config, log)
 
 
 Posecli = Callable[..., "subprocess.CompletedProcess[bytes]"]

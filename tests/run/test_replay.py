@@ -87,9 +87,8 @@ class Command(NamedTuple):
         os.environ["POSECLI_MODEL"] = self.model
         sys.argv[1:] = ["estimate", "in", "-q", *self.arguments]
         sys.stderr = open("stderr.txt", "a")  # noqa: SIM115 (the process ends with it)
-        if "serial" in self.arguments:
-            # The process that decodes clips is forked as well: to spawn it takes longer than all the rest.
-            child_process._CONTEXT = multiprocessing.get_context("fork")  # type: ignore[assignment]
+        # Workers and the decoder of clips are forked as well: to spawn them takes longer than all the rest.
+        child_process._CONTEXT = multiprocessing.get_context("fork")  # type: ignore[assignment]
         if self.boundary is not None:
             _end_at(self.boundary)
         main()
