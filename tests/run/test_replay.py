@@ -95,17 +95,17 @@ class Command(NamedTuple):
 
 
 def _end_at(boundary: Boundary) -> None:
-    """Replace the function of a boundary by one that ends the process."""
+    """Replace the function of a boundary by one that ends this process; the workers that are forked from it keep on."""
     path, name = boundary.function.rsplit(".", 1)
     try:
         owner: Any = importlib.import_module(path)
     except ModuleNotFoundError:
         module, owner_name = path.rsplit(".", 1)
         owner = getattr(importlib.import_module(module), owner_name)
-    original, calls = getattr(owner, name), itertools.count(1)
+    original, calls, process = getattr(owner, name), itertools.count(1), os.getpid()
 
     def ending(*args: Any, **options: Any) -> Any:
-        if next(calls) != boundary.call:
+        if os.getpid() != process or next(calls) != boundary.call:
             return original(*args, **options)
         if boundary.when == "torn":
             original(args[0], args[1][: len(args[1]) // 2])
