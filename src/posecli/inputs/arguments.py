@@ -15,14 +15,13 @@ from posecli.errors import UsageError
 from posecli.files import storage
 from posecli.inputs.clips import VIDEO_EXTENSIONS, can_read_videos
 from posecli.inputs.name_set import NameSet
+from posecli.inputs.pictures import NOT_DECODED
 from posecli.types import ImageInput, Record
 
 STDIN = "-"
 STDIN_NAME = "stdin"
 #: Where outputs of listed files go whose names are absolute or lead upwards.
 OUTSIDE = "_outside"
-#: Formats that Pillow recognises but does not decode by itself.
-_NOT_DECODED = {"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF"}
 #: Characters in one entry of a list beyond which it cannot be a path.
 _LONGEST_NAME = 1 << 16
 
@@ -240,7 +239,7 @@ def picture_extensions() -> frozenset[str]:
     from PIL import Image
 
     registered = Image.registered_extensions()
-    pictures = frozenset(ext for ext, kind in registered.items() if kind in Image.OPEN and kind not in _NOT_DECODED)
+    pictures = frozenset(ext for ext, kind in registered.items() if kind in Image.OPEN and kind not in NOT_DECODED)
     return pictures | VIDEO_EXTENSIONS if can_read_videos() else pictures
 
 

@@ -15,7 +15,7 @@ from PIL import Image, ImageSequence
 
 from posecli.errors import UnreadableImage, UsageError
 from posecli.extras import installed, need
-from posecli.inputs.pictures import to_rgb
+from posecli.inputs.pictures import open_image, to_rgb
 from posecli.types import PackedPixels
 
 VIDEO_EXTENSIONS = frozenset(
@@ -85,7 +85,7 @@ def is_clip(path: str) -> bool:
     if os.path.splitext(path)[1].lower() not in _SEQUENCES:
         return False
     try:
-        with Image.open(path) as image:
+        with open(path, "rb") as file, open_image(file) as image:
             return getattr(image, "n_frames", 1) > 1
     except Exception:  # whatever is wrong with it shows when it is read as a picture
         return False
@@ -133,7 +133,7 @@ def _decoded(path: str) -> Iterator[tuple[int, float | None, Any]]:
 def _pages(path: str) -> Iterator[tuple[int, float | None, Any]]:
     number, seconds = 0, 0.0
     try:
-        with Image.open(path) as image:
+        with open(path, "rb") as file, open_image(file) as image:
             timed = image.format != "TIFF"
             for page in ImageSequence.Iterator(image):
                 page.load()  # only then some formats know how long it is shown

@@ -38,6 +38,10 @@ _UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 _SIDEWAYS = (5, 6, 7, 8)
+#: Formats that Pillow recognises but does not decode by itself: for some of them it starts another program.
+NOT_DECODED = frozenset(("BUFR", "EPS", "FPX", "GRIB", "HDF5", "IPTC", "MIC", "MPEG", "WMF"))
+#: Formats that Pillow has loaded before it has looked at a file. All others take it some time.
+_LOADED = ("JPEG", "PNG", "BMP", "DIB", "GIF", "PPM")
 #: First bytes of files that people take for pictures, and that Pillow cannot open everywhere.
 _FOREIGN = (
     (4, b"ftyphei", "a HEIC picture"),
@@ -47,6 +51,8 @@ _FOREIGN = (
     (0, b"\x1aE\xdf\xa3", "a video"),
     (8, b"AVI ", "a video"),
     (0, b"%PDF", "a PDF document"),
+    (0, b"%!PS", "an EPS drawing"),
+    (0, b"\xc5\xd0\xd3\xc6", "an EPS drawing"),
     (0, b"<svg", "an SVG drawing"),
     (0, b"PK\x03\x04", "a ZIP archive"),
 )
@@ -112,7 +118,7 @@ def read_frame(source: Source, *, max_pixels: int, detail: Detail | None = None)
     Raises InputError: NotFound, PermissionDenied, UnreadableImage, UnsupportedImage, ImageTooLarge.
     """
     with _open(source) as (file, name), _failures_named(file, name):
-        image = Image.open(file)
+        image = open_image(file)
         width, height = image.size
         if width * height > max_pixels:
             raise ImageTooLarge(
@@ -127,6 +133,19 @@ def read_frame(source: Source, *, max_pixels: int, detail: Detail | None = None)
         if orientation in _UPRIGHT:
             rgb = rgb.transpose(_UPRIGHT[orientation])
         return Frame(rgb, width, height, reduction, _to_be_read_again(file, source) if reduction > 1 else None)
+
+
+def open_image(file: IO[bytes]) -> Image.Image:
+    """A picture of a format that Pillow decodes by itself, in this process; its pixels are not decoded yet.
+
+    Raises whatever Pillow raises.
+    """
+    try:
+        return Image.open(file, formats=_LOADED)
+    except UnidentifiedImageError:
+        Image.init()
+        file.seek(0)
+        return Image.open(file, formats=[name for name in Image.ID if name not in NOT_DECODED])
 
 
 def finer(frame: Frame, detail: Detail) -> Frame:
