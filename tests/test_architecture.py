@@ -30,7 +30,7 @@ ROWS = (
     ("model.runtime",),
     ("model",),
     ("decode",),
-    ("inputs.name_set", "inputs.pictures"),
+    ("inputs.name_set", "inputs.pictures", "inputs.signature"),
     ("inputs.clips",),
     ("inputs",),
     ("records.formats.base",),

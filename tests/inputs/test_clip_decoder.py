@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from posecli.errors import InputError
-from posecli.inputs.clip_decoder import ClipDecoder, expand
+from posecli.inputs.clip_decoder import ClipDecoder, ReadLimits, expand
 from posecli.inputs.clips import ClipOptions
 from posecli.types import ImageInput
 
@@ -32,7 +32,7 @@ def clip(tmp_path: Path) -> ImageInput:
 
 def test_frames_stand_where_their_clip_stood(clip: ImageInput, tmp_path: Path) -> None:
     still = ImageInput(str(tmp_path / "a.png"), "a.png")
-    frames = list(expand([still, clip, still._replace(name="b")], ALL, timeout=60))
+    frames = list(expand([still, clip, still._replace(name="b")], ALL, limits=ReadLimits()))
     assert [(frame.output, frame.frame) for frame in frames] == [
         ("a.png", None), *((f"clip.webp_{number:012d}", number) for number in range(12)), ("a.png", None),
     ]  # fmt: skip
@@ -43,7 +43,7 @@ def test_frames_stand_where_their_clip_stood(clip: ImageInput, tmp_path: Path) -
 
 def test_frames_are_decoded_as_they_are_asked_for(clip: ImageInput) -> None:
     before = spawned_children()
-    frames = expand([clip], ALL, timeout=60)
+    frames = expand([clip], ALL, limits=ReadLimits())
     assert next(frames).frame == 0
     frames.close()  # type: ignore[attr-defined]
     assert not spawned_children() - before
@@ -52,7 +52,7 @@ def test_frames_are_decoded_as_they_are_asked_for(clip: ImageInput) -> None:
 def test_groups_last_a_fifth_of_a_second(tmp_path: Path) -> None:
     def groups(**timing: int) -> list[int | None]:
         image = animation(tmp_path / f"{timing}.webp", **timing)
-        return [frame.group for frame in expand([image], ALL, timeout=60, grouped=True)]
+        return [frame.group for frame in expand([image], ALL, limits=ReadLimits(), grouped=True)]
 
     assert groups(frames=7, duration=40) == [1, 1, 1, 1, 1, 2, 2]
     assert groups(frames=4, duration=100) == [1, 1, 2, 2]
@@ -63,11 +63,11 @@ def test_groups_last_a_fifth_of_a_second(tmp_path: Path) -> None:
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
 def test_a_decoder_that_hangs_costs_its_clip(clip: ImageInput, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "never.mp4")
-    decoder = ClipDecoder(timeout=0.5)
+    decoder = ClipDecoder(ReadLimits(timeout=0.5))
     with pytest.raises(InputError, match=r"was not there after 0\.5 seconds") as caught:
         next(decoder.frames(str(tmp_path / "never.mp4"), ALL))
     assert caught.value.code == "timed_out"
-    decoder._timeout = 60  # another process starts, which takes long on a loaded machine
+    decoder._limits = ReadLimits()  # another process starts, which takes long on a loaded machine
     assert len(list(decoder.frames(clip.name, ALL))) == 12
     decoder.close()
 
@@ -77,16 +77,17 @@ def test_a_decoder_that_dies_costs_what_is_left_of_its_clip(tmp_path: Path) -> N
     first = animation(tmp_path / "first.webp", 40, size=(640, 480))  # more than a pipe holds
     second = animation(tmp_path / "second.webp", 3)
     before, frames = spawned_children(), []
-    for frame in expand([first, second], ALL, timeout=60):
+    for frame in expand([first, second], ALL, limits=ReadLimits()):
         frames.append(frame)
         if len(frames) == 5:
             (decoder,) = spawned_children() - before
             os.kill(decoder, signal.SIGKILL)
     of_first = [frame for frame in frames if frame.name == first.name]
-    assert [frame.frame for frame in of_first] == list(range(len(of_first)))
     *whole, last = of_first
+    assert [frame.frame for frame in whole] == list(range(len(whole)))
     assert 5 <= len(whole) < 40
     assert last.failure is not None
+    assert last.key not in {frame.key for frame in whole}
     assert last.failure[0] == "worker_crashed"
     assert "signal 9" in last.failure[1]
     assert [(frame.frame, frame.failure) for frame in frames if frame.name == second.name] == [

@@ -13,7 +13,8 @@ import pytest
 from PIL import Image
 
 from posecli.errors import UnreadableImage
-from posecli.inputs.clips import ClipOptions, frames_of, is_clip
+from posecli.inputs.clip_decoder import is_clip
+from posecli.inputs.clips import ClipOptions, frames_of
 from posecli.types import Record
 
 from ..conftest import Posecli, records_of, wait_for

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import io
+import struct
 from pathlib import Path
 
 import pytest
-from PIL import EpsImagePlugin, Image
+from PIL import EpsImagePlugin, Image, features
 
 from posecli.errors import UnsupportedImage
+from posecli.inputs import clip_decoder, clips, pictures, signature
+from posecli.inputs.arguments import Inputs
+from posecli.inputs.clip_decoder import ReadLimits, expand
+from posecli.inputs.clips import ClipOptions
 from posecli.inputs.pictures import read_frame
+from posecli.inputs.signature import Content, content_of
+from posecli.types import ImageInput
 
 LIMIT = 10**6
 
@@ -26,3 +34,90 @@ def test_no_picture_starts_ghostscript(*, as_bytes: bool, tmp_path: Path, monkey
     with pytest.raises(UnsupportedImage, match="EPS"):
         read_frame(picture.read_bytes() if as_bytes else picture, max_pixels=LIMIT)
     assert not started.exists()
+
+
+def frames(count: int, size: tuple[int, int] = (64, 48)) -> list[Image.Image]:
+    return [Image.new("RGB", size, (40 * number, 90, 200)) for number in range(count)]
+
+
+def saved(path: Path, kind: str, count: int = 3) -> Path:
+    first, *others = frames(count)
+    several = {"save_all": True, "append_images": others} if others else {}
+    first.save(path, kind, **several)
+    return path
+
+
+SEQUENCES = ("GIF", "PNG", "WEBP", "TIFF", "MPO", *(("AVIF",) if features.check("avif") else ()))
+STILLS = ("GIF", "PNG", "WEBP", "TIFF", "JPEG", "BMP", "PPM", *(("AVIF",) if features.check("avif") else ()))
+
+
+@pytest.mark.parametrize("kind", SEQUENCES)
+def test_several_pictures_are_frames_whatever_they_are_called(kind: str, tmp_path: Path) -> None:
+    path = saved(tmp_path / "called.jpg", kind)
+    assert content_of(str(path)) is Content.SEQUENCE
+    from_bytes = ImageInput("stdin", "stdin", data=path.read_bytes())
+    for given in (ImageInput(str(path), "called.jpg"), from_bytes):
+        found = list(expand([given], ClipOptions(), limits=ReadLimits()))
+        assert [(image.frame, image.data) for image in found] == [(0, None), (1, None), (2, None)]
+
+
+@pytest.mark.parametrize("kind", STILLS)
+def test_one_picture_is_one_input_and_needs_no_process(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = saved(tmp_path / "called.gif", kind, 1)
+    given = ImageInput(str(path), "called.gif")
+    if kind != "GIF":
+        monkeypatch.setattr(clip_decoder, "Child", None)
+    assert list(expand([given], ClipOptions(), limits=ReadLimits())) == [given]
+
+
+def test_a_worker_that_finds_several_pictures_says_so(tmp_path: Path) -> None:
+    for kind in SEQUENCES:
+        with pytest.raises(UnsupportedImage, match="several pictures"):
+            read_frame(saved(tmp_path / "x", kind), max_pixels=LIMIT)
+
+
+def test_a_preview_behind_a_picture_is_no_frame(tmp_path: Path) -> None:
+    frames(1, (64, 48))[0].save(tmp_path / "x.jpg", "MPO", save_all=True, append_images=frames(1, (16, 12)))
+    given = ImageInput(str(tmp_path / "x.jpg"), "x.jpg")
+    assert list(expand([given], ClipOptions(), limits=ReadLimits())) == [given]
+    assert read_frame(given.name, max_pixels=LIMIT).width == 64
+
+
+def test_folders_hold_mpo(tmp_path: Path) -> None:
+    saved(tmp_path / "stereo.mpo", "MPO", 2)
+    assert [Path(image.name).name for image in Inputs([str(tmp_path)])] == ["stereo.mpo"]
+
+
+def test_a_tiff_of_endless_directories_costs_the_leading_process_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each directory names the next one: the file is only looked at where that may take long."""
+    directories = b"".join(struct.pack("<HI", 0, 8 + 6 * number) for number in range(1, 2000))
+    path = tmp_path / "x.tif"
+    path.write_bytes(b"II*\0" + struct.pack("<I", 8) + directories)
+    opened: list[object] = []
+    monkeypatch.setattr(clips, "open_image", opened.append)
+    monkeypatch.setattr(pictures, "open_image", opened.append)
+    assert content_of(str(path)) is Content.SEQUENCE
+    (found,) = expand([ImageInput(str(path), "x.tif")], ClipOptions(), limits=ReadLimits(timeout=60))
+    assert not opened
+    assert found.frame is None
+
+
+@pytest.mark.parametrize(
+    "head", [b"\xff\xd8" + b"\xff\xe0\0\2" * 9999, b"\x89PNG\r\n\x1a\n" + b"\0\0\0\0tEXt\0\0\0\0" * 9999]
+)
+def test_a_look_ends_after_a_bounded_number_of_reads(head: bytes) -> None:
+    class Counted(io.BytesIO):
+        reads = 0
+
+        def read(self, size: int | None = -1, /) -> bytes:
+            assert size is not None
+            assert 0 < size <= 512
+            Counted.reads += 1
+            return super().read(size)
+
+    assert signature._content(Counted(head)) is Content.SEQUENCE
+    assert Counted.reads <= 65

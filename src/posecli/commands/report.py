@@ -26,10 +26,11 @@ def command(records: str, *, output: str, image_root: str | None, link: bool, si
       posecli report poses.jsonl -o report.html
       posecli report poses.jsonl -o report.html --link --image-root photos/
     """
-    from posecli.inputs.pictures import lift_pillow_limit
+    from posecli.inputs.pictures import limit_pillow
     from posecli.records.journal import read_records
     from posecli.render.gallery import write_page
+    from posecli.types import Settings
 
     refuse_existing(output, overwrite=overwrite)
-    lift_pillow_limit()
+    limit_pillow(Settings.max_pixels)
     write_page(read_records(records), output, image_root=image_root, link=link, size=size)

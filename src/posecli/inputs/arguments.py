@@ -239,7 +239,8 @@ def picture_extensions() -> frozenset[str]:
     from PIL import Image
 
     registered = Image.registered_extensions()
-    pictures = frozenset(ext for ext, kind in registered.items() if kind in Image.OPEN and kind not in NOT_DECODED)
+    readable = {*Image.OPEN, "MPO"} - NOT_DECODED  # MPO is opened as JPEG
+    pictures = frozenset(ext for ext, kind in registered.items() if kind in readable)
     return pictures | VIDEO_EXTENSIONS if can_read_videos() else pictures
 
 

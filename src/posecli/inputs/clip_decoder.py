@@ -6,13 +6,26 @@ its clip, not the run. What a broken clip still gives is used; then comes one in
 
 from __future__ import annotations
 
+import atexit
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from multiprocessing.connection import Connection
+from typing import Any, ClassVar, NamedTuple
 
 from posecli.errors import TIMED_OUT, WORKER_CRASHED, InputError, PosecliError
 from posecli.files.child_process import Child
-from posecli.inputs.clips import ClipFrame, ClipOptions, frame_output, frames_of, is_clip
-from posecli.types import ImageInput
+from posecli.files.memory import limit_memory
+from posecli.inputs.clips import (
+    ClipFrame,
+    ClipOptions,
+    frame_output,
+    frames_of,
+    holds_frames,
+    may_hold_frames,
+    source_name,
+)
+from posecli.inputs.pictures import limit_pillow
+from posecli.types import ImageInput, Settings
 
 #: Seconds, and frames at most, in which people stay near enough to where they were: a group.
 GROUP_SECONDS, LONGEST_GROUP = 0.2, 8
@@ -26,23 +39,37 @@ class DecodingFailed(InputError):
         self.code = code
 
 
+class ReadLimits(NamedTuple):
+    """What the decoder may take. timeout: seconds for one frame; max_pixels: of one frame; max_memory: bytes, None
+    without a limit."""
+
+    timeout: float = 60.0
+    max_pixels: int = Settings.max_pixels
+    max_memory: int | None = None
+
+
 def expand(
     images: Iterable[ImageInput],
     options: ClipOptions,
     *,
-    timeout: float,
+    limits: ReadLimits,
     grouped: bool = False,
     is_finished: Callable[[Iterator[ImageInput]], bool] | None = None,
 ) -> Iterator[ImageInput]:
     """Inputs with each clip as its frames, decoded as they are asked for.
 
-    timeout: seconds for one frame. grouped: frames come in groups, see `ImageInput`.
+    grouped: frames come in groups, see `ImageInput`.
     is_finished: goes through all frames of each clip first, and says whether the clip is left out.
     """
-    decoder = ClipDecoder(timeout=timeout)
+    decoder = ClipDecoder(limits)
     try:
         for image in images:
-            if image.data is not None or not is_clip(image.name):
+            try:
+                is_clip = decoder.holds_frames(source_of(image))
+            except InputError as error:
+                yield image._replace(failure=(error.code, str(error)))
+                continue
+            if not is_clip:
                 yield image
             elif is_finished is None or not is_finished(_frames(image, decoder, options, grouped=grouped)):
                 yield from _frames(image, decoder, options, grouped=grouped)
@@ -50,20 +77,42 @@ def expand(
         decoder.close()
 
 
+def is_clip(path: str) -> bool:
+    """Whether a local file holds frames rather than one picture; a file that is none, or over which the decoder fails,
+    does not."""
+    if not may_hold_frames(path):
+        return False
+    decoder = ClipDecoder(ReadLimits())
+    try:
+        return decoder.holds_frames(path)
+    except InputError:
+        return False
+    finally:
+        decoder.leave_for_the_next()
+
+
+def source_of(image: ImageInput) -> str | bytes:
+    """Where an input is read from: its bytes, or its path."""
+    return image.data if image.data is not None else image.name
+
+
 def _frames(image: ImageInput, decoder: ClipDecoder, options: ClipOptions, *, grouped: bool) -> Iterator[ImageInput]:
     seen, groups = -1, _Groups()
     try:
-        for frame in decoder.frames(image.name, options):
+        for frame in decoder.frames(source_of(image), options):
             seen = frame.number
             yield image._replace(
                 output=frame_output(image.output, frame.number),
+                data=None,
                 frame=frame.number,
                 time=None if frame.time is None else round(frame.time, 6),  # as records have it
                 pixels=frame.pixels,
                 group=groups.place(frame.time) if grouped else None,
             )
     except InputError as error:
-        yield image._replace(frame=seen + 1, failure=(error.code, str(error)))
+        # It is the clip's, not a frame's: an earlier run may have finished the frame that would come now.
+        output = frame_output(image.output, seen + 1)
+        yield image._replace(output=output, data=None, failure=(error.code, str(error)))
 
 
 class _Groups:
@@ -85,27 +134,31 @@ class _Groups:
 
 
 class ClipDecoder:
-    """A process that decodes clips, started for the first and again where it had to be given up.
+    """A process that looks into clips and decodes them, started for the first and again where it had to be given up."""
 
-    timeout: seconds that it may take over one frame.
-    """
+    #: A process that nobody needs at the moment.
+    _idle: ClassVar[Child | None] = None
 
-    def __init__(self, *, timeout: float) -> None:
-        self._timeout = timeout
+    def __init__(self, limits: ReadLimits) -> None:
+        self._limits = limits
         self._child: Child | None = None
 
-    def frames(self, path: str, options: ClipOptions) -> Iterator[ClipFrame]:
+    def holds_frames(self, source: str | bytes) -> bool:
+        """Whether a file, or its bytes, hold frames rather than one picture. Only what its first bytes leave open is
+        asked of the process. Raises InputError where that fails."""
+        if not may_hold_frames(source):
+            return False
+        with self._asked(_Request(source, None, self._limits)) as connection:
+            return bool(self._receive(connection, source))
+
+    def frames(self, source: str | bytes, options: ClipOptions) -> Iterator[ClipFrame]:
         """The frames of a clip that the options ask for. Raises InputError where it breaks off."""
-        connection = self._start()
-        connection.send((path, options))
-        whole = False
-        try:
-            while (frame := self._receive(connection, path)) is not None:
-                yield frame
-            whole = True
-        finally:
-            if not whole:
-                self.close()  # it may be in the midst of a clip that nobody wants any more
+        with self._asked(_Request(source, options, self._limits)) as connection:
+            while (message := self._receive(connection, source)) is not None:
+                number, time, width, height = message
+                with self._failures_named(source):
+                    data = connection.recv_bytes()
+                yield ClipFrame(number, time, (width, height, data))
 
     def close(self) -> None:
         """End the process."""
@@ -113,36 +166,81 @@ class ClipDecoder:
             self._child.stop()
             self._child = None
 
+    def leave_for_the_next(self) -> None:
+        """Keep the process, where nothing is wrong with it, for the decoder that is made next."""
+        if ClipDecoder._idle is None:
+            ClipDecoder._idle, self._child = self._child, None
+        self.close()
+
+    @contextmanager
+    def _asked(self, request: _Request) -> Iterator[Connection]:
+        """Send a request; the process is given up where its answer is not read to the end."""
+        answered = False
+        try:
+            with self._failures_named(request.source):
+                connection = self._start()
+                connection.send(request)
+            yield connection
+            answered = True
+        finally:
+            if not answered:
+                self.close()  # it may be in the midst of a clip that nobody wants any more
+
     def _start(self) -> Connection:
         if self._child is None:
-            self._child = Child(_decode, name="decoder")
+            self._child, ClipDecoder._idle = ClipDecoder._idle or Child(_decode, name="decoder"), None
         return self._child.connection
 
-    def _receive(self, connection: Connection, path: str) -> ClipFrame | None:
-        try:
-            if not connection.poll(self._timeout):
-                raise DecodingFailed(TIMED_OUT, f"{path}: its next frame was not there after {self._timeout:g} seconds")
+    def _receive(self, connection: Connection, source: str | bytes) -> Any:
+        """What comes next. Raises InputError where it is an error, or does not come."""
+        with self._failures_named(source):
+            if not connection.poll(self._limits.timeout):
+                seconds = f"{self._limits.timeout:g} seconds"
+                raise DecodingFailed(TIMED_OUT, f"{source_name(source)}: its next frame was not there after {seconds}")
             message = connection.recv()
-            if isinstance(message, PosecliError):
-                raise message
-            if message is None:
-                return None
-            number, time, width, height = message
-            return ClipFrame(number, time, (width, height, connection.recv_bytes()))
+        if isinstance(message, PosecliError):
+            raise message
+        return message
+
+    @contextmanager
+    def _failures_named(self, source: str | bytes) -> Iterator[None]:
+        try:
+            yield
         except (EOFError, OSError) as error:
-            assert self._child is not None
-            how = self._child.how_it_ended()
-            raise DecodingFailed(WORKER_CRASHED, f"{path}: the process decoding it {how}") from error
+            how = self._child.how_it_ended() if self._child is not None else "could not be started"
+            raise DecodingFailed(WORKER_CRASHED, f"{source_name(source)}: the process decoding it {how}") from error
+
+
+class _Request(NamedTuple):
+    """What the decoder is asked for: the frames of a clip or, without options, whether it is one."""
+
+    source: str | bytes
+    options: ClipOptions | None
+    limits: ReadLimits
 
 
 def _decode(connection: Connection) -> None:
     """The decoder's life: for every clip asked for, its frames, then None, or the error that ended it."""
     while True:
-        path, options = connection.recv()
+        request: _Request = connection.recv()
+        limit_memory(request.limits.max_memory)
+        limit_pillow(request.limits.max_pixels)
         try:
-            for number, time, (width, height, data) in frames_of(path, options):
+            if request.options is None:
+                connection.send(holds_frames(request.source))
+                continue
+            for number, time, (width, height, data) in frames_of(
+                request.source, request.options, max_pixels=request.limits.max_pixels
+            ):
                 connection.send((number, time, width, height))
                 connection.send_bytes(data)
             connection.send(None)
         except PosecliError as error:
             connection.send(error)
+
+
+@atexit.register
+def _stop_idle() -> None:
+    if ClipDecoder._idle is not None:
+        ClipDecoder._idle.stop()
+        ClipDecoder._idle = None

@@ -1,22 +1,25 @@
-"""Inputs that hold frames: videos (PyAV, extra `video`), animated GIF, WebP and PNG, TIFF of several pages (Pillow).
+"""Inputs that hold frames: videos (PyAV, extra `video`), and animations, TIFF and MPO of several pictures (Pillow).
 
 Reading frames one after the other, and finding one by its number.
 """
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageSequence
 
-from posecli.errors import UnreadableImage, UsageError
+from posecli.errors import ImageTooLarge, InputError, UnreadableImage, UsageError
 from posecli.extras import installed, need
-from posecli.inputs.pictures import open_image, to_rgb
-from posecli.types import PackedPixels
+from posecli.inputs.pictures import holds_several, open_image, to_rgb, too_large
+from posecli.inputs.signature import Content, content_of
+from posecli.types import PackedPixels, Settings
 
 VIDEO_EXTENSIONS = frozenset(
     (
@@ -24,9 +27,10 @@ VIDEO_EXTENSIONS = frozenset(
         ".webm", ".wmv",
     )
 )  # fmt: skip
-#: Pillow's formats that may hold several pictures.
-_SEQUENCES = frozenset((".gif", ".webp", ".png", ".apng", ".tif", ".tiff"))
-
+#: What FFmpeg may open for a video: the file itself. Playlists in disguise lead nowhere.
+FFMPEG_OPTIONS = {"protocol_whitelist": "file"}
+#: Pillow's formats whose pictures are pages: nothing says when they are shown.
+_PAGED = ("TIFF", "MPO", "DCX")
 
 RGBFrame = npt.NDArray[np.uint8]
 
@@ -49,9 +53,12 @@ class ClipFrame(NamedTuple):
     pixels: PackedPixels
 
 
-def is_video(path: str) -> bool:
-    """Whether a file is called as videos are."""
-    return os.path.splitext(path)[1].lower() in VIDEO_EXTENSIONS
+def is_video(source: str | bytes) -> bool:
+    """Whether a file, or its bytes, are a video: by their first bytes and, where these do not tell, by the name."""
+    content = content_of(source)
+    if content is not Content.UNKNOWN or isinstance(source, bytes):
+        return content is Content.VIDEO
+    return os.path.splitext(source)[1].lower() in VIDEO_EXTENSIONS
 
 
 def frame_output(output: str, number: int) -> str:
@@ -71,30 +78,46 @@ def unpack(packed: PackedPixels) -> RGBFrame:
     return np.frombuffer(data, np.uint8).reshape(height, width, 3)
 
 
+def ffmpeg_place(path: str) -> str:
+    """What FFmpeg calls a local file: it takes what stands before a colon for a protocol."""
+    return f"file:{path}"
+
+
 def can_read_videos() -> bool:
     """Whether the extra `video` is installed."""
     return installed("video")
 
 
-def is_clip(path: str) -> bool:
-    """Whether a file holds frames rather than one picture, by its extension and, for Pillow's formats, its content."""
-    if not os.path.isfile(path):  # to open a pipe may take forever
+def may_hold_frames(source: str | bytes) -> bool:
+    """Whether a local file, or its bytes, could be a clip that can be read here: a look at its first bytes."""
+    if isinstance(source, str) and not os.path.isfile(source):  # to open a pipe may take forever
         return False
-    if is_video(path):
+    return can_read_videos() if is_video(source) else content_of(source) is Content.SEQUENCE
+
+
+def holds_frames(source: str | bytes) -> bool:
+    """Whether a file, or its bytes, hold frames rather than one picture. It may take long, or much memory: only a
+    process that may fail asks."""
+    if is_video(source):
         return can_read_videos()
-    if os.path.splitext(path)[1].lower() not in _SEQUENCES:
-        return False
     try:
-        with open(path, "rb") as file, open_image(file) as image:
-            return getattr(image, "n_frames", 1) > 1
+        with _opened(source) as image:
+            return holds_several(image)
     except Exception:  # whatever is wrong with it shows when it is read as a picture
         return False
 
 
-def frames_of(path: str, options: ClipOptions) -> Iterator[ClipFrame]:
-    """The frames of a clip that the options ask for. Raises UnreadableImage where it breaks off."""
-    due = options.start
-    for number, time, picture in _decoded(path) if is_video(path) else _pages(path):
+def frames_of(
+    source: str | bytes, options: ClipOptions, *, max_pixels: int = Settings.max_pixels
+) -> Iterator[ClipFrame]:
+    """The frames of a clip, or of its bytes, that the options ask for.
+
+    max_pixels: a frame of more is refused before it is decoded.
+    Raises UnreadableImage where it breaks off, ImageTooLarge.
+    """
+    due, name = options.start, source_name(source)
+    decode = _decoded if is_video(source) else _pages
+    for number, time, picture in decode(source, max_pixels):
         if time is not None:
             if options.end is not None and time >= options.end:
                 return
@@ -106,43 +129,73 @@ def frames_of(path: str, options: ClipOptions) -> Iterator[ClipFrame]:
             due = max(due + 1 / options.fps, time + 0.5 / options.fps)
         try:
             pixels = pack(_upright(picture))
+        except MemoryError as error:
+            raise ImageTooLarge(f"{name}: not enough memory for frame {number}") from error
         except Exception as error:  # decoders of damaged files raise anything
-            raise UnreadableImage(f"{path}: frame {number} is damaged ({error or type(error).__name__})") from error
+            raise UnreadableImage(f"{name}: frame {number} is damaged ({error or type(error).__name__})") from error
         yield ClipFrame(number, time, pixels)
 
 
-def _decoded(path: str) -> Iterator[tuple[int, float | None, Any]]:
+def source_name(source: str | bytes) -> str:
+    """What messages call a file, or bytes that have no name."""
+    return source if isinstance(source, str) else "the clip"
+
+
+@contextmanager
+def _opened(source: str | bytes) -> Iterator[Image.Image]:
+    with io.BytesIO(source) if isinstance(source, bytes) else open(source, "rb") as file, open_image(file) as image:
+        yield image
+
+
+def _check_size(name: str, width: int, height: int, max_pixels: int) -> None:
+    if width * height > max_pixels:
+        raise too_large(name, width, height, max_pixels)
+
+
+def _decoded(source: str | bytes, max_pixels: int) -> Iterator[tuple[int, float | None, Any]]:
     av = need("av", extra="video")
-    number = 0
+    number, name = 0, source_name(source)
+    place = io.BytesIO(source) if isinstance(source, bytes) else ffmpeg_place(source)
     try:
-        with av.open(path) as container:
+        with av.open(place, options=FFMPEG_OPTIONS) as container:
             if not container.streams.video:
-                raise UnreadableImage(f"{path} has no picture in it")
+                raise UnreadableImage(f"{name} has no picture in it")
             stream = container.streams.video[0]
+            _check_size(name, stream.width, stream.height, max_pixels)
+            stream.codec_context.options = {"max_pixels": str(max_pixels)}  # the size may change on the way
             stream.thread_type = "AUTO"
             begin = (stream.start_time or 0) * stream.time_base if stream.time_base else 0
             for frame in container.decode(stream):
+                _check_size(name, frame.width, frame.height, max_pixels)
                 yield number, None if frame.time is None else max(float(frame.time - begin), 0.0), frame
                 number += 1
     except (av.FFmpegError, OSError, ValueError, EOFError) as error:
-        raise UnreadableImage(f"{path}: the video breaks off after {number} frames ({error})") from error
+        raise UnreadableImage(f"{name}: the video breaks off after {number} frames ({error})") from error
+    except MemoryError as error:
+        raise ImageTooLarge(f"{name}: not enough memory for frame {number}") from error
     if number == 0:
-        raise UnreadableImage(f"{path} has no frame that can be decoded")
+        raise UnreadableImage(f"{name} has no frame that can be decoded")
 
 
-def _pages(path: str) -> Iterator[tuple[int, float | None, Any]]:
-    number, seconds = 0, 0.0
+def _pages(source: str | bytes, max_pixels: int) -> Iterator[tuple[int, float | None, Any]]:
+    number, seconds, name = 0, 0.0, source_name(source)
     try:
-        with open(path, "rb") as file, open_image(file) as image:
-            timed = image.format != "TIFF"
+        with _opened(source) as image:
+            _check_size(name, *image.size, max_pixels)
+            timed = image.format not in _PAGED
             for page in ImageSequence.Iterator(image):
+                _check_size(name, *page.size, max_pixels)
                 page.load()  # only then some formats know how long it is shown
                 yield number, seconds if timed else None, page
                 seconds += page.info.get("duration", 0) / 1000
                 number += 1
+    except InputError:
+        raise
+    except (MemoryError, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise ImageTooLarge(f"{name}: frame {number} is too large ({error or 'not enough memory'})") from error
     except Exception as error:  # decoders of damaged files raise anything
         raise UnreadableImage(
-            f"{path}: it breaks off after {number} frames ({error or type(error).__name__})"
+            f"{name}: it breaks off after {number} frames ({error or type(error).__name__})"
         ) from error
 
 
@@ -165,7 +218,7 @@ class FrameReader:
     def read(self, path: str, number: int) -> PackedPixels:
         """The pixels of a frame. Raises UnreadableImage where there is no such frame."""
         if path != self._path or number < self._next:
-            if not is_clip(path):
+            if not may_hold_frames(path):
                 raise UnreadableImage(f"{path}: no clip is there")
             self._path, self._frames = path, frames_of(path, ClipOptions())
         for frame in self._frames:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import os
 import stat
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from math import sqrt
@@ -42,6 +43,8 @@ _SIDEWAYS = (5, 6, 7, 8)
 NOT_DECODED = frozenset(("BUFR", "EPS", "FPX", "GRIB", "HDF5", "IPTC", "MIC", "MPEG", "WMF"))
 #: Formats that Pillow has loaded before it has looked at a file. All others take it some time.
 _LOADED = ("JPEG", "PNG", "BMP", "DIB", "GIF", "PPM")
+#: Where an MPO lists its pictures.
+_MPF_ENTRIES = 0xB002
 #: First bytes of files that people take for pictures, and that Pillow cannot open everywhere.
 _FOREIGN = (
     (4, b"ftyphei", "a HEIC picture"),
@@ -121,9 +124,11 @@ def read_frame(source: Source, *, max_pixels: int, detail: Detail | None = None)
         image = open_image(file)
         width, height = image.size
         if width * height > max_pixels:
-            raise ImageTooLarge(
-                f"{name} has {width} x {height} pixels, more than the limit of {max_pixels}",
-                "--max-pixels raises it",
+            raise too_large(name, width, height, max_pixels)
+        if holds_several(image):
+            raise UnsupportedImage(
+                f"{name} holds several pictures, and is read as one here",
+                "save it as a local file for posecli estimate",
             )
         orientation = _orientation(image)
         if orientation in _SIDEWAYS:
@@ -133,6 +138,41 @@ def read_frame(source: Source, *, max_pixels: int, detail: Detail | None = None)
         if orientation in _UPRIGHT:
             rgb = rgb.transpose(_UPRIGHT[orientation])
         return Frame(rgb, width, height, reduction, _to_be_read_again(file, source) if reduction > 1 else None)
+
+
+def too_large(name: str, width: int, height: int, max_pixels: int) -> ImageTooLarge:
+    """The error of a picture or frame of more pixels than may be decoded."""
+    return ImageTooLarge(
+        f"{name} has {width} x {height} pixels, more than the limit of {max_pixels}", "--max-pixels raises it"
+    )
+
+
+def holds_several(image: Image.Image) -> bool:
+    """Whether an opened picture is one of several, such as an animation's frame or a page. Raises what Pillow raises.
+
+    Layers are one picture together. Many cameras put a preview or a gain map behind the picture of a JPEG: others count
+    only where they are said to be taken together with it, or are as large as it.
+    """
+    if not getattr(image, "is_animated", False) or image.format == "PSD":
+        return False
+    return image.format != "MPO" or _is_taken_together(image)
+
+
+def _is_taken_together(image: Image.Image) -> bool:
+    entries = image.mpinfo[_MPF_ENTRIES]  # type: ignore[attr-defined]
+    kinds = {entry["Attribute"]["MPType"] for entry in entries[1:]}
+    if any(kind.startswith("Multi-Frame") for kind in kinds):
+        return True
+    if kinds != {"Undefined"}:
+        return False
+    size, mode = image.size, image.mode
+    try:
+        image.seek(1)
+        return (image.size, image.mode) == (size, mode)
+    except Exception:  # a preview that is damaged or missing does not matter
+        return False
+    finally:
+        image.seek(0)
 
 
 def open_image(file: IO[bytes]) -> Image.Image:
@@ -223,8 +263,8 @@ def _failures_named(file: IO[bytes] | None, name: str) -> Iterator[None]:
         yield
     except InputError:
         raise
-    except Image.DecompressionBombError as error:
-        raise ImageTooLarge(f"{name}: {error}") from error
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise ImageTooLarge(f"{name}: {error}", "--max-pixels raises the limit") from error
     except MemoryError as error:
         raise ImageTooLarge(f"{name}: not enough memory to decode it") from error
     except UnidentifiedImageError as error:
@@ -367,7 +407,8 @@ def prepare_part(frame: Frame, box: tuple[float, float, float, float], *, size_h
     return ModelInput(np.asarray(picture), Transform(((right - left) / width, (bottom - top) / height), (left, top)))
 
 
-def lift_pillow_limit() -> None:
-    """Leave the limit on pixels to `max_pixels`, for this process. Only for processes of posecli's own: as a
-    library, Pillow's own limit stays as the program set it."""
-    Image.MAX_IMAGE_PIXELS = None
+def limit_pillow(max_pixels: int) -> None:
+    """Set Pillow's own limit on pixels, for this process: it holds wherever Pillow decodes pictures inside others. Only
+    for processes of posecli's own: as a library, Pillow's limit stays as the program set it."""
+    Image.MAX_IMAGE_PIXELS = max_pixels
+    warnings.simplefilter("error", Image.DecompressionBombWarning)  # else it holds from twice as many on

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from posecli.extras import need
-from posecli.inputs.clips import is_video
+from posecli.inputs.clips import FFMPEG_OPTIONS, ffmpeg_place, is_video
 
 
 class ClipWriter:
@@ -67,7 +67,7 @@ class ClipWriter:
 
     def _rate(self) -> Any:
         if is_video(self._source):
-            with self._av.open(self._source) as source:
+            with self._av.open(ffmpeg_place(self._source), options=FFMPEG_OPTIONS) as source:
                 return source.streams.video[0].average_rate or 25
         return 10
 
@@ -76,7 +76,7 @@ class ClipWriter:
         self._source_container = None
         if not is_video(self._source):
             return None
-        source = self._av.open(self._source)
+        source = self._av.open(ffmpeg_place(self._source), options=FFMPEG_OPTIONS)
         if not source.streams.audio or source.streams.audio[0].codec_context.name not in ("aac", "mp3", "ac3", "alac"):
             source.close()
             return None

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from posecli.errors import InputError, UsageError
 from posecli.inputs.arguments import output_name, picture_path
 from posecli.inputs.clips import FrameReader, frame_output
-from posecli.inputs.pictures import lift_pillow_limit, read_frame
+from posecli.inputs.pictures import limit_pillow, read_frame
 from posecli.records.journal import read_records
 from posecli.run.batch import write_run_file
 from posecli.run.destinations import Destinations, Policy
@@ -92,7 +92,7 @@ class _Drawer:
 
     def written(self, records: Iterable[Record]) -> Iterator[Record]:
         """Records on their way to the file of the run."""
-        lift_pillow_limit()
+        limit_pillow(Settings.max_pixels)
         try:
             for record in records:
                 image = _input_of(record)

@@ -14,7 +14,8 @@ from posecli.errors import MissingExtra, UsageError
 from posecli.extras import install_command
 from posecli.files import storage
 from posecli.files.atomic import remove_dead_temporaries, remove_dead_temporaries_beside
-from posecli.inputs.clips import can_read_videos, frame_output, is_clip, is_video
+from posecli.inputs.clip_decoder import is_clip
+from posecli.inputs.clips import can_read_videos, frame_output, is_video
 from posecli.inputs.name_set import NameSet
 from posecli.records.formats import PART_FORMATS, choose_format, get_format
 from posecli.records.formats.base import Format, WriteOptions, output_path

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
-from posecli.inputs.clip_decoder import expand
+from posecli.inputs.clip_decoder import ReadLimits, expand
 from posecli.inputs.clips import ClipOptions
 from posecli.run.destinations import Destinations
 from posecli.run.progress import Known, Progress
@@ -27,12 +27,14 @@ Step = Callable[[Record], Record]
 
 
 class Work(NamedTuple):
-    """What is done to every input, wherever it is done: plain data. timeout: seconds for one picture or frame."""
+    """What is done to every input, wherever it is done: plain data. timeout: seconds for one picture or frame;
+    max_memory: bytes of the process that decodes clips, None without a limit."""
 
     settings: Settings
     clip_options: ClipOptions
     destinations: Destinations
     timeout: float
+    max_memory: int | None = None
 
     @property
     def has_steps(self) -> bool:
@@ -95,7 +97,7 @@ class Pipeline:
         frames = expand(
             images,
             self._work.clip_options,
-            timeout=self._work.timeout,
+            limits=ReadLimits(self._work.timeout, settings.max_pixels, self._work.max_memory),
             grouped=settings.track and settings.zoom,  # only second passes start from the frame before
             is_finished=self._is_clip_finished,
         )

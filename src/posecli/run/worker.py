@@ -11,7 +11,7 @@ from posecli.errors import INTERNAL_ERROR, InputError, ModelError, OutputError
 from posecli.files import storage
 from posecli.inference.estimator import PoseEstimator
 from posecli.inputs.clips import unpack
-from posecli.inputs.pictures import lift_pillow_limit, read_frame
+from posecli.inputs.pictures import limit_pillow, read_frame
 from posecli.model.locate import ModelFile, read_model_file
 from posecli.run.destinations import AnnotatedPictures, ImageFiles
 from posecli.types import ImageInput, Pose, Record, Settings
@@ -29,6 +29,7 @@ class Job(NamedTuple):
     model_sha256: str
     pictures: AnnotatedPictures | None = None
     image_files: ImageFiles | None = None
+    max_memory: int | None = None  # bytes of one process; None: no limit
 
     def read_model(self) -> ModelFile:
         """The model's file. Raises ModelError where it cannot be read, or is another one than the job was made for."""
@@ -42,7 +43,7 @@ class Worker:
     """Loads the model once, then makes records. Raises FatalError where nothing can run."""
 
     def __init__(self, job: Job, *, threads: int) -> None:
-        lift_pillow_limit()
+        limit_pillow(job.settings.max_pixels)
         self._job = job
         self._estimator = PoseEstimator.from_settings(job.settings, model=job.read_model(), threads=threads)
         self._before: tuple[ImageInput, Record] | None = None  # the last frame of a group, without its pixels

@@ -20,6 +20,7 @@ from typing import NamedTuple
 
 from posecli.errors import TIMED_OUT, WORKER_CRASHED, EngineError, PosecliError
 from posecli.files.child_process import Child
+from posecli.files.memory import limit_memory
 from posecli.run.engines import FRAMES_AHEAD, PICTURES_AHEAD, EngineOptions, InOrder, Piece, Summary, Work, in_groups
 from posecli.run.worker import Job, Worker
 from posecli.types import ImageInput, Record
@@ -218,6 +219,7 @@ def _receive_ahead(connection: Connection, arrived: SimpleQueue[ImageInput | Non
 
 def _work(connection: Connection, job: Job, threads: int) -> None:
     """A worker's life: load the model, say so, then answer pictures with records until the pipe ends."""
+    limit_memory(job.max_memory)
     try:
         worker = Worker(job, threads=threads)
         connection.send(None)

@@ -1,0 +1,145 @@
+"""What a file holds, by its first bytes: one picture for certain, perhaps several, or a video.
+
+A look costs a bounded number of small reads, whatever the file says about itself, so that the process that leads a run
+can take it. Anything beyond is left to processes that may fail.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+from collections.abc import Callable
+from enum import Enum
+from typing import IO, Literal
+
+#: Bytes that are read first, and parts of a file that are passed over at most to find what decides.
+_HEAD, _MOST_PARTS = 512, 64
+_PNG = b"\x89PNG\r\n\x1a\n"
+#: Brands of ISO files that hold pictures rather than videos. Sequences of AVIF pictures say so.
+_PICTURE_BRANDS, _SEQUENCE_BRAND = (b"avif", b"avis", b"mif1", b"msf1", b"heic", b"heix", b"heim", b"heis"), b"avis"
+#: A packet of an MPEG transport stream begins with this byte; M2TS puts four bytes before it.
+_SYNC, _PACKET, _STAMPED_PACKET = 0x47, 188, 192
+#: Bit of a WebP's header that says that it moves; segments of a JPEG that end what stands before its pixels.
+_WEBP_MOVES, _JPEG_ENDS = 0x02, (0xD9, 0xDA)
+
+
+class Content(Enum):
+    """What a file may hold. UNKNOWN: nothing in its first bytes tells."""
+
+    PICTURE = "one picture"
+    SEQUENCE = "perhaps several pictures"
+    VIDEO = "a video"
+    UNKNOWN = "unknown"
+
+
+def content_of(source: str | bytes) -> Content:
+    """What a local file, or the bytes of one, may hold. What cannot be read, or is no regular file, is UNKNOWN."""
+    if isinstance(source, bytes):
+        return _content(io.BytesIO(source))
+    try:
+        if not stat.S_ISREG(os.stat(source).st_mode):  # to open a pipe may take forever
+            return Content.UNKNOWN
+        with open(source, "rb") as file:
+            return _content(file)
+    except (OSError, ValueError):
+        return Content.UNKNOWN
+
+
+def _content(file: IO[bytes]) -> Content:
+    head = file.read(_HEAD)
+    for start, magic, found in _SIGNATURES:
+        if head.startswith(magic, start):
+            return found if isinstance(found, Content) else found(file, head)
+    return Content.VIDEO if _is_transport_stream(head) else Content.UNKNOWN
+
+
+def _of_jpeg(file: IO[bytes], head: bytes) -> Content:
+    """A JPEG holds several pictures where one of its segments lists them (MPF)."""
+    place = 2
+    for _ in range(_MOST_PARTS):
+        file.seek(place)
+        segment = file.read(8)
+        if len(segment) < 4 or segment[0] != 0xFF or segment[1] in _JPEG_ENDS:
+            return Content.PICTURE
+        if segment[1] == 0xE2 and segment[4:8] == b"MPF\0":
+            return Content.SEQUENCE
+        place += 2 + int.from_bytes(segment[2:4], "big")
+    return Content.SEQUENCE
+
+
+def _of_png(file: IO[bytes], head: bytes) -> Content:
+    """A PNG moves where a chunk before its pixels says so."""
+    place = len(_PNG)
+    for _ in range(_MOST_PARTS):
+        file.seek(place)
+        chunk = file.read(8)
+        if chunk[4:] == b"acTL":
+            return Content.SEQUENCE
+        if len(chunk) < 8 or chunk[4:] in (b"IDAT", b"IEND"):
+            return Content.PICTURE
+        place += 12 + int.from_bytes(chunk[:4], "big")
+    return Content.SEQUENCE
+
+
+def _of_riff(file: IO[bytes], head: bytes) -> Content:
+    if head[8:12] == b"AVI ":
+        return Content.VIDEO
+    if head[8:12] != b"WEBP":
+        return Content.UNKNOWN
+    moves = head[12:16] == b"VP8X" and len(head) > 20 and head[20] & _WEBP_MOVES
+    return Content.SEQUENCE if moves else Content.PICTURE
+
+
+def _of_iso(file: IO[bytes], head: bytes) -> Content:
+    length = int.from_bytes(head[:4], "big")
+    brands = [head[8:12], *(head[start : start + 4] for start in range(16, min(length, len(head)), 4))]
+    if _SEQUENCE_BRAND in brands:
+        return Content.SEQUENCE
+    return Content.PICTURE if brands[0] in _PICTURE_BRANDS else Content.VIDEO
+
+
+def _of_tiff(file: IO[bytes], head: bytes) -> Content:
+    """A TIFF holds one picture where its first directory names no next one."""
+    order: Literal["little", "big"] = "little" if head.startswith(b"II") else "big"
+
+    def number(place: int, size: int) -> int:
+        file.seek(place)
+        return int.from_bytes(file.read(size), order)
+
+    directory = number(4, 4)
+    return Content.SEQUENCE if number(directory + 2 + 12 * number(directory, 2), 4) else Content.PICTURE
+
+
+def _is_transport_stream(head: bytes) -> bool:
+    return any(
+        len(head) > start + size and head[start] == head[start + size] == _SYNC
+        for start, size in ((0, _PACKET), (4, _STAMPED_PACKET))
+    )
+
+
+#: Offset and first bytes: what they say, or who looks further.
+_SIGNATURES: tuple[tuple[int, bytes, Content | Callable[[IO[bytes], bytes], Content]], ...] = (
+    (0, b"\xff\xd8\xff", _of_jpeg),
+    (0, _PNG, _of_png),
+    (0, b"RIFF", _of_riff),
+    (4, b"ftyp", _of_iso),
+    (0, b"II*\0", _of_tiff),
+    (0, b"MM\0*", _of_tiff),
+    (0, b"BM", Content.PICTURE),
+    (0, b"GIF8", Content.SEQUENCE),
+    (0, b"II+\0", Content.SEQUENCE),  # BigTIFF
+    (0, b"MM\0+", Content.SEQUENCE),
+    (0, b"\xb1\x68\xde\x3a", Content.SEQUENCE),  # DCX
+    (4, b"\x11\xaf", Content.SEQUENCE),  # FLI
+    (4, b"\x12\xaf", Content.SEQUENCE),  # FLC
+    (0, b"\x1aE\xdf\xa3", Content.VIDEO),  # Matroska, WebM
+    (0, b"FLV\x01", Content.VIDEO),
+    (0, b"0&\xb2u\x8ef\xcf\x11", Content.VIDEO),  # ASF, WMV
+    (0, b"OggS", Content.VIDEO),
+    (0, b"\x00\x00\x01\xba", Content.VIDEO),  # MPEG program stream
+    (0, b"\x00\x00\x01\xb3", Content.VIDEO),  # MPEG video
+    (4, b"moov", Content.VIDEO),
+    (4, b"mdat", Content.VIDEO),
+    (4, b"wide", Content.VIDEO),
+)
