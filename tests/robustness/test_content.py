@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import io
 import struct
+from fractions import Fraction
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import EpsImagePlugin, Image, features
 
-from posecli.errors import UnsupportedImage
+from posecli.errors import UnreadableImage, UnsupportedImage
 from posecli.inputs import clip_decoder, clips, pictures, signature
 from posecli.inputs.arguments import Inputs
 from posecli.inputs.clip_decoder import ReadLimits, expand
-from posecli.inputs.clips import ClipOptions
+from posecli.inputs.clips import ClipOptions, frames_of
 from posecli.inputs.pictures import read_frame
 from posecli.inputs.signature import Content, content_of
 from posecli.types import ImageInput
@@ -121,3 +123,49 @@ def test_a_look_ends_after_a_bounded_number_of_reads(head: bytes) -> None:
 
     assert signature._content(Counted(head)) is Content.SEQUENCE
     assert Counted.reads <= 65
+
+
+def video(
+    path: Path, count: int = 30, *, codec: str = "mpeg4", size: tuple[int, int] = (64, 48), **options: str
+) -> Path:
+    av = pytest.importorskip("av")
+    with av.open(str(path), "w", options=options) as container:
+        stream = container.add_stream(codec, rate=10)
+        stream.width, stream.height, stream.pix_fmt = *size, "yuv420p"
+        noise = np.random.default_rng(0)
+        for number in range(count):
+            frame = av.VideoFrame.from_ndarray(noise.integers(0, 255, (size[1], size[0], 3), np.uint8), format="rgb24")
+            frame.pts, frame.time_base = number, Fraction(1, 10)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path
+
+
+@pytest.mark.parametrize(("name", "options"), [("x.mp4", {"movflags": "faststart"}), ("x.avi", {}), ("x.mkv", {})])
+def test_a_video_that_is_cut_off_is_an_error(name: str, options: dict[str, str], tmp_path: Path) -> None:
+    path = video(tmp_path / name, **options)
+    assert len(list(frames_of(str(path), ClipOptions()))) == 30
+    whole = path.read_bytes()
+    for share in (0.7, 0.4):
+        path.write_bytes(whole[: int(len(whole) * share)])
+        found = []
+        with pytest.raises(UnreadableImage, match=r"cut off|breaks off"):
+            found.extend(frame.number for frame in frames_of(str(path), ClipOptions()))
+        assert len(list(frames_of(str(path), ClipOptions(end=0.3)))) <= 3  # as far as that, nothing is missing
+
+
+@pytest.mark.parametrize("name", ["12:30.avi", "http:a.mkv", "-x.mp4", "a%03d.avi"])
+def test_no_name_of_a_video_is_an_address(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written = video(tmp_path / f"x{Path(name).suffix}", 3)
+    monkeypatch.chdir(tmp_path)
+    written.rename(name)
+    assert [frame.number for frame in frames_of(name, ClipOptions())] == [0, 1, 2]
+
+
+def test_a_playlist_in_disguise_leads_nowhere(tmp_path: Path) -> None:
+    secret = video(tmp_path / "secret.ts", 3, codec="mpeg2video")
+    playlist = f"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n{secret}\n#EXT-X-ENDLIST\n"
+    for name, text in (("x.avi", playlist), ("y.mp4", f"ffconcat version 1.0\nfile {secret}\n")):
+        (tmp_path / name).write_text(text)
+        with pytest.raises(UnreadableImage):
+            list(frames_of(str(tmp_path / name), ClipOptions()))

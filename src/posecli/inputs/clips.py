@@ -29,6 +29,10 @@ VIDEO_EXTENSIONS = frozenset(
 )  # fmt: skip
 #: What FFmpeg may open for a video: the file itself. Playlists in disguise lead nowhere.
 FFMPEG_OPTIONS = {"protocol_whitelist": "file"}
+#: A video is cut off where more frames than this are missing, and more than this share of what its container promises.
+MISSING_FRAMES, MISSING_SHARE = 2, 0.05
+#: Units of a container's duration in a second.
+_CONTAINER_SECOND = 1_000_000
 #: Pillow's formats whose pictures are pages: nothing says when they are shown.
 _PAGED = ("TIFF", "MPO", "DCX")
 
@@ -164,17 +168,63 @@ def _decoded(source: str | bytes, max_pixels: int) -> Iterator[tuple[int, float 
             _check_size(name, stream.width, stream.height, max_pixels)
             stream.codec_context.options = {"max_pixels": str(max_pixels)}  # the size may change on the way
             stream.thread_type = "AUTO"
+            length = _Length(container, stream)
             begin = (stream.start_time or 0) * stream.time_base if stream.time_base else 0
             for frame in container.decode(stream):
                 _check_size(name, frame.width, frame.height, max_pixels)
+                length.add(frame)
                 yield number, None if frame.time is None else max(float(frame.time - begin), 0.0), frame
                 number += 1
+            length.check(name)
     except (av.FFmpegError, OSError, ValueError, EOFError) as error:
         raise UnreadableImage(f"{name}: the video breaks off after {number} frames ({error})") from error
     except MemoryError as error:
         raise ImageTooLarge(f"{name}: not enough memory for frame {number}") from error
     if number == 0:
         raise UnreadableImage(f"{name} has no frame that can be decoded")
+
+
+class _Length:
+    """Compares the frames of a video with what its container promises: how many, and for how long.
+
+    Both must fall short where both are known: frames may be left out on purpose, and be shown for any time.
+    """
+
+    def __init__(self, container: Any, stream: Any) -> None:
+        self._frames = stream.frames or None
+        self._seconds = _promised_seconds(container, stream)
+        self._count, self._end = 0, 0.0
+        self._begin = float((stream.start_time or 0) * stream.time_base) if stream.time_base else 0.0
+        self._frame_seconds = 1 / float(stream.average_rate) if stream.average_rate else 0.0
+
+    def add(self, frame: Any) -> None:
+        """The next frame was decoded."""
+        self._count += 1
+        if frame.time is not None:
+            duration = getattr(frame, "duration", 0) or 0
+            seconds = float(duration * frame.time_base) if duration and frame.time_base else self._frame_seconds
+            self._end = max(self._end, frame.time - self._begin + seconds)
+
+    def check(self, name: str) -> None:
+        """Raise UnreadableImage where much of the promised is missing."""
+        measures = ((self._count, self._frames, 1), (self._end, self._seconds, self._frame_seconds))
+        short = [
+            promised - found > max(MISSING_FRAMES * frame, MISSING_SHARE * promised)
+            for found, promised, frame in measures
+            if promised is not None
+        ]
+        if short and all(short):
+            promised = f"{self._frames}" if self._frames is not None else f"{self._seconds:.3g} seconds"
+            raise UnreadableImage(f"{name}: the video is cut off after {self._count} frames of {promised}")
+
+
+def _promised_seconds(container: Any, stream: Any) -> float | None:
+    """How long a container says that its frames last. What it says of itself counts sound as well."""
+    if stream.duration and stream.time_base:
+        return float(stream.duration * stream.time_base)
+    if container.duration and len(container.streams) == 1:
+        return float(container.duration) / _CONTAINER_SECOND
+    return None
 
 
 def _pages(source: str | bytes, max_pixels: int) -> Iterator[tuple[int, float | None, Any]]:
