@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import io
+import struct
+import sys
+import warnings
+from collections.abc import Callable, Iterator
 from itertools import islice
+from multiprocessing.connection import Connection
 from pathlib import Path
 
+import click
 import pytest
 from PIL import Image
 
 from posecli.commands.estimate import command
-from posecli.errors import WORKER_CRASHED
+from posecli.errors import WORKER_CRASHED, ImageTooLarge
+from posecli.files import memory
+from posecli.files.child_process import Child
+from posecli.files.memory import limit_memory, parse_size
+from posecli.inputs import clips
 from posecli.inputs.clip_decoder import ClipDecoder, DecodingFailed
-from posecli.inputs.clips import ClipFrame, ClipOptions
+from posecli.inputs.clips import ClipFrame, ClipOptions, frames_of
+from posecli.inputs.pictures import limit_pillow, read_frame
 from posecli.types import Record
 
-from ..conftest import records_of
+from ..conftest import SAMPLES, records_of
+from .test_content import video
 
 
 def animation(path: Path, frames: int, size: tuple[int, int] = (64, 48)) -> Path:
@@ -55,3 +67,104 @@ def undisturbed(clip: Path, out: Path, model: Path) -> bytes:
     assert estimate(model, clip, "-o", out) == 0
     assert all(isinstance(record, Record) and record.ok for record in records_of(out.read_bytes()))
     return out.read_bytes()
+
+
+@pytest.fixture
+def pillow_limit(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Pillow's limit as in a process of posecli's own, with a --max-pixels of 1,000."""
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)
+    with warnings.catch_warnings():
+        limit_pillow(1000)
+        yield
+
+
+def bytes_of(picture: Image.Image, kind: str, **options: object) -> bytes:
+    file = io.BytesIO()
+    picture.save(file, kind, **options)
+    return file.getvalue()
+
+
+def icon_with_lie(png: bytes) -> bytes:
+    """An ICO that says 16 x 16 and holds a larger PNG."""
+    entry = struct.pack("<BBBBHHII", 16, 16, 0, 0, 1, 32, len(png), 22)
+    return struct.pack("<HHH", 0, 1, 1) + entry + png
+
+
+def mac_icon_with_lie(png: bytes) -> bytes:
+    """An ICNS that says 16 x 16 and holds a larger PNG."""
+    return b"icns" + struct.pack(">I", 16 + len(png)) + b"icp4" + struct.pack(">I", 8 + len(png)) + png
+
+
+@pytest.mark.usefixtures("pillow_limit")
+@pytest.mark.parametrize("wrap", [icon_with_lie, mac_icon_with_lie])
+def test_the_limit_on_pixels_holds_inside_icons(wrap: Callable[[bytes], bytes]) -> None:
+    png = bytes_of(Image.new("RGB", (40, 30)), "PNG")
+    with pytest.raises(ImageTooLarge, match="pixels"):
+        read_frame(wrap(png), max_pixels=1000)
+
+
+@pytest.mark.parametrize("kind", ["GIF", "PNG", "WEBP", "TIFF", "MPO"])
+def test_the_limit_on_pixels_holds_for_animations(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = bytes_of(Image.new("RGB", (40, 30)), kind, save_all=True, append_images=[Image.new("RGB", (40, 30), "red")])
+    assert len(list(frames_of(data, ClipOptions(), max_pixels=1200))) == 2
+    monkeypatch.setattr(clips, "pack", None)  # nothing is decoded
+    with pytest.raises(ImageTooLarge, match="40 x 30 pixels"):
+        list(frames_of(data, ClipOptions(), max_pixels=1199))
+
+
+def test_the_limit_on_pixels_holds_for_a_later_page() -> None:
+    pages = [Image.new("RGB", (20, 20)), Image.new("RGB", (40, 30))]
+    data = bytes_of(pages[0], "TIFF", save_all=True, append_images=pages[1:])
+    frames = frames_of(data, ClipOptions(), max_pixels=1000)
+    assert next(frames).number == 0
+    with pytest.raises(ImageTooLarge, match="40 x 30 pixels"):
+        next(frames)
+
+
+@pytest.mark.parametrize("name", ["x.mp4", "x.avi", "x.mkv"])
+def test_the_limit_on_pixels_holds_for_videos(name: str, tmp_path: Path) -> None:
+    path = str(video(tmp_path / name, 3, size=(64, 48)))
+    assert len(list(frames_of(path, ClipOptions(), max_pixels=64 * 48))) == 3
+    with pytest.raises(ImageTooLarge, match="64 x 48 pixels"):
+        list(frames_of(path, ClipOptions(), max_pixels=64 * 48 - 1))
+
+
+def read_in_little_memory(connection: Connection, path: str) -> None:
+    limit_memory(300 << 20)
+    limit_pillow(10**9)
+    with pytest.raises(ImageTooLarge, match="not enough memory"):
+        read_frame(path, max_pixels=10**9)
+    connection.send(read_frame(SAMPLES / "wave.jpg", max_pixels=10**9).width)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only there, limits count mapped memory")
+def test_a_picture_that_needs_too_much_memory_is_an_error(tmp_path: Path) -> None:
+    Image.new("1", (20_000, 20_000)).save(tmp_path / "x.png")
+    child = Child(read_in_little_memory, str(tmp_path / "x.png"), name="reader")
+    try:
+        assert child.connection.recv() > 0
+    finally:
+        child.stop()
+
+
+@pytest.mark.parametrize(
+    ("text", "size"), [("2048", 2 << 30), ("4G", 4 << 30), ("4gib", 4 << 30), ("0.5 g", 1 << 29), ("700MB", 700 << 20)]
+)
+def test_sizes_of_memory(text: str, size: int) -> None:
+    assert parse_size(text) == size
+
+
+@pytest.mark.parametrize("text", ["", "x", "nan", "-1", "inf", "1e99", "4P", "1", "0"])
+def test_sizes_of_memory_that_cannot_be_meant(text: str) -> None:
+    with pytest.raises(click.UsageError):
+        command.make_context("estimate", ["x.jpg", "--max-memory", text])
+
+
+def test_control_groups_limit_the_share(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "memory.max").write_text(f"{10 << 30}\n")
+    (tmp_path / "unlimited").write_text("max\n")
+    monkeypatch.setattr(memory, "_CGROUP_FILES", (str(tmp_path / "unlimited"), str(tmp_path / "none")))
+    machine = memory.memory_at_hand()
+    monkeypatch.setattr(memory, "_CGROUP_FILES", (str(tmp_path / "memory.max"),))
+    assert memory.memory_at_hand() == min(10 << 30, machine or 10 << 30)
+    assert memory.share_of_memory(10**6) == memory.LEAST

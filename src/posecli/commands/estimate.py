@@ -19,6 +19,7 @@ from posecli.commands.options import (
     run_data_options,
     settings_of,
     settings_options,
+    size_of,
 )
 from posecli.errors import UsageError
 from posecli.run.engines import ENGINE_NAMES
@@ -49,6 +50,12 @@ if TYPE_CHECKING:
 @click.option("--threads", type=click.IntRange(1), metavar="N", help="Processors of one interpreter.")
 @click.option(
     "--timeout", type=click.FloatRange(0.001), default=60, show_default=True, metavar="SECONDS", help="For one picture."
+)
+@click.option(
+    "--max-memory",
+    metavar="SIZE",
+    callback=lambda context, option, text: size_of(text),
+    help="For one process: MiB, or as 4G.  [default: a share of what there is]",
 )
 @click.option("--fail-fast", is_flag=True, help="Stop at the first input that fails.")
 @click.option("--require-pose", is_flag=True, help="Exit with 3 unless every picture has somebody in it.")
@@ -101,7 +108,11 @@ def plan_of(options: dict[str, Any]) -> RunPlan:
         policy=policy,
         engine=EngineName(options["engine"]),
         concurrency=Concurrency(
-            options["workers"], options["threads"], timeout=options["timeout"], ray_address=options["ray_address"]
+            options["workers"],
+            options["threads"],
+            timeout=options["timeout"],
+            ray_address=options["ray_address"],
+            max_memory=options["max_memory"],
         ),
         expectations=_expectations(options),
         model=options["model"],

@@ -92,6 +92,21 @@ def limits_of(options: dict[str, Any]) -> Limits:
     return Limits(options["max_distance"], options["max_score_change"])
 
 
+def size_of(text: str | None) -> int | None:
+    """Bytes of memory for one process. Raises click.BadParameter for no size, and for too little to run a network."""
+    from posecli.files.memory import LEAST_TO_RUN, parse_size
+
+    if text is None:
+        return None
+    try:
+        size = parse_size(text)
+    except ValueError:
+        raise click.BadParameter(f"{text!r} is no size such as 2048 (MiB), 512M or 4G") from None
+    if size < LEAST_TO_RUN:
+        raise click.BadParameter(f"{text} is less than the {LEAST_TO_RUN >> 20} MiB that a network needs")
+    return size
+
+
 def _of_settings(name: str, help_text: str, kind: Any, metavar: str | None = None) -> Callable[[Any], Any]:
     """An option of `Settings`; None where it is not given, so that it can win over a preset."""
     flag = "--" + name.replace("_", "-")

@@ -9,6 +9,8 @@ from contextlib import suppress
 _SHARE = 0.8
 #: Bytes that a process gets at least: a picture of the default --max-pixels in RGB, and the network.
 LEAST = 1 << 30
+#: Bytes without which the interpreter, the TFLite runtime and the largest model do not fit.
+LEAST_TO_RUN = 512 << 20
 #: Where control groups say how much their processes may take: version 2, then 1.
 _CGROUP_FILES = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 _UNITS = {"": 20, "k": 10, "m": 20, "g": 30, "t": 40}

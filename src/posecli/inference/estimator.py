@@ -9,7 +9,7 @@ from typing import IO, TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from posecli.errors import INTERNAL_ERROR, InputError, ModelError, PosecliError
+from posecli.errors import INTERNAL_ERROR, ImageTooLarge, InputError, ModelError, PosecliError
 from posecli.inference.passes import Looker, timed
 from posecli.inference.presets import DEFAULT_PRESET, with_preset
 from posecli.inputs.pictures import (
@@ -130,6 +130,8 @@ class PoseEstimator:
             return Record.failed(name, error.code, str(error)), None
         except PosecliError:  # no fault of this picture: the next one would fail as well
             raise
+        except MemoryError:
+            return Record.failed(name, ImageTooLarge.code, f"{name}: not enough memory to look at it"), None
         except Exception as error:  # one picture's bad luck must not end a run of thousands
             return Record.failed(name, INTERNAL_ERROR, f"{name}: {type(error).__name__}: {error}"), None
 

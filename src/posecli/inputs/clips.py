@@ -5,6 +5,7 @@ Reading frames one after the other, and finding one by its number.
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 from collections.abc import Iterator
@@ -33,6 +34,8 @@ FFMPEG_OPTIONS = {"protocol_whitelist": "file"}
 MISSING_FRAMES, MISSING_SHARE = 2, 0.05
 #: Units of a container's duration in a second.
 _CONTAINER_SECOND = 1_000_000
+#: FFmpeg may hold frames of so many times the pixels, and of so many more.
+FFMPEG_SLACK, FFMPEG_PADDING = 2, 1 << 16
 #: Pillow's formats whose pictures are pages: nothing says when they are shown.
 _PAGED = ("TIFF", "MPO", "DCX")
 
@@ -166,7 +169,8 @@ def _decoded(source: str | bytes, max_pixels: int) -> Iterator[tuple[int, float 
                 raise UnreadableImage(f"{name} has no picture in it")
             stream = container.streams.video[0]
             _check_size(name, stream.width, stream.height, max_pixels)
-            stream.codec_context.options = {"max_pixels": str(max_pixels)}  # the size may change on the way
+            # The size may change on the way. FFmpeg counts its padding as well.
+            stream.codec_context.options = {"max_pixels": str(FFMPEG_SLACK * max_pixels + FFMPEG_PADDING)}
             stream.thread_type = "AUTO"
             length = _Length(container, stream)
             begin = (stream.start_time or 0) * stream.time_base if stream.time_base else 0
@@ -177,6 +181,8 @@ def _decoded(source: str | bytes, max_pixels: int) -> Iterator[tuple[int, float 
                 number += 1
             length.check(name)
     except (av.FFmpegError, OSError, ValueError, EOFError) as error:
+        if getattr(error, "errno", None) == errno.ENOMEM:
+            raise ImageTooLarge(f"{name}: not enough memory for frame {number}") from error
         raise UnreadableImage(f"{name}: the video breaks off after {number} frames ({error})") from error
     except MemoryError as error:
         raise ImageTooLarge(f"{name}: not enough memory for frame {number}") from error

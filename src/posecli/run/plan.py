@@ -43,12 +43,13 @@ class InputNames:
 @dataclass(frozen=True)
 class Concurrency:
     """How the work is spread. workers, threads: None where the machine decides; timeout: seconds for one picture;
-    ray_address: of a cluster that runs already."""
+    ray_address: of a cluster that runs already; max_memory: bytes for one process, None for a share of all."""
 
     workers: int | None
     threads: int | None
     timeout: float
     ray_address: str | None = None
+    max_memory: int | None = None
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterable, Iterator
 
 from posecli.errors import PosecliError
+from posecli.files.memory import share_of_memory
 from posecli.inference.estimator import available_processors
 from posecli.model.hints import runtime_hint
 from posecli.model.locate import ModelFile, load_model_file
@@ -65,13 +66,21 @@ def _report(plan: RunPlan) -> Report:
 
 
 def _work(plan: RunPlan) -> Work:
-    return Work(plan.settings, plan.clip_options, plan.destinations, plan.concurrency.timeout)
+    return Work(plan.settings, plan.clip_options, plan.destinations, plan.concurrency.timeout, _max_memory(plan))
+
+
+def _max_memory(plan: RunPlan) -> int | None:
+    """Bytes for each process: what is asked for, else a share for the workers and the one that decodes clips. The
+    machines of a cluster have other memory than this one."""
+    if plan.concurrency.max_memory is not None or plan.engine is EngineName.RAY:
+        return plan.concurrency.max_memory
+    return share_of_memory(_options_for(plan, EngineName.PROCESSES).workers + 1)
 
 
 def _job(plan: RunPlan, model: ModelFile) -> Job:
     """What workers must know. What is known of a frame only after those before it is not written by them."""
     files = None if _work(plan).has_steps else plan.destinations.image_files
-    return Job(plan.settings, str(model.path), model.sha256, plan.destinations.pictures, files)
+    return Job(plan.settings, str(model.path), model.sha256, plan.destinations.pictures, files, _max_memory(plan))
 
 
 def _whole(plan: RunPlan, images: Iterable[ImageInput], model: ModelFile, report: Report) -> int:
