@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from posecli.commands.estimate import command
-from posecli.errors import WORKER_CRASHED, ImageTooLarge
+from posecli.errors import WORKER_CRASHED, ImageTooLarge, OutputError
 from posecli.files import memory
 from posecli.files.child_process import Child
 from posecli.files.memory import limit_memory, parse_size
@@ -24,6 +24,7 @@ from posecli.inputs import clips
 from posecli.inputs.clip_decoder import ClipDecoder, DecodingFailed
 from posecli.inputs.clips import ClipFrame, ClipOptions, frames_of
 from posecli.inputs.pictures import limit_pillow, read_frame
+from posecli.render.picture_writer import save_picture
 from posecli.types import Record
 
 from ..conftest import SAMPLES, records_of
@@ -168,3 +169,28 @@ def test_control_groups_limit_the_share(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(memory, "_CGROUP_FILES", (str(tmp_path / "memory.max"),))
     assert memory.memory_at_hand() == min(10 << 30, machine or 10 << 30)
     assert memory.share_of_memory(10**6) == memory.LEAST
+
+
+@pytest.mark.parametrize(("kind", "width"), [("jpg", 66_000), ("webp", 17_000)])
+def test_a_picture_that_its_format_does_not_take_is_one_error(
+    kind: str, width: int, tmp_path: Path, tiny_model: Path
+) -> None:
+    Image.new("L", (width, 1)).save(tmp_path / "a.png")
+    Image.new("L", (40, 30)).save(tmp_path / "b.png")
+    names = [tmp_path / "a.png", tmp_path / "b.png"]
+    out = tmp_path / "r.jsonl"
+    assert estimate(tiny_model, *names, "-o", out, "-a", f"{tmp_path}/drawn/", "--picture-format", kind) == 1
+    wide, small = records_of(out.read_bytes())
+    assert wide.error is not None
+    assert (wide.error.code, f"{width} x 1 pixels" in wide.error.message) == ("unsupported_image", True)
+    assert small.ok
+    assert [path.name for path in (tmp_path / "drawn").iterdir()] == [f"b.png.{kind}"]
+
+
+def test_a_destination_that_takes_nothing_ends_the_run(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError):
+        save_picture(Image.new("RGB", (4, 3)), str(tmp_path / "file" / "x.png"), "png")
+    if Path("/dev/full").exists():
+        with pytest.raises(OutputError, match="No space left"):
+            save_picture(Image.new("RGB", (4, 3)), "/dev/full", "png")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import os
 from typing import TYPE_CHECKING
 
+from posecli.errors import UnsupportedImage
 from posecli.files.atomic import whole_file
 
 if TYPE_CHECKING:
@@ -16,14 +18,29 @@ _KINDS = {".png": "png", ".jpg": "jpg", ".jpeg": "jpg", ".webp": "webp"}
 
 
 def save_picture(picture: Image.Image, path: str, kind: str) -> None:
-    """Write a picture whole, as png, jpg or webp. Raises OutputError."""
+    """Write a picture whole, as png, jpg or webp. Raises OutputError where the destination takes nothing, and
+    UnsupportedImage where the format does not take this picture."""
+    data = _encoded(picture, path, kind)
     with whole_file(path) as file:
+        file.write(data)
+
+
+def _encoded(picture: Image.Image, path: str, kind: str) -> bytes:
+    """The bytes of a picture's file: encoded apart from the file, so that it is clear which of both failed."""
+    file = io.BytesIO()
+    try:
         if kind == "png":
             picture.save(file, "PNG", compress_level=PNG_LEVEL)
         elif kind == "webp":
             picture.save(file, "WEBP", quality=LOSSY_QUALITY)
         else:
             picture.convert("RGB").save(file, "JPEG", quality=LOSSY_QUALITY)
+    except (OSError, ValueError, MemoryError) as error:
+        size = f"{picture.width} x {picture.height} pixels"
+        raise UnsupportedImage(
+            f"{path}: {size} cannot be written as {kind} ({error or 'not enough memory'})"
+        ) from error
+    return file.getvalue()
 
 
 def picture_kind(path: str) -> str | None:

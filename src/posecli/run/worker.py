@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from posecli.errors import INTERNAL_ERROR, InputError, ModelError, OutputError
+from posecli.errors import INTERNAL_ERROR, ImageTooLarge, InputError, ModelError, OutputError
 from posecli.files import storage
 from posecli.inference.estimator import PoseEstimator
 from posecli.inputs.clips import unpack
@@ -52,6 +52,10 @@ class Worker:
         """The record of one input; its files are written, whole, before it is returned."""
         try:
             return self._process(image)
+        except InputError as error:
+            return image.failed(error.code, str(error))
+        except MemoryError:
+            return image.failed(ImageTooLarge.code, f"{image.name}: not enough memory to draw it")
         except OutputError as error:
             cause = error.__cause__
             if isinstance(cause, OSError) and cause.errno == errno.ENAMETOOLONG:
@@ -82,10 +86,7 @@ class Worker:
             self._before = (image, record)
         pictures, files = self._job.pictures, self._job.image_files
         if pictures is not None and image.frame is None and not storage.exists(pictures.path_for(image)):
-            try:
-                frame = read_frame(image.data or image.name, max_pixels=self._job.settings.max_pixels)
-            except InputError as error:
-                return image.failed(error.code, str(error))
+            frame = read_frame(image.data or image.name, max_pixels=self._job.settings.max_pixels)
             pictures.write(frame.image, record, image)
         if files is not None and not storage.exists(files.path_for(image)):
             files.write(record, image)
