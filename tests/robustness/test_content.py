@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import io
+import random
 import struct
+from collections.abc import Iterator
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 
@@ -11,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import EpsImagePlugin, Image, features
 
-from posecli.errors import UnreadableImage, UnsupportedImage
+from posecli.errors import InputError, UnreadableImage, UnsupportedImage
 from posecli.inputs import clip_decoder, clips, pictures, signature
 from posecli.inputs.arguments import Inputs
 from posecli.inputs.clip_decoder import ReadLimits, expand
@@ -169,3 +172,71 @@ def test_a_playlist_in_disguise_leads_nowhere(tmp_path: Path) -> None:
         (tmp_path / name).write_text(text)
         with pytest.raises(UnreadableImage):
             list(frames_of(str(tmp_path / name), ClipOptions()))
+
+
+PILLOW_FORMATS = (
+    *("AVIF", "BLP", "BMP", "DDS", "DIB", "GIF", "ICNS", "ICO", "IM", "JPEG", "JPEG2000", "MPO", "MSP", "PCX", "PNG"),
+    *("PPM", "QOI", "SGI", "SPIDER", "TGA", "TIFF", "WEBP", "XBM"),
+)
+VIDEO_FORMATS = {"x.mp4": "mpeg4", "x.avi": "mpeg4", "x.mkv": "mpeg4", "x.flv": "flv", "x.ts": "mpeg2video"}
+MODES = {"BLP": "P", "MSP": "1", "XBM": "1", "SPIDER": "F"}
+#: Tries for a format.
+MUTATIONS = 24
+
+
+def mutated(data: bytes, seed: int) -> Iterator[bytes]:
+    """Damaged copies: bytes and bits changed, most of them near the beginning; parts cut out, doubled, cut off."""
+    chance = random.Random(seed)
+    for number in range(MUTATIONS):
+        damaged = bytearray(data)
+        reach = len(data) if number % 2 else min(len(data), 200)
+        for _ in range(chance.choice((1, 3, 20))):
+            damaged[chance.randrange(reach)] = chance.choice((0, 1, 127, 128, 255, chance.randrange(256)))
+        start, length = chance.randrange(len(data)), chance.randrange(1, 40)
+        if number % 4 == 1:
+            del damaged[start : start + length]
+        elif number % 4 == 2:
+            damaged[start:start] = damaged[start : start + length]
+        elif number % 4 == 3:
+            del damaged[start:]
+        yield bytes(damaged)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("kind", PILLOW_FORMATS)
+def test_a_damaged_picture_is_read_or_an_error(kind: str) -> None:
+    if kind == "AVIF" and not features.check("avif"):
+        pytest.skip("this Pillow has no AVIF")
+    file = io.BytesIO()
+    noise = np.random.default_rng(1).integers(0, 255, (48, 64, 3), np.uint8)
+    try:
+        Image.fromarray(noise).convert(MODES.get(kind, "RGB")).save(file, kind)
+    except KeyError:
+        pytest.skip(f"this Pillow does not write {kind}")
+    for data in (file.getvalue(), *mutated(file.getvalue(), seed=len(kind))):
+        content_of(data)
+        with suppress(InputError):
+            assert read_frame(data, max_pixels=LIMIT).image.mode == "RGB"
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("kind", SEQUENCES)
+def test_a_damaged_animation_gives_frames_or_an_error(kind: str, tmp_path: Path) -> None:
+    for data in mutated(saved(tmp_path / "x", kind).read_bytes(), seed=len(kind)):
+        clips.holds_frames(data)
+        with suppress(InputError):
+            for frame in frames_of(data, ClipOptions(), max_pixels=LIMIT):
+                width, height, pixels = frame.pixels
+                assert len(pixels) == 3 * width * height
+
+
+@pytest.mark.parametrize("name", VIDEO_FORMATS)
+def test_a_damaged_video_gives_frames_or_an_error(name: str, tmp_path: Path) -> None:
+    whole = video(tmp_path / name, 5, codec=VIDEO_FORMATS[name]).read_bytes()
+    for data in mutated(whole, seed=len(name)):
+        (tmp_path / name).write_bytes(data)
+        for source in (data, str(tmp_path / name)):
+            with suppress(InputError):
+                for frame in frames_of(source, ClipOptions(), max_pixels=LIMIT):
+                    width, height, pixels = frame.pixels
+                    assert len(pixels) == 3 * width * height
