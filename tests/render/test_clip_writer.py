@@ -117,3 +117,23 @@ def test_annotated_clips_in_a_folder(video: Path, tmp_path: Path, posecli: Posec
     assert result.returncode == 0, result.stderr
     names = sorted(path.name for path in (tmp_path / "out").rglob("*") if path.is_file())
     assert names == ["clip.mp4.mp4", "moving.webp.gif"]
+
+
+def test_a_gif_keeps_the_colours_of_every_page_and_repeats(tmp_path: Path) -> None:
+    with Image.open(written("gif", tmp_path / "x.webp", [0.0, 0.1, 0.2])) as picture:
+        assert (picture.n_frames, picture.info["loop"]) == (3, 0)
+        levels = []
+        for page in range(3):
+            picture.seek(page)
+            levels.append(picture.convert("RGB").getpixel((5, 5)))
+    assert levels == [(40, 40, 40), (60, 60, 60), (80, 80, 80)]
+
+
+def test_a_gif_is_written_as_its_pages_come(tmp_path: Path) -> None:
+    file = io.BytesIO()
+    writer = ClipWriter(file, "gif", str(tmp_path / "x.webp"))
+    sizes = []
+    for number in range(4):
+        writer.add(Image.effect_noise((64, 48), 90 + number), number / 10)
+        sizes.append(file.tell())
+    assert sizes == sorted(set(sizes))

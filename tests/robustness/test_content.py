@@ -240,3 +240,10 @@ def test_a_damaged_video_gives_frames_or_an_error(name: str, tmp_path: Path) -> 
                 for frame in frames_of(source, ClipOptions(), max_pixels=LIMIT):
                     width, height, pixels = frame.pixels
                     assert len(pixels) == 3 * width * height
+
+
+def test_a_video_of_an_unknown_codec_is_one_error(tmp_path: Path) -> None:
+    path = video(tmp_path / "x.mkv", 3)
+    path.write_bytes(path.read_bytes().replace(b"V_MPEG4/ISO", b"V_ZZZZZ/ISO"))
+    with pytest.raises(UnsupportedImage, match="codec"):
+        list(frames_of(str(path), ClipOptions()))

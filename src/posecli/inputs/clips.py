@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageSequence
 
-from posecli.errors import ImageTooLarge, InputError, UnreadableImage, UsageError
+from posecli.errors import ImageTooLarge, InputError, UnreadableImage, UnsupportedImage, UsageError
 from posecli.extras import installed, need
 from posecli.inputs.pictures import holds_several, open_image, to_rgb, too_large
 from posecli.inputs.signature import Content, content_of
@@ -168,6 +168,8 @@ def _decoded(source: str | bytes, max_pixels: int) -> Iterator[tuple[int, float 
             if not container.streams.video:
                 raise UnreadableImage(f"{name} has no picture in it")
             stream = container.streams.video[0]
+            if stream.codec_context is None:
+                raise UnsupportedImage(f"{name} is a video of a codec that cannot be decoded here")
             _check_size(name, stream.width, stream.height, max_pixels)
             # The size may change on the way. FFmpeg counts its padding as well.
             stream.codec_context.options = {"max_pixels": str(FFMPEG_SLACK * max_pixels + FFMPEG_PADDING)}
@@ -180,12 +182,12 @@ def _decoded(source: str | bytes, max_pixels: int) -> Iterator[tuple[int, float 
                 yield number, None if frame.time is None else max(float(frame.time - begin), 0.0), frame
                 number += 1
             length.check(name)
-    except (av.FFmpegError, OSError, ValueError, EOFError) as error:
-        if getattr(error, "errno", None) == errno.ENOMEM:
+    except InputError:
+        raise
+    except Exception as error:  # decoders of damaged files raise anything
+        if isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM:
             raise ImageTooLarge(f"{name}: not enough memory for frame {number}") from error
         raise UnreadableImage(f"{name}: the video breaks off after {number} frames ({error})") from error
-    except MemoryError as error:
-        raise ImageTooLarge(f"{name}: not enough memory for frame {number}") from error
     if number == 0:
         raise UnreadableImage(f"{name} has no frame that can be decoded")
 

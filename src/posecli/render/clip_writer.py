@@ -2,16 +2,53 @@
 
 from __future__ import annotations
 
-import itertools
+import struct
 from collections.abc import Iterable
 from fractions import Fraction
 from typing import IO, Any
 
 import numpy as np
 from PIL import Image
+from PIL.GifImagePlugin import getdata
 
 from posecli.extras import need
 from posecli.inputs.clips import FFMPEG_OPTIONS, ffmpeg_place, is_video
+
+#: Milliseconds for which a page of a GIF is shown at least, and where nothing says for how long.
+LEAST_MILLISECONDS, UNTIMED_MILLISECONDS = 20, 100
+_REPEAT_FOR_EVER = b"!\xff\x0bNETSCAPE2.0\x03\x01\0\0\0"
+
+
+class _GifWriter:
+    """A GIF that is written page by page: one page is in memory, however many there are."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self._page: Image.Image | None = None
+        self._time: float | None = None
+        self._milliseconds = UNTIMED_MILLISECONDS
+
+    def add(self, picture: Image.Image, time: float | None) -> None:
+        """Append a page. How long the one before is shown is known now."""
+        if self._page is None:
+            size = struct.pack("<HH", picture.width, picture.height)
+            self._file.write(b"GIF89a" + size + b"\0\0\0" + _REPEAT_FOR_EVER)
+        else:
+            self._write_page(time)
+        self._page, self._time = picture.convert("P", palette=Image.Palette.ADAPTIVE), time
+
+    def close(self) -> None:
+        """Write the last page, which is shown as long as the one before, and the end."""
+        if self._page is not None:
+            self._write_page(None)
+            self._file.write(b";")
+
+    def _write_page(self, until: float | None) -> None:
+        assert self._page is not None
+        if until is not None and self._time is not None:
+            self._milliseconds = max(round(1000 * (until - self._time)), LEAST_MILLISECONDS)
+        for data in getdata(self._page, duration=self._milliseconds, include_color_table=True):
+            self._file.write(data)
 
 
 class ClipWriter:
@@ -22,13 +59,13 @@ class ClipWriter:
 
     def __init__(self, file: IO[bytes], kind: str, source: str) -> None:
         self._file, self._kind, self._source = file, kind, source
-        self._pages: list[tuple[Image.Image, float | None]] = []
+        self._gif = _GifWriter(file)
         self._container: Any = None
 
     def add(self, picture: Image.Image, time: float | None) -> None:
         """Append a frame; all must be of one size."""
         if self._kind == "gif":
-            self._pages.append((picture.convert("P", palette=Image.Palette.ADAPTIVE), time))
+            self._gif.add(picture, time)
             return
         if self._container is None:
             self._open(picture)
@@ -36,19 +73,11 @@ class ClipWriter:
 
     def close(self) -> None:
         """Write what is left. Nothing was added: nothing is written."""
-        if self._pages:
-            self._save_gif()
+        self._gif.close()
         if self._container is not None:
             self._mux(self._stream.encode(None))
             self._copy_sound()
             self._container.close()
-
-    def _save_gif(self) -> None:
-        times = [time if time is not None else index / 10 for index, (_, time) in enumerate(self._pages)]
-        steps = [max(round(1000 * (later - earlier)), 20) for earlier, later in itertools.pairwise(times)]
-        first, *others = [page for page, _ in self._pages]
-        durations = [*steps, steps[-1] if steps else 100]
-        first.save(self._file, "GIF", save_all=True, append_images=others, duration=durations, loop=0)
 
     def _open(self, picture: Image.Image) -> None:
         av = need("av", extra="video")
