@@ -20,12 +20,13 @@ from posecli.errors import WORKER_CRASHED, ImageTooLarge, OutputError
 from posecli.files import memory
 from posecli.files.child_process import Child
 from posecli.files.memory import limit_memory, parse_size
-from posecli.inputs import clips
+from posecli.inputs import clip_decoder, clips
 from posecli.inputs.clip_decoder import ClipDecoder, DecodingFailed
 from posecli.inputs.clips import ClipFrame, ClipOptions, frames_of
 from posecli.inputs.pictures import limit_pillow, read_frame
 from posecli.render.picture_writer import save_picture
-from posecli.types import Record
+from posecli.run.engines import PICTURES_AHEAD, inputs_ahead
+from posecli.types import ImageInput, Record
 
 from ..conftest import SAMPLES, records_of
 from .test_content import video
@@ -194,3 +195,26 @@ def test_a_destination_that_takes_nothing_ends_the_run(tmp_path: Path) -> None:
     if Path("/dev/full").exists():
         with pytest.raises(OutputError, match="No space left"):
             save_picture(Image.new("RGB", (4, 3)), "/dev/full", "png")
+
+
+@pytest.mark.parametrize(
+    ("size", "workers", "ahead"),
+    [((640, 480), 2, 64), ((1920, 1080), 16, 86), ((1920, 1080), 1, 32), ((13_000, 13_000), 16, 1)],
+)
+def test_large_frames_are_begun_in_small_numbers(size: tuple[int, int], workers: int, ahead: int) -> None:
+    """A worker that stalls holds up all frames behind its own, and the leading process keeps them."""
+
+    class Pixels(bytes):
+        def __len__(self) -> int:
+            return 3 * size[0] * size[1]
+
+    image = ImageInput("x.mp4", "x.mp4", frame=0, pixels=(*size, Pixels()))
+    assert inputs_ahead(image, workers=workers) == ahead
+    assert inputs_ahead(image._replace(pixels=None), workers=workers) == PICTURES_AHEAD
+
+
+def test_a_group_of_large_frames_is_short() -> None:
+    groups = clip_decoder._Groups()
+    places = [groups.place(number / 100, clip_decoder.GROUP_BYTES // 2) for number in range(5)]
+    assert places == [1, 1, 2, 2, 3]
+    assert clip_decoder._Groups().place(0.0, 2 * clip_decoder.GROUP_BYTES) == 1

@@ -29,6 +29,8 @@ from posecli.types import ImageInput, Settings
 
 #: Seconds, and frames at most, in which people stay near enough to where they were: a group.
 GROUP_SECONDS, LONGEST_GROUP = 0.2, 8
+#: Bytes of pixels at most in a group, which is in memory as a whole: eight frames of 4K video take 200 MB.
+GROUP_BYTES = 256 << 20
 
 
 class DecodingFailed(InputError):
@@ -107,7 +109,7 @@ def _frames(image: ImageInput, decoder: ClipDecoder, options: ClipOptions, *, gr
                 frame=frame.number,
                 time=None if frame.time is None else round(frame.time, 6),  # as records have it
                 pixels=frame.pixels,
-                group=groups.place(frame.time) if grouped else None,
+                group=groups.place(frame.time, len(frame.pixels[2])) if grouped else None,
             )
     except InputError as error:
         # It is the clip's, not a frame's: an earlier run may have finished the frame that would come now.
@@ -122,11 +124,12 @@ class _Groups:
         self._number = self._length = 0
         self._start: float | None = None
 
-    def place(self, time: float | None) -> int | None:
-        """The group of the next frame; None where it has no time."""
+    def place(self, time: float | None, size: int) -> int | None:
+        """The group of the next frame, of so many bytes; None where it has no time."""
         if time is None:
             return None
-        begins = self._start is None or time - self._start >= GROUP_SECONDS - 1e-6 or self._length >= LONGEST_GROUP
+        longest = min(LONGEST_GROUP, GROUP_BYTES // max(size, 1))
+        begins = self._start is None or time - self._start >= GROUP_SECONDS - 1e-6 or self._length >= longest
         if begins:
             self._number, self._length, self._start = self._number + 1, 0, time
         self._length += 1

@@ -52,6 +52,16 @@ Result = TypeVar("Result")
 #: Pictures, and frames with their pixels for each worker, that may be begun before an earlier one is done: what waits
 #: for it is kept in memory.
 PICTURES_AHEAD, FRAMES_AHEAD = 256, 32
+#: Bytes of pixels that frames begun ahead may take together, whatever the number of workers.
+FRAME_BYTES_AHEAD = 512 << 20
+
+
+def inputs_ahead(image: ImageInput, *, workers: int) -> int:
+    """How many inputs may be begun before an earlier one is done, where this one is next: of large frames fewer, down
+    to one."""
+    if image.pixels is None:
+        return PICTURES_AHEAD
+    return max(min(FRAMES_AHEAD * workers, FRAME_BYTES_AHEAD // max(len(image.pixels[2]), 1)), 1)
 
 
 class InOrder(Generic[Result]):

@@ -21,7 +21,7 @@ from typing import NamedTuple
 from posecli.errors import TIMED_OUT, WORKER_CRASHED, EngineError, PosecliError
 from posecli.files.child_process import Child
 from posecli.files.memory import limit_memory
-from posecli.run.engines import FRAMES_AHEAD, PICTURES_AHEAD, EngineOptions, InOrder, Piece, Summary, Work, in_groups
+from posecli.run.engines import PICTURES_AHEAD, EngineOptions, InOrder, Piece, Summary, Work, in_groups, inputs_ahead
 from posecli.run.worker import Job, Worker
 from posecli.types import ImageInput, Record
 
@@ -126,8 +126,7 @@ class Pool:
         if self._returned:
             return self._returned.popleft()
         self._held = self._held or next(self._groups, [])
-        has_pixels = any(image.pixels is not None for image in self._held)
-        ahead = FRAMES_AHEAD * self._options.workers if has_pixels else PICTURES_AHEAD
+        ahead = inputs_ahead(self._held[0], workers=self._options.workers) if self._held else PICTURES_AHEAD
         if not self._order.may_begin(self._begun, ahead=ahead):
             return []
         group, self._held = [_Item(number, image) for number, image in enumerate(self._held, self._begun)], []
