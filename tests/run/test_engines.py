@@ -153,7 +153,7 @@ def test_a_slow_picture_holds_up_no_more_than_a_window(
     pictures: list[ImageInput], job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A pipe that nobody writes to takes until its time is up; meanwhile only so many others are begun."""
-    monkeypatch.setattr(processes, "PICTURES_AHEAD", 12)
+    monkeypatch.setattr(engines, "PICTURES_AHEAD", 12)
     os.mkfifo(tmp_path / "slow.png")
     pulled = 0
 

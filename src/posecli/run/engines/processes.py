@@ -21,7 +21,7 @@ from typing import NamedTuple
 from posecli.errors import TIMED_OUT, WORKER_CRASHED, EngineError, PosecliError
 from posecli.files.child_process import Child
 from posecli.files.memory import limit_memory
-from posecli.run.engines import PICTURES_AHEAD, EngineOptions, InOrder, Piece, Summary, Work, in_groups, inputs_ahead
+from posecli.run.engines import EngineOptions, InOrder, Piece, Summary, Work, in_groups, inputs_ahead
 from posecli.run.worker import Job, Worker
 from posecli.types import ImageInput, Record
 
@@ -126,7 +126,9 @@ class Pool:
         if self._returned:
             return self._returned.popleft()
         self._held = self._held or next(self._groups, [])
-        ahead = inputs_ahead(self._held[0], workers=self._options.workers) if self._held else PICTURES_AHEAD
+        if not self._held:
+            return []
+        ahead = inputs_ahead(self._held[0], workers=self._options.workers)
         if not self._order.may_begin(self._begun, ahead=ahead):
             return []
         group, self._held = [_Item(number, image) for number, image in enumerate(self._held, self._begun)], []
