@@ -30,7 +30,7 @@ ROWS = (
     ("model.runtime",),
     ("model",),
     ("decode",),
-    ("inputs.name_set", "inputs.pictures", "inputs.signature"),
+    ("inputs.name_set", "inputs.opening", "inputs.pictures", "inputs.signature"),
     ("inputs.clips",),
     ("inputs",),
     ("records.formats.base",),

@@ -23,7 +23,8 @@ from posecli.files.memory import limit_memory, parse_size
 from posecli.inputs import clip_decoder, clips
 from posecli.inputs.clip_decoder import ClipDecoder, DecodingFailed
 from posecli.inputs.clips import ClipFrame, ClipOptions, frames_of
-from posecli.inputs.pictures import limit_pillow, read_frame
+from posecli.inputs.opening import limit_pillow
+from posecli.inputs.pictures import read_frame
 from posecli.render.picture_writer import save_picture
 from posecli.run.engines import PICTURES_AHEAD, inputs_ahead
 from posecli.types import ImageInput, Record

@@ -26,7 +26,7 @@ def command(records: str, *, output: str, image_root: str | None, link: bool, si
       posecli report poses.jsonl -o report.html
       posecli report poses.jsonl -o report.html --link --image-root photos/
     """
-    from posecli.inputs.pictures import limit_pillow
+    from posecli.inputs.opening import limit_pillow
     from posecli.records.journal import read_records
     from posecli.render.gallery import write_page
     from posecli.types import Settings

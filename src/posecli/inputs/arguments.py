@@ -15,7 +15,7 @@ from posecli.errors import UsageError
 from posecli.files import storage
 from posecli.inputs.clips import VIDEO_EXTENSIONS, can_read_videos
 from posecli.inputs.name_set import NameSet
-from posecli.inputs.pictures import NOT_DECODED
+from posecli.inputs.opening import NOT_DECODED
 from posecli.types import ImageInput, Record
 
 STDIN = "-"

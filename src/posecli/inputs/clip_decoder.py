@@ -24,7 +24,7 @@ from posecli.inputs.clips import (
     may_hold_frames,
     source_name,
 )
-from posecli.inputs.pictures import limit_pillow
+from posecli.inputs.opening import limit_pillow
 from posecli.types import ImageInput, Settings
 
 #: Seconds, and frames at most, in which people stay near enough to where they were: a group.

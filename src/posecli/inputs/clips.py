@@ -18,7 +18,8 @@ from PIL import Image, ImageSequence
 
 from posecli.errors import ImageTooLarge, InputError, UnreadableImage, UnsupportedImage, UsageError
 from posecli.extras import installed, need
-from posecli.inputs.pictures import holds_several, open_image, to_rgb, too_large
+from posecli.inputs.opening import holds_several, open_image, too_large
+from posecli.inputs.pictures import to_rgb
 from posecli.inputs.signature import Content, content_of
 from posecli.types import PackedPixels, Settings
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import io
 import os
 import stat
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from math import sqrt
@@ -21,6 +20,7 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 from posecli.errors import ImageTooLarge, InputError, NotFound, PermissionDenied, UnreadableImage, UnsupportedImage
 from posecli.extras import install_extra
 from posecli.files.storage import is_remote, read_bytes
+from posecli.inputs.opening import holds_several, open_image, too_large
 from posecli.types import INPUT_SIZE_STEP, MAX_INPUT_SIZE
 
 #: A JPEG is decoded at a reduced scale as long as it stays this many times finer than the input. More than 1 moves
@@ -39,12 +39,6 @@ _UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 _SIDEWAYS = (5, 6, 7, 8)
-#: Formats that Pillow recognises but does not decode by itself: for some of them it starts another program.
-NOT_DECODED = frozenset(("BUFR", "EPS", "FPX", "GRIB", "HDF5", "IPTC", "MIC", "MPEG", "WMF"))
-#: Formats that Pillow has loaded before it has looked at a file. All others take it some time.
-_LOADED = ("JPEG", "PNG", "BMP", "DIB", "GIF", "PPM")
-#: Where an MPO lists its pictures.
-_MPF_ENTRIES = 0xB002
 #: First bytes of files that people take for pictures, and that Pillow cannot open everywhere.
 _FOREIGN = (
     (4, b"ftyphei", "a HEIC picture"),
@@ -138,54 +132,6 @@ def read_frame(source: Source, *, max_pixels: int, detail: Detail | None = None)
         if orientation in _UPRIGHT:
             rgb = rgb.transpose(_UPRIGHT[orientation])
         return Frame(rgb, width, height, reduction, _to_be_read_again(file, source) if reduction > 1 else None)
-
-
-def too_large(name: str, width: int, height: int, max_pixels: int) -> ImageTooLarge:
-    """The error of a picture or frame of more pixels than may be decoded."""
-    return ImageTooLarge(
-        f"{name} has {width} x {height} pixels, more than the limit of {max_pixels}", "--max-pixels raises it"
-    )
-
-
-def holds_several(image: Image.Image) -> bool:
-    """Whether an opened picture is one of several, such as an animation's frame or a page. Raises what Pillow raises.
-
-    Layers are one picture together. Many cameras put a preview or a gain map behind the picture of a JPEG: others count
-    only where they are said to be taken together with it, or are as large as it.
-    """
-    if not getattr(image, "is_animated", False) or image.format == "PSD":
-        return False
-    return image.format != "MPO" or _is_taken_together(image)
-
-
-def _is_taken_together(image: Image.Image) -> bool:
-    entries = image.mpinfo[_MPF_ENTRIES]  # type: ignore[attr-defined]
-    kinds = {entry["Attribute"]["MPType"] for entry in entries[1:]}
-    if any(kind.startswith("Multi-Frame") for kind in kinds):
-        return True
-    if kinds != {"Undefined"}:
-        return False
-    size, mode = image.size, image.mode
-    try:
-        image.seek(1)
-        return (image.size, image.mode) == (size, mode)
-    except Exception:  # a preview that is damaged or missing does not matter
-        return False
-    finally:
-        image.seek(0)
-
-
-def open_image(file: IO[bytes]) -> Image.Image:
-    """A picture of a format that Pillow decodes by itself, in this process; its pixels are not decoded yet.
-
-    Raises whatever Pillow raises.
-    """
-    try:
-        return Image.open(file, formats=_LOADED)
-    except UnidentifiedImageError:
-        Image.init()
-        file.seek(0)
-        return Image.open(file, formats=[name for name in Image.ID if name not in NOT_DECODED])
 
 
 def finer(frame: Frame, detail: Detail) -> Frame:
@@ -405,10 +351,3 @@ def prepare_part(frame: Frame, box: tuple[float, float, float, float], *, size_h
     left, top, right, bottom = box
     picture = frame.image.resize((width, height), Image.Resampling.BILINEAR, box=frame.part(*box))
     return ModelInput(np.asarray(picture), Transform(((right - left) / width, (bottom - top) / height), (left, top)))
-
-
-def limit_pillow(max_pixels: int) -> None:
-    """Set Pillow's own limit on pixels, for this process: it holds wherever Pillow decodes pictures inside others. Only
-    for processes of posecli's own: as a library, Pillow's limit stays as the program set it."""
-    Image.MAX_IMAGE_PIXELS = max_pixels
-    warnings.simplefilter("error", Image.DecompressionBombWarning)  # else it holds from twice as many on

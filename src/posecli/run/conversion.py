@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from posecli.errors import InputError, UsageError
 from posecli.inputs.arguments import output_name, picture_path
 from posecli.inputs.clips import FrameReader, frame_output
-from posecli.inputs.pictures import limit_pillow, read_frame
+from posecli.inputs.opening import limit_pillow
+from posecli.inputs.pictures import read_frame
 from posecli.records.journal import read_records
 from posecli.run.batch import write_run_file
 from posecli.run.destinations import Destinations, Policy

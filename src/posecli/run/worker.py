@@ -11,7 +11,8 @@ from posecli.errors import INTERNAL_ERROR, ImageTooLarge, InputError, ModelError
 from posecli.files import storage
 from posecli.inference.estimator import PoseEstimator
 from posecli.inputs.clips import unpack
-from posecli.inputs.pictures import limit_pillow, read_frame
+from posecli.inputs.opening import limit_pillow
+from posecli.inputs.pictures import read_frame
 from posecli.model.locate import ModelFile, read_model_file
 from posecli.run.destinations import AnnotatedPictures, ImageFiles
 from posecli.types import ImageInput, Pose, Record, Settings
