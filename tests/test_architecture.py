@@ -17,7 +17,7 @@ ROWS = (
     ("errors", "_version"),
     ("skeleton", "extras"),
     ("types",),
-    ("files.storage", "files.child_process"),
+    ("files.storage", "files.child_process", "files.descriptors"),
     ("files",),
     ("model.catalog", "model.flatbuffer", "model.runtime_choice"),
     ("model.graph",),

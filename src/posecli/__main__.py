@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 from types import FrameType
@@ -10,7 +9,8 @@ from types import FrameType
 import click
 
 from posecli.commands import cli
-from posecli.errors import PosecliError, UsageError
+from posecli.errors import OutputError, PosecliError, ReaderLeft, Unforeseen, UsageError, is_debugging
+from posecli.files import descriptors
 from posecli.run.report import EXIT_FATAL, EXIT_USAGE
 
 _BY_SIGNAL = 128
@@ -22,41 +22,53 @@ class Terminated(BaseException):
 
 
 def main() -> None:
-    """Run the command line and exit."""
+    """Run the command line and exit. Nothing ends in a traceback."""
+    descriptors.make_safe()
     signal.signal(signal.SIGTERM, _terminate)
     # So that worker processes know this for a start script and do not import it and all of click again.
     sys.modules["__main__"].__spec__ = __spec__
     try:
-        status = cli.main(sys.argv[1:] or ["--help"], prog_name="posecli", standalone_mode=False)
+        status = _run()
     except click.ClickException as error:
         error.show()
         status = error.exit_code
     except PosecliError as error:
-        _say(error)
-        status = EXIT_USAGE if isinstance(error, UsageError) else EXIT_FATAL
+        status = _status_of(error)
     except Terminated:
         status = _BY_SIGNAL + signal.SIGTERM
     except (KeyboardInterrupt, click.Abort):
         status = _BY_SIGNAL + signal.SIGINT
-    except BrokenPipeError:
-        status = _reader_left()
-    sys.exit(status if isinstance(status, int) else 0)
+    except Exception as error:
+        status = _status_of(Unforeseen.from_exception(error))
+    sys.exit(status)
+
+
+def _run() -> int:
+    """The exit status of the command. What it has printed is written out, so that a failure shows here."""
+    try:
+        status = cli.main(sys.argv[1:] or ["--help"], prog_name="posecli", standalone_mode=False)
+    except SystemExit as end:
+        status = end.code
+    sys.stdout.flush()
+    return status if isinstance(status, int) else 0
+
+
+def _status_of(error: PosecliError) -> int:
+    """Say what went wrong, except to a reader who has left; the exit status."""
+    if isinstance(error, OutputError):
+        descriptors.discard_output()  # else what is still to be written raises once more at the end of Python
+    if isinstance(error, ReaderLeft):
+        return _BY_SIGNAL + getattr(signal, "SIGPIPE", 13)
+    if isinstance(error, Unforeseen) and is_debugging():
+        print(error.details, end="", file=sys.stderr)
+    print(f"posecli: error: {error.message}", file=sys.stderr)
+    if error.hint:
+        print(f"posecli: hint: {error.hint}", file=sys.stderr)
+    return EXIT_USAGE if isinstance(error, UsageError) else EXIT_FATAL
 
 
 def _terminate(signum: int, frame: FrameType | None) -> None:
     raise Terminated
-
-
-def _say(error: PosecliError) -> None:
-    print(f"posecli: error: {error.message}", file=sys.stderr)
-    if error.hint:
-        print(f"posecli: hint: {error.hint}", file=sys.stderr)
-
-
-def _reader_left() -> int:
-    """End as other tools do whose output pipe is closed; keep Python from complaining about it at exit."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return _BY_SIGNAL + getattr(signal, "SIGPIPE", 13)
 
 
 if __name__ == "__main__":

@@ -7,10 +7,33 @@ PosecliError
 │   │   └── DownloadError         not to be had from where it should be
 │   ├── EngineError               an engine or a runtime is not there
 │   ├── MissingExtra              a package beyond the core is not there
-│   └── OutputError               not writable, disk full
+│   ├── OutputError               not writable, disk full
+│   │   └── ReaderLeft          141  whoever read an output wants no more
+│   └── Unforeseen                a mistake in posecli itself
 └── InputError                 1  one input failed; becomes its record
     ├── NotFound, PermissionDenied, UnreadableImage, UnsupportedImage, ImageTooLarge
 """
+
+from __future__ import annotations
+
+import os
+import traceback
+
+#: Set where tracebacks and messages of native code are wanted, also for processes that this one starts.
+_DEBUG = "POSECLI_DEBUG"
+
+
+def is_debugging() -> bool:
+    """Whether tracebacks are shown."""
+    return bool(os.environ.get(_DEBUG))
+
+
+def show_tracebacks(shown: bool) -> None:
+    """Have tracebacks shown, or not, by this process and those that it starts."""
+    if shown:
+        os.environ[_DEBUG] = "1"
+    else:
+        os.environ.pop(_DEBUG, None)
 
 
 class PosecliError(Exception):
@@ -51,6 +74,30 @@ class MissingExtra(FatalError):
 
 class OutputError(FatalError):
     """An output cannot be written."""
+
+
+class ReaderLeft(OutputError):
+    """Whoever read an output through a pipe has left: no mistake, and nothing is said."""
+
+    def __init__(self, message: str = "the reader of an output has left", hint: str = "") -> None:
+        super().__init__(message, hint)
+
+
+class Unforeseen(FatalError):
+    """What nobody foresaw went wrong: a mistake in posecli. `details`: the traceback."""
+
+    def __init__(self, message: str, hint: str = "", details: str = "") -> None:
+        super().__init__(message, hint)
+        self.details = details
+
+    @classmethod
+    def from_exception(cls, error: BaseException) -> Unforeseen:
+        """The error to be told of another one that nobody handled."""
+        said = " ".join(f"{type(error).__name__}: {error}".split())
+        return cls(
+            f"{said}: this is a mistake in posecli; please report it, with what `posecli --debug` says",
+            details="".join(traceback.format_exception(type(error), error, error.__traceback__)),
+        )
 
 
 class InputError(PosecliError):

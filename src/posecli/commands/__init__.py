@@ -8,6 +8,7 @@ import click
 
 from posecli._version import __version__
 from posecli.commands.suggestions import check_command
+from posecli.errors import Unforeseen, show_tracebacks
 
 #: Command → what it does in a line; the module of the same name in this folder holds it.
 _COMMANDS = {
@@ -35,6 +36,13 @@ class _LazyGroup(click.Group):
         command: click.Command = importlib.import_module(f"posecli.commands.{cmd_name}").command
         return command
 
+    def invoke(self, ctx: click.Context) -> object:
+        """As click does, which takes these two for Ctrl-C and for a reader of standard output that has left."""
+        try:
+            return super().invoke(ctx)
+        except (EOFError, BrokenPipeError) as error:
+            raise Unforeseen.from_exception(error) from error
+
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
@@ -59,5 +67,7 @@ class _LazyGroup(click.Group):
     "3 an expectation did not hold, 4 nothing could run.",
 )
 @click.version_option(__version__, prog_name="posecli", message="%(prog)s %(version)s")
-def cli() -> None:
+@click.option("--debug", is_flag=True, help="Show the traceback of what nobody foresaw (also POSECLI_DEBUG).")
+def cli(debug: bool) -> None:
     """Find people's poses in pictures: 17 keypoints a person, as JSON, tables or drawn over the picture."""
+    show_tracebacks(debug)

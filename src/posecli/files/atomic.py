@@ -18,7 +18,7 @@ from contextlib import contextmanager, suppress
 from functools import cache
 from typing import IO
 
-from posecli.errors import OutputError
+from posecli.errors import OutputError, ReaderLeft
 from posecli.files import storage
 
 _TEMPORARY = re.compile(r"\.posecli-([0-9a-f]{8})-(\d+)-[0-9a-f]{32}\.tmp")
@@ -67,11 +67,12 @@ def whole_text(path: str) -> Iterator[IO[str]]:
 
 @contextmanager
 def output_errors(path: str) -> Iterator[None]:
-    """Name the path in what the system says when it cannot be written."""
+    """Name the path in what the system says when it cannot be written. Only writing belongs into it. Raises
+    OutputError, or ReaderLeft where the path is a pipe without a reader."""
     try:
         yield
-    except BrokenPipeError:
-        raise  # whoever read us has seen enough: not an error
+    except BrokenPipeError as error:
+        raise ReaderLeft from error
     except OSError as error:
         raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
 

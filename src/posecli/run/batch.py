@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import IO
 
-from posecli.errors import UsageError
+from posecli.errors import ReaderLeft, UsageError
 from posecli.files import storage
 from posecli.files.atomic import LineFile, move, output_errors, remove, temporary_name, whole_file
 from posecli.records.formats import get_format
@@ -56,6 +56,9 @@ def run(
     try:
         _write(done, work, earlier)
         interrupted = False
+    except ReaderLeft:
+        report.fall_silent()
+        raise
     finally:
         if earlier.journal is not None:
             earlier.journal.close()

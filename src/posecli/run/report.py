@@ -57,6 +57,7 @@ class Report:
         self._quiet = quiet
         self._expectations = expectations or Expectations()
         self._unmet = 0
+        self._silent = False
         self._start = perf_counter()
         self._bar: tqdm[Any] | None = _make_bar() if progress else None
         self.ok = self.failed = self.skipped = self.with_people = self.people = 0
@@ -128,6 +129,10 @@ class Report:
             self._unmet += 1
             self.say(complaint)
 
+    def fall_silent(self) -> None:
+        """Say nothing at the end: whoever read the output has left."""
+        self._silent = True
+
     def close(self, *, interrupted: bool = False) -> None:
         """End the progress bar and sum up."""
         if not interrupted:
@@ -135,7 +140,7 @@ class Report:
         if self._bar is not None:
             self._bar.close()
             self._bar = None
-        if not self._quiet or self.failed or interrupted:
+        if not self._silent and (not self._quiet or self.failed or interrupted):
             self.say(self._summary(interrupted))
 
     def _summary(self, interrupted: bool) -> str:

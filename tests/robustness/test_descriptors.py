@@ -1,0 +1,113 @@
+"""Standard input, output and error that are closed, full, or left by their reader."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from posecli.errors import OutputError, ReaderLeft
+from posecli.files import descriptors
+
+from ..conftest import Posecli
+from ..tiny_model import draw_discs, person_at
+
+needs_shell = pytest.mark.skipif(os.name != "posix", reason="descriptors are closed by a shell")
+needs_full = pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full here")
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> Path:
+    path = tmp_path / "picture.png"
+    draw_discs([person_at(62.3, 41.7)]).save(path)
+    return path
+
+
+@pytest.fixture
+def redirected(tiny_model: Path) -> Posecli:
+    """Run posecli in a shell with redirections."""
+
+    def run(redirections: str, *args: object) -> subprocess.CompletedProcess[bytes]:
+        return subprocess.run(
+            ["/bin/sh", "-c", f'exec "$@" {redirections}', "sh", sys.executable, "-m", "posecli", *map(str, args)],
+            capture_output=True,
+            check=False,
+            timeout=300,
+            env={**os.environ, "POSECLI_MODEL": str(tiny_model)},
+        )
+
+    return run
+
+
+@needs_shell
+def test_records_for_a_closed_standard_output_are_an_error(redirected: Posecli, picture: Path) -> None:
+    result = redirected(">&-", "estimate", picture, picture.parent / "other.png")
+    assert result.returncode == 4
+    assert b"posecli: error: cannot write standard output" in result.stderr
+    assert b"Traceback" not in result.stderr
+
+
+@needs_shell
+def test_a_file_needs_no_standard_streams(redirected: Posecli, picture: Path, tmp_path: Path) -> None:
+    more = [tmp_path / f"{number}.png" for number in range(3)]
+    for path in more:
+        os.link(picture, path)
+    result = redirected("<&- >&- 2>&-", "estimate", *more, "-o", tmp_path / "out.jsonl")
+    assert result.returncode == 0
+    assert [json.loads(line)["status"] for line in (tmp_path / "out.jsonl").read_text().splitlines()] == ["ok"] * 3
+
+
+@needs_shell
+@needs_full
+@pytest.mark.parametrize("redirection", ["2>&-", "2>/dev/full"])
+def test_messages_that_cannot_be_written_end_no_run(redirection: str, redirected: Posecli, picture: Path) -> None:
+    result = redirected(redirection, "estimate", "nothere.png", picture)
+    assert [json.loads(line)["status"] for line in result.stdout.splitlines()] == ["error", "ok"]
+    assert (result.returncode, result.stderr) == (1, b"")
+
+
+@needs_shell
+@needs_full
+@pytest.mark.parametrize("redirection", [">&-", ">/dev/full"])
+def test_what_is_printed_is_not_lost_in_silence(redirection: str, redirected: Posecli) -> None:
+    result = redirected(redirection, "schema")
+    assert (result.returncode, result.stderr.count(b"\n")) == (4, 1)
+    assert result.stderr.startswith(b"posecli: error: cannot write standard output: ")
+
+
+@needs_shell
+@pytest.mark.parametrize("arguments", [["estimate", "FOLDER"], ["estimate", "FOLDER", "-f", "csv"], ["schema"]])
+def test_a_reader_who_leaves_is_141_and_no_word(arguments: list[str], tiny_model: Path, picture: Path) -> None:
+    for number in range(20):
+        os.link(picture, picture.parent / f"{number}.png")
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        result = subprocess.run(
+            [sys.executable, "-m", "posecli", *(str(picture.parent) if a == "FOLDER" else a for a in arguments)],
+            stdout=writing,
+            stderr=subprocess.PIPE,
+            check=False,
+            timeout=300,
+            env={**os.environ, "POSECLI_MODEL": str(tiny_model)},
+        )
+    finally:
+        os.close(writing)
+    assert (result.returncode, result.stderr) == (141, b"")
+
+
+def test_every_kind_of_output_file_tells_its_errors(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.touch()
+    with pytest.raises(OutputError, match="standard output"), descriptors._StandardOutput(path, "rb") as file:
+        file.write(b"text")
+    with descriptors._StandardError(path, "rb") as file:
+        assert file.write(b"text") == 4
+    reading, writing = os.pipe()
+    os.close(reading)
+    with pytest.raises(ReaderLeft), descriptors._StandardOutput(writing, "wb") as file:
+        file.write(b"text")

@@ -1,0 +1,62 @@
+"""What nobody foresaw: one line that asks for a report, exit status 4, and the traceback only with --debug."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+#: Starts posecli with a fault in a command, injected on purpose.
+FAULTY = """
+import sys
+import posecli.records.schema
+def fail():
+    raise {fault}
+posecli.records.schema.record_schema = fail
+sys.argv[1:] = {arguments!r}
+from posecli.__main__ import main
+main()
+"""
+
+
+def run(fault: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    code = FAULTY.format(fault=fault, arguments=list(arguments))
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env={**os.environ, **environment},
+    )
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        ("ZeroDivisionError('one\\ntwo')", "ZeroDivisionError: one two"),
+        ("EOFError", "EOFError:"),
+        ("BrokenPipeError(32, 'of an engine')", "BrokenPipeError: [Errno 32] of an engine"),
+        ("MemoryError", "MemoryError:"),
+    ],
+)
+def test_it_is_one_line_that_asks_for_a_report(fault: str, said: str) -> None:
+    result = run(fault, "schema")
+    assert (result.returncode, result.stdout, result.stderr.count("\n")) == (4, "", 1)
+    assert result.stderr.startswith(f"posecli: error: {said}")
+    assert "please report it" in result.stderr
+
+
+@pytest.mark.parametrize(("arguments", "environment"), [(["--debug"], {}), ([], {"POSECLI_DEBUG": "1"})])
+def test_the_traceback_shows_when_asked_for(arguments: list[str], environment: dict[str, str]) -> None:
+    result = run("ZeroDivisionError('why')", *arguments, "schema", **environment)
+    assert result.returncode == 4
+    assert "Traceback (most recent call last)" in result.stderr
+    assert result.stderr.splitlines()[-1].startswith("posecli: error: ZeroDivisionError: why: this is a mistake")
+
+
+def test_the_variable_is_checked_like_the_option() -> None:
+    result = run("ZeroDivisionError", "schema", POSECLI_DEBUG="perhaps")
+    assert (result.returncode, "--debug" in result.stderr, "Traceback" in result.stderr) == (2, True, False)
