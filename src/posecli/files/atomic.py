@@ -154,18 +154,20 @@ def _sync_folder(folder: str) -> None:
 
 class LineFile:
     """A file that passes each piece on at once and whole, so that a reader never sees half a line and a crash leaves at
-    most one torn one."""
+    most one torn one. name: what errors call it."""
 
     closed = False
 
-    def __init__(self, descriptor: int) -> None:
+    def __init__(self, descriptor: int, name: str) -> None:
         self._descriptor = descriptor
+        self._name = name
 
     def write(self, data: bytes) -> int:
-        """Write all of the data; raises OSError."""
+        """Write all of the data. Raises OutputError."""
         rest = memoryview(data)
-        while rest:
-            rest = rest[os.write(self._descriptor, rest) :]
+        with output_errors(self._name):
+            while rest:
+                rest = rest[os.write(self._descriptor, rest) :]
         return len(data)
 
     def flush(self) -> None:

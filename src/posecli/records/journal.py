@@ -40,7 +40,7 @@ class Journal:
             if self._file is None:
                 os.makedirs(os.path.dirname(self.path) or ".", exist_ok=True)
                 self._file = open(self.path, "ab", buffering=0)  # noqa: SIM115 (closed by close)
-            LineFile(self._file.fileno()).write(f"{to_json(record.to_dict(raw=True))}\n".encode())
+        LineFile(self._file.fileno(), self.path).write(f"{to_json(record.to_dict(raw=True))}\n".encode())
 
     def close(self) -> None:
         """Close the file."""

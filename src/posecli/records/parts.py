@@ -19,7 +19,7 @@ from posecli.errors import UsageError
 from posecli.files import storage
 from posecli.files.atomic import output_errors, whole_file
 from posecli.records.formats import PART_FORMATS, get_format, read_file
-from posecli.records.formats.base import WriteOptions
+from posecli.records.formats.base import ByteSink, WriteOptions
 from posecli.types import Record
 
 #: Bytes of a part that are held in memory while it is made; more are put on disk.
@@ -85,6 +85,24 @@ def read_part(path: str) -> Iterator[Record]:
         raise UsageError(f"{path} does not hold posecli records: {error!r}") from error
 
 
+class _Temporary:
+    """A temporary file to write to. Raises OutputError where it cannot be written."""
+
+    closed = False
+
+    def __init__(self, file: ByteSink) -> None:
+        self._file = file
+
+    def write(self, data: bytes) -> int:
+        with output_errors("a temporary file"):
+            self._file.write(data)
+        return len(data)
+
+    def flush(self) -> None:
+        with output_errors("a temporary file"):
+            self._file.flush()
+
+
 def write_part(folder: str, part: Part, records: Iterable[Record]) -> Part:
     """Write records as they come into a part that appears when it is whole; its name, which tells how many failed.
 
@@ -99,8 +117,7 @@ def write_part(folder: str, part: Part, records: Iterable[Record]) -> Part:
             yield record
 
     with tempfile.SpooledTemporaryFile(_IN_MEMORY) as made:
-        with output_errors("a temporary file"):
-            get_format(part.kind).write(counted(), made, WriteOptions())
+        get_format(part.kind).write(counted(), _Temporary(made), WriteOptions())
         made.seek(0)
         named = part._replace(failed=failed)
         with whole_file(os.path.join(folder, named.name)) as file:

@@ -182,50 +182,54 @@ def write_run_file(records: Iterable[Record], file: RunFile, *, anew: bool = Fal
 
 
 def _to_lines(records: Iterable[Record], path: str) -> None:
+    is_device = os.path.exists(path) and not os.path.isfile(path)
     with output_errors(path):
         os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
-        if os.path.exists(path) and not os.path.isfile(path):
-            with open(path, "wb", buffering=0) as device:
-                get_format("jsonl").write(records, LineFile(device.fileno()), WriteOptions())
+        file: IO[bytes] = open(path, "wb" if is_device else "a+b", buffering=0)  # noqa: SIM115 (closed below)
+    with file:
+        if is_device:
+            get_format("jsonl").write(records, LineFile(file.fileno(), path), WriteOptions())
             return
-        with open(path, "a+b", buffering=0) as file:
-            lines = _LinesInPlace(file)
-            for record in records:
-                lines.write(f"{to_json(record.to_dict())}\n".encode())
-            lines.end()
+        lines = _LinesInPlace(file, path)
+        for record in records:
+            lines.write(f"{to_json(record.to_dict())}\n".encode())
+        lines.end()
 
 
 class _LinesInPlace:
     """Writes lines over a file of lines. What is there already, and the same, stays untouched; from the first
     difference on the file is written anew. So a run that is replayed never makes a file shorter."""
 
-    def __init__(self, file: IO[bytes]) -> None:
+    def __init__(self, file: IO[bytes], path: str) -> None:
         self._file = file
+        self._path = path
         self._file.seek(0)
         self._position = 0
         self._same = True
 
     def write(self, line: bytes) -> None:
-        """Write the next line, whole. Raises OSError."""
-        if self._same and self._file.read(len(line)) != line:
-            self._same = False
-            os.truncate(self._file.fileno(), self._position)
+        """Write the next line, whole. Raises OutputError."""
+        with output_errors(self._path):
+            if self._same and self._file.read(len(line)) != line:
+                self._same = False
+                os.truncate(self._file.fileno(), self._position)
         if not self._same:
-            LineFile(self._file.fileno()).write(line)
+            LineFile(self._file.fileno(), self._path).write(line)
         self._position += len(line)
 
     def end(self) -> None:
-        """Drop what an earlier run has written behind the last line."""
-        os.truncate(self._file.fileno(), self._position)
+        """Drop what an earlier run has written behind the last line. Raises OutputError."""
+        with output_errors(self._path):
+            os.truncate(self._file.fileno(), self._position)
 
 
 def _to_standard_output(records: Iterable[Record], file: RunFile) -> None:
+    target = LineFile(_STANDARD_OUTPUT, "standard output")
     if not file.format.needs_all:
-        with output_errors("standard output"):
-            file.format.write(records, LineFile(_STANDARD_OUTPUT), file.options)
+        file.format.write(records, target, file.options)
         return
-    with _gathered(records, beside=None) as gathered, output_errors("standard output"):
-        file.format.write(gathered, LineFile(_STANDARD_OUTPUT), file.options)
+    with _gathered(records, beside=None) as gathered:
+        file.format.write(gathered, target, file.options)
 
 
 class _Gathered:
@@ -253,8 +257,9 @@ def _gathered(records: Iterable[Record], *, beside: str | None) -> Iterator[Iter
             stack.callback(remove, path)
         with output_errors(path):
             os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
-            with open(path, "wb", buffering=0) as file:
-                get_format("jsonl").write(records, LineFile(file.fileno()), WriteOptions())
+            file: IO[bytes] = open(path, "wb", buffering=0)  # noqa: SIM115 (closed below)
+        with file:
+            get_format("jsonl").write(records, LineFile(file.fileno(), path), WriteOptions())
         yield _Gathered(path)
 
 
