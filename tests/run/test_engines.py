@@ -82,7 +82,7 @@ def test_work_in_flight_is_bounded(engine: engines.Engine, pictures: list[ImageI
         for _ in range(50):
             next(records)
     in_flight = {
-        "serial": 1,
+        "serial": engines.PICTURES_AHEAD + 1,
         "processes": engines.PICTURES_AHEAD + 1,
         "ray": (ray.TASKS_AHEAD + 1) * ray.CHUNK,
     }

@@ -1,26 +1,52 @@
 """Processes of posecli's own beside this one, each with a pipe to it.
 
-They are spawned, never forked: a TFLite runtime and its threads do not survive a fork. Ctrl-C, which reaches the whole
-group, is not delivered to them: the parent deals with it, and they end with it or with their pipe.
+They are spawned: a TFLite runtime and its threads do not survive a fork. Only while none is loaded may one be forked,
+which takes milliseconds. Ctrl-C, which reaches the whole group, is not delivered to them: the parent deals with it, and
+they end with it or with their pipe. What they print is dropped, unless tracebacks are shown: they answer by their pipe.
 """
 
 from __future__ import annotations
 
 import contextlib
 import multiprocessing
+import os
 import signal
+import sys
+import threading
+import warnings
 from collections.abc import Callable, Iterator
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
+from queue import SimpleQueue
+from time import monotonic
 from types import FrameType
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
-_CONTEXT = multiprocessing.get_context("spawn")
+from posecli.errors import is_debugging
+
+_STDIN, _STDERR = 0, 2
 #: Seconds that a process whose pipe has ended may take to be gone.
 _PATIENCE = 5
 #: Seconds in which a process that was asked to stop may do so.
 _LAST_MOMENT = 1
+#: Seconds after which to look at the clock again while waiting, and seconds that count at most between two looks.
+LOOK_AGAIN, _LONGEST_STEP = 0.5, 1.0
+
+
+class RunningTime:
+    """A clock that stands still while this process is stopped, as its children are then, or suspended."""
+
+    def __init__(self) -> None:
+        self._seen = monotonic()
+        self._seconds = 0.0
+
+    def now(self) -> float:
+        """Seconds since the beginning. To be asked every `LOOK_AGAIN` seconds while time shall pass."""
+        seen = monotonic()
+        self._seconds += min(seen - self._seen, _LONGEST_STEP)
+        self._seen = seen
+        return self._seconds
 
 
 class Child:
@@ -28,15 +54,43 @@ class Child:
 
     _alive: ClassVar[set[Child]] = set()
 
-    def __init__(self, work: Callable[..., None], *args: Any, name: str) -> None:
-        self.connection, theirs = _CONTEXT.Pipe()
-        self._process: BaseProcess = _CONTEXT.Process(
-            target=_live, args=(work, theirs, *args), daemon=True, name=f"posecli-{name}"
+    def __init__(self, work: Callable[..., None], *args: Any, name: str, forked: bool = False) -> None:
+        context: Any = multiprocessing.get_context("fork" if forked else "spawn")
+        self.connection, theirs = context.Pipe()
+        inherited = _Inherited(self.connection, os.dup(_STDIN)) if forked else None
+        self._process: BaseProcess = context.Process(
+            target=_live, args=(work, theirs, inherited, *args), daemon=True, name=f"posecli-{name}"
         )
-        with interrupts_held_back():
+        if not forked and os.name == "posix":
+            resource_tracker.ensure_running()  # which lets signals through: not while they are held back
+        with _held_back(signal.SIGINT, signal.SIGTERM), warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # of forks beside threads: see can_fork
             self._process.start()
         theirs.close()  # so that its end shows at ours
+        if inherited is not None:
+            os.close(inherited.stdin)
+        self._sender: _Sender | None = None
         self._alive.add(self)
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether it is no more."""
+        return self._process.exitcode is not None
+
+    def send(self, message: object) -> None:
+        """Send a message soon. Never waits for a process that does not read; that it has ended shows at the pipe."""
+        if self._sender is None:
+            self._sender = _Sender(self.connection)
+        self._sender.send(message)
+
+    def answers_within(self, seconds: float) -> bool:
+        """Wait until there is something to receive, or the pipe has ended; False after so many seconds in which this
+        process was running."""
+        clock = RunningTime()
+        while (rest := seconds - clock.now()) > 0:
+            if self.connection.poll(min(rest, LOOK_AGAIN)):
+                return True
+        return bool(self.connection.poll(0))
 
     def how_it_ended(self) -> str:
         """What became of it, once its pipe has ended."""
@@ -56,10 +110,40 @@ class Child:
             self._process.join(_LAST_MOMENT)
         self._process.kill()
         self._process.join()
+        if self._sender is not None:
+            self._sender.end()
         self.connection.close()
         self._alive.discard(self)
         if not self._alive:
             _stop_helper()
+
+
+class _Sender:
+    """Sends messages from a thread of its own."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._waiting: SimpleQueue[object] = SimpleQueue()
+        self._thread = threading.Thread(target=self._send, args=(connection,), daemon=True)
+        self._thread.start()
+
+    def send(self, message: object) -> None:
+        """Send one, soon."""
+        self._waiting.put(message)
+
+    def end(self) -> None:
+        """End the thread. The receiver has ended before, so that nothing waits for it."""
+        self._waiting.put(None)
+        self._thread.join()
+
+    def _send(self, connection: Connection) -> None:
+        with contextlib.suppress(OSError):
+            while (message := self._waiting.get()) is not None:
+                connection.send(message)
+
+
+def can_fork() -> bool:
+    """Whether a child may be forked, as far as this module sees: no thread of Python's could hold a lock meanwhile."""
+    return sys.platform == "linux" and threading.active_count() == 1
 
 
 def _stop_helper() -> None:
@@ -70,11 +154,31 @@ def _stop_helper() -> None:
         resource_tracker._resource_tracker._stop()  # type: ignore[attr-defined]
 
 
-def _live(work: Callable[..., None], connection: Connection, *args: Any) -> None:
+class _Inherited(NamedTuple):
+    """What a forked process gets from its parent: the parent's end of the pipe, a copy of standard input."""
+
+    connection: Connection
+    stdin: int
+
+
+def _live(work: Callable[..., None], connection: Connection, inherited: _Inherited | None, *args: Any) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with contextlib.suppress(EOFError, OSError, _Stopped):  # the parent is gone, or wants nothing more
         signal.signal(signal.SIGTERM, _stop_here)
+        if hasattr(signal, "pthread_sigmask"):
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+        if inherited is not None:
+            inherited.connection.close()  # else the end of the parent would not show
+            os.dup2(inherited.stdin, _STDIN)  # multiprocessing has closed it
+        if not is_debugging():
+            _drop_messages()
         work(connection, *args)
+
+
+def _drop_messages() -> None:
+    """Let standard error go nowhere: warnings of Pillow and of native code."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), _STDERR)
+    sys.stderr = open(_STDERR, "w", encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
 
 
 class _Stopped(BaseException):
@@ -86,13 +190,17 @@ def _stop_here(signum: int, frame: FrameType | None) -> None:
     raise _Stopped
 
 
-@contextlib.contextmanager
-def interrupts_held_back() -> Iterator[None]:
+def interrupts_held_back() -> contextlib.AbstractContextManager[None]:
     """Start processes to which Ctrl-C is not delivered."""
+    return _held_back(signal.SIGINT)
+
+
+@contextlib.contextmanager
+def _held_back(*numbers: signal.Signals) -> Iterator[None]:
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
     try:
         yield
     finally:

@@ -151,16 +151,16 @@ class ClipDecoder:
         asked of the process. Raises InputError where that fails."""
         if not may_hold_frames(source):
             return False
-        with self._asked(_Request(source, None, self._limits)) as connection:
-            return bool(self._receive(connection, source))
+        with self._asked(_Request(source, None, self._limits)) as child:
+            return bool(self._receive(child, source))
 
     def frames(self, source: str | bytes, options: ClipOptions) -> Iterator[ClipFrame]:
         """The frames of a clip that the options ask for. Raises InputError where it breaks off."""
-        with self._asked(_Request(source, options, self._limits)) as connection:
-            while (message := self._receive(connection, source)) is not None:
+        with self._asked(_Request(source, options, self._limits)) as child:
+            while (message := self._receive(child, source)) is not None:
                 number, time, width, height = message
                 with self._failures_named(source):
-                    data = connection.recv_bytes()
+                    data = child.connection.recv_bytes()
                 yield ClipFrame(number, time, (width, height, data))
 
     def close(self) -> None:
@@ -176,31 +176,35 @@ class ClipDecoder:
         self.close()
 
     @contextmanager
-    def _asked(self, request: _Request) -> Iterator[Connection]:
+    def _asked(self, request: _Request) -> Iterator[Child]:
         """Send a request; the process is given up where its answer is not read to the end."""
         answered = False
         try:
             with self._failures_named(request.source):
-                connection = self._start()
-                connection.send(request)
-            yield connection
+                child = self._start()
+            child.send(request)
+            yield child
             answered = True
         finally:
             if not answered:
                 self.close()  # it may be in the midst of a clip that nobody wants any more
 
-    def _start(self) -> Connection:
+    def _start(self) -> Child:
         if self._child is None:
-            self._child, ClipDecoder._idle = ClipDecoder._idle or Child(_decode, name="decoder"), None
-        return self._child.connection
+            self._child, ClipDecoder._idle = ClipDecoder._idle, None
+        if self._child is not None and self._child.has_ended:
+            self.close()  # between two clips: neither of them is to blame
+        if self._child is None:
+            self._child = Child(_decode, name="decoder")
+        return self._child
 
-    def _receive(self, connection: Connection, source: str | bytes) -> Any:
+    def _receive(self, child: Child, source: str | bytes) -> Any:
         """What comes next. Raises InputError where it is an error, or does not come."""
         with self._failures_named(source):
-            if not connection.poll(self._limits.timeout):
+            if not child.answers_within(self._limits.timeout):
                 seconds = f"{self._limits.timeout:g} seconds"
                 raise DecodingFailed(TIMED_OUT, f"{source_name(source)}: its next frame was not there after {seconds}")
-            message = connection.recv()
+            message = child.connection.recv()
         if isinstance(message, PosecliError):
             raise message
         return message
@@ -240,6 +244,8 @@ def _decode(connection: Connection) -> None:
             connection.send(None)
         except PosecliError as error:
             connection.send(error)
+        except Exception as error:  # the clip's bad luck, as with pictures
+            connection.send(InputError(f"{source_name(request.source)}: {type(error).__name__}: {error}"))
 
 
 @atexit.register

@@ -15,11 +15,10 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from multiprocessing.connection import Connection, wait
 from queue import SimpleQueue
-from time import monotonic
 from typing import NamedTuple
 
-from posecli.errors import TIMED_OUT, WORKER_CRASHED, EngineError, PosecliError
-from posecli.files.child_process import Child
+from posecli.errors import TIMED_OUT, WORKER_CRASHED, EngineError, PosecliError, Unforeseen
+from posecli.files.child_process import LOOK_AGAIN, Child, RunningTime
 from posecli.files.memory import limit_memory
 from posecli.run.engines import EngineOptions, InOrder, Piece, Summary, Work, in_groups, inputs_ahead
 from posecli.run.worker import Job, Worker
@@ -30,6 +29,8 @@ from posecli.types import ImageInput, Record
 IN_HAND = 3
 #: Workers that may die in a row before one has begun to work: then it is not the pictures' fault.
 STARTS_IN_VAIN = 3
+#: Seconds in which a worker must have loaded the model, on a slow and busy machine too.
+LOADING_SECONDS = 120
 
 
 class _Item(NamedTuple):
@@ -56,9 +57,12 @@ def run_pieces(
 
 
 class Pool:
-    """Worker processes, started when there is something to do for them; a context manager that stops them."""
+    """Worker processes, started when there is something to do for them; a context manager that stops them.
 
-    def __init__(self, job: Job, options: EngineOptions) -> None:
+    forked: they are forked, see `can_fork`.
+    """
+
+    def __init__(self, job: Job, options: EngineOptions, *, forked: bool = False) -> None:
         self._groups: Iterator[list[ImageInput]] = iter(())
         self._order: InOrder[Record] = InOrder()
         self._begun = 0
@@ -66,6 +70,8 @@ class Pool:
         self._returned: deque[list[_Item]] = deque()
         self._job = job
         self._options = options
+        self._forked = forked
+        self._clock = RunningTime()
         self._workers: list[_WorkerProcess] = []
         self._starts_in_vain = 0
 
@@ -98,18 +104,27 @@ class Pool:
 
     def _next_results(self) -> Iterator[tuple[int, Record]]:
         """Wait for something to happen; numbers and records of what is done."""
-        deadline = min(worker.deadline for worker in self._workers)
-        timeout = None if deadline == float("inf") else max(deadline - monotonic(), 0)
-        ready = wait([worker.connection for worker in self._workers], timeout)
+        rest = min(worker.deadline for worker in self._workers) - self._clock.now()
+        ready = wait([worker.connection for worker in self._workers], max(min(rest, LOOK_AGAIN), 0))
+        now = self._clock.now()
         for worker in list(self._workers):
             if worker.connection in ready:
                 yield from self._receive(worker)
-            elif worker.deadline <= monotonic():
+            elif worker.deadline > now:
+                continue
+            elif worker.has_begun:
                 seconds = f"not done after {self._options.timeout:g} seconds"
                 yield from self._give_up(worker, TIMED_OUT, seconds)
+            else:
+                self._start_again(worker, f"did nothing for {LOADING_SECONDS:g} seconds")
 
     def _start(self) -> _WorkerProcess:
-        return _WorkerProcess(self._job, self._options)
+        try:
+            return _WorkerProcess(self._job, self._options, self._clock, forked=self._forked)
+        except OSError as error:
+            raise EngineError(
+                f"cannot start a worker: {error.strerror or error}", "fewer --workers need less"
+            ) from error
 
     def _feed(self) -> bool:
         """Fill every worker's hands, the emptiest first; False once all is done."""
@@ -153,12 +168,17 @@ class Pool:
         """A worker died: by a crash in native code, or killed for memory."""
         how = worker.child.how_it_ended()
         if not worker.has_begun:
-            self._starts_in_vain += 1
-            if self._starts_in_vain >= STARTS_IN_VAIN:
-                raise EngineError(f"{self._starts_in_vain} workers {how} before they could begin")
-            self._replace(worker, [*worker.in_hand])
+            self._start_again(worker, how)
             return
         yield from self._give_up(worker, WORKER_CRASHED, f"the process working on it {how}")
+
+    def _start_again(self, worker: _WorkerProcess, how: str) -> None:
+        """Have another worker in the place of one that could not begin. Raises EngineError after some of them."""
+        self._starts_in_vain += 1
+        if self._starts_in_vain >= STARTS_IN_VAIN:
+            message = f"{self._starts_in_vain} workers {how} before they could begin"
+            raise EngineError(message, "`posecli --debug` shows what they print")
+        self._replace(worker, [*worker.in_hand])
 
     def _give_up(self, worker: _WorkerProcess, code: str, why: str) -> Iterator[tuple[int, Record]]:
         """Blame the picture that the worker was at; what waited behind it is done by another."""
@@ -177,20 +197,20 @@ class Pool:
 class _WorkerProcess:
     """The parent's view of one worker: its pipe, what it has in hand, when it must be done with the first of it."""
 
-    def __init__(self, job: Job, options: EngineOptions) -> None:
-        self.child = Child(_work, job, options.threads, name="worker")
+    def __init__(self, job: Job, options: EngineOptions, clock: RunningTime, *, forked: bool) -> None:
+        self.child = Child(_work, job, options.threads, name="worker", forked=forked)
         self.connection = self.child.connection
         self.in_hand: deque[_Item] = deque()
         self.has_begun = False
-        self.deadline = float("inf")
+        self._clock = clock
         self._timeout = options.timeout
+        self.deadline = clock.now() + LOADING_SECONDS
 
     def give(self, item: _Item) -> None:
         """Put a picture into its hands. That it died meanwhile shows at the next look at its pipe."""
         self.in_hand.append(item)
-        with contextlib.suppress(OSError):
-            self.connection.send(item.image)
-        if len(self.in_hand) == 1:
+        self.child.send(item.image)
+        if len(self.in_hand) == 1 and self.has_begun:
             self._start_clock()
 
     def begin(self) -> None:
@@ -205,8 +225,7 @@ class _WorkerProcess:
         return item
 
     def _start_clock(self) -> None:
-        running = self.has_begun and self.in_hand
-        self.deadline = monotonic() + self._timeout if running else float("inf")
+        self.deadline = self._clock.now() + self._timeout if self.in_hand else float("inf")
 
 
 def _receive_ahead(connection: Connection, arrived: SimpleQueue[ImageInput | None]) -> None:
@@ -230,3 +249,5 @@ def _work(connection: Connection, job: Job, threads: int) -> None:
             connection.send(worker(image))
     except PosecliError as error:
         connection.send(error)
+    except Exception as error:
+        connection.send(Unforeseen.from_exception(error))

@@ -1,0 +1,151 @@
+"""Processes that are stopped, killed or asked to end at the worst moment."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from posecli.errors import EngineError
+from posecli.files import child_process
+from posecli.files.child_process import Child, RunningTime
+from posecli.inputs.clip_decoder import expand
+from posecli.inputs.clips import ClipOptions
+from posecli.model.locate import read_model_file
+from posecli.run.engines import EngineOptions, processes
+from posecli.run.worker import Job
+from posecli.types import ImageInput, Settings
+
+from ..conftest import Gate, spawned_children, wait_for
+from ..tiny_model import draw_discs, person_at
+
+pytestmark = pytest.mark.skipif(not Path("/proc").is_dir(), reason="needs /proc")
+OPTIONS = EngineOptions(workers=1, threads=1, timeout=60)
+
+
+@pytest.fixture
+def job(tiny_model: Path) -> Job:
+    return Job(Settings(), str(tiny_model), read_model_file(tiny_model).sha256)
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> ImageInput:
+    first, *others = [draw_discs([person_at(60 + 8 * number, 80)]) for number in range(3)]
+    path = tmp_path / "clip.webp"
+    first.save(path, save_all=True, append_images=others, duration=100, lossless=True)
+    return ImageInput(str(path), path.name)
+
+
+def test_a_stopped_worker_does_not_stop_the_run(job: Job) -> None:
+    """Frames of a megabyte, more than a pipe takes: the parent would wait until the worker reads."""
+    pixels = (640, 480, np.full((480, 640, 3), 128, np.uint8).tobytes())
+    frames = [ImageInput("clip", f"clip_{number}", frame=number, pixels=pixels) for number in range(12)]
+    before = spawned_children()
+    records = processes.run(frames, job, OPTIONS._replace(timeout=1.5))
+    found = [next(records)]
+    for pid in spawned_children() - before:
+        os.kill(pid, signal.SIGSTOP)
+    found += records
+    assert [record.frame for record in found] == list(range(12))
+    assert [record.error.code for record in found if record.error is not None] == ["timed_out"]
+
+
+def test_a_worker_that_hangs_while_it_loads_is_given_up(
+    job: Job, tmp_path: Path, make_gate: Callable[[Path], Gate], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(processes, "LOADING_SECONDS", 0.2)
+    model = make_gate(tmp_path / "model")
+    with pytest.raises(EngineError, match=r"3 workers did nothing for 0\.2 seconds before they could begin"):
+        list(processes.run([ImageInput("a.png", "a.png")], job._replace(model_path=str(model.path)), OPTIONS))
+
+
+def test_time_in_which_all_processes_were_stopped_does_not_count(
+    job: Job, tmp_path: Path, make_gate: Callable[[Path], Gate], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate, real, jump, looks = make_gate(tmp_path / "gate.png"), child_process.monotonic, [0.0], [0]
+
+    def clock() -> float:
+        looks[0] += 1
+        return real() + jump[0]
+
+    def stop_and_continue() -> None:
+        gate.reader()
+        jump[0], before = 1000.0, looks[0]  # as the clock jumps for a process group that was stopped
+        wait_for(lambda: looks[0] > before + 2)
+        gate.close()
+
+    monkeypatch.setattr(child_process, "monotonic", clock)
+    thread = threading.Thread(target=stop_and_continue)
+    thread.start()
+    (record,) = processes.run([ImageInput(str(gate.path), "gate.png")], job, OPTIONS)
+    thread.join()
+    assert record.error is not None
+    assert record.error.code == "unreadable_image"
+
+
+def test_a_clock_that_stands_while_nobody_can_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    times = iter([0.0, 0.25, 0.75, 600.0, 600.5])
+    monkeypatch.setattr(child_process, "monotonic", lambda: next(times))
+    clock = RunningTime()
+    assert [clock.now() for _ in range(4)] == [0.25, 0.75, 1.75, 2.25]
+
+
+def test_a_decoder_killed_between_two_clips_costs_no_clip(clip: ImageInput) -> None:
+    before = spawned_children()
+    frames = []
+    for image in expand([clip, clip], ClipOptions(), timeout=60):
+        frames.append(image)
+        if len(frames) == 3:  # the next one is of the second clip
+            (pid,) = spawned_children() - before
+            os.kill(pid, signal.SIGKILL)
+            wait_for(lambda: pid not in spawned_children())  # noqa: B023 (called at once)
+    failures = [frame.failure for frame in frames if frame.failure is not None]
+    assert all(code == "worker_crashed" for code, _ in failures)
+    assert [frame.frame for frame in frames[:3]] == [0, 1, 2]
+    assert [frame.frame for frame in frames if frame.failure is None][-3:] == [0, 1, 2]
+
+
+def blocked_signals(connection: Connection) -> None:
+    connection.send(signal.pthread_sigmask(signal.SIG_BLOCK, []))
+
+
+@pytest.mark.parametrize("forked", [False, True])
+def test_ctrl_c_is_held_back_from_the_first_child_too(forked: bool) -> None:
+    if forked and threading.active_count() > 1:
+        pytest.skip("threads here")
+    child_process._stop_helper()
+    child = Child(blocked_signals, name="test", forked=forked)
+    try:
+        assert child.answers_within(60)
+        blocked = child.connection.recv()
+    finally:
+        child.stop()
+    assert (signal.SIGINT in blocked, signal.SIGTERM in blocked) == (True, False)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="forks only there")
+def test_one_picture_alone_that_crashes_is_its_record(
+    tiny_model: Path, tmp_path: Path, make_gate: Callable[[Path], Gate]
+) -> None:
+    gate = make_gate(tmp_path / "gate.png")
+    run = subprocess.Popen(
+        [sys.executable, "-m", "posecli", "estimate", gate.path],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "POSECLI_MODEL": str(tiny_model)},
+    )
+    reader = gate.reader()
+    assert reader.parent == run.pid
+    os.kill(reader.pid, signal.SIGKILL)
+    out, errors = run.communicate(timeout=60)
+    assert (json.loads(out)["error"]["code"], run.returncode) == ("worker_crashed", 1)
+    assert b"was ended by signal 9" in errors
