@@ -6,12 +6,14 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
 from posecli.errors import OutputError, ReaderLeft
 from posecli.files import descriptors
+from posecli.model.runtime import chatter_held_back
 
 from ..conftest import Posecli
 from ..tiny_model import draw_discs, person_at
@@ -111,3 +113,45 @@ def test_every_kind_of_output_file_tells_its_errors(tmp_path: Path) -> None:
     os.close(reading)
     with pytest.raises(ReaderLeft), descriptors._StandardOutput(writing, "wb") as file:
         file.write(b"text")
+
+
+def test_standard_error_is_restored_whatever_threads_do() -> None:
+    """Where two could hold it back at once, the one that came first would end first, and the other restore its file."""
+    before = os.fstat(2)
+    first_is_in, second_is_in = threading.Event(), threading.Event()
+    first_is_out = threading.Event()
+
+    def first() -> None:
+        with chatter_held_back() as written:
+            first_is_in.set()
+            os.write(2, b"of the first")
+            second_is_in.wait(0.2)  # which it never is
+            said.append(written())
+        first_is_out.set()
+
+    def second() -> None:
+        first_is_in.wait(5)
+        with chatter_held_back() as written:
+            second_is_in.set()
+            first_is_out.wait(5)
+            os.write(2, b"of the second")
+            said.append(written())
+
+    said: list[str] = []
+    threads = [threading.Thread(target=target) for target in (first, second)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert os.path.samestat(os.fstat(2), before)
+    assert said == ["of the first", "of the second"]
+
+
+def test_chatter_shows_where_it_cannot_be_held_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_room() -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("posecli.model.runtime.tempfile.TemporaryFile", no_room)
+    before = os.fstat(2)
+    with chatter_held_back() as written:
+        assert (os.path.samestat(os.fstat(2), before), written()) == (True, "")

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import importlib
+import io
 import os
 import sys
 import tempfile
 import threading
 import warnings
 from collections import OrderedDict
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from typing import IO, TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -32,6 +33,10 @@ if TYPE_CHECKING:
 KEPT_INTERPRETERS = 3
 #: The network's numbers for the pixel values 0 to 255: x / 127.5 - 1 (float32 models take these as they are).
 PIXEL_SCALE, PIXEL_SHIFT = 1 / 127.5, -1.0
+
+_STDERR = 2
+#: Descriptor 2 belongs to the process, whichever runtime and thread it is.
+_ONE_AT_A_TIME = threading.RLock()
 
 UInt8Image = npt.NDArray[np.uint8]
 
@@ -197,23 +202,26 @@ def _sigmoid(logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
 
 
 @contextmanager
-def chatter_held_back() -> Iterator[Any]:
+def chatter_held_back() -> Iterator[Callable[[], str]]:
     """Keep what the runtime's C++ code writes to standard error away from the user.
 
     Yields a function that returns what was written: on failure it tells why. The descriptor belongs to the whole
-    process, so nothing else should write to standard error meanwhile.
+    process: one thread at a time may do this, and nothing else should write to standard error meanwhile. Where it
+    cannot be done, for want of a descriptor or a place for a temporary file, what is written shows.
     """
-    sys.stderr.flush()
-    saved = os.dup(2)
-    try:
-        with tempfile.TemporaryFile() as file:
-            os.dup2(file.fileno(), 2)
+    with _ONE_AT_A_TIME, ExitStack() as stack:
+        file: IO[bytes] = io.BytesIO()
+        with suppress(OSError):
+            saved = os.dup(_STDERR)
+            stack.callback(os.close, saved)
+            file = stack.enter_context(tempfile.TemporaryFile())
+            if sys.stderr is not None:
+                sys.stderr.flush()
+            stack.callback(os.dup2, saved, _STDERR)
+            os.dup2(file.fileno(), _STDERR)
 
-            def written() -> str:
-                file.seek(0)
-                return " ".join(file.read().decode("utf-8", "replace").split())
+        def written() -> str:
+            file.seek(0)
+            return " ".join(file.read().decode("utf-8", "replace").split())
 
-            yield written
-    finally:
-        os.dup2(saved, 2)
-        os.close(saved)
+        yield written
