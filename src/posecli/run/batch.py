@@ -62,6 +62,9 @@ def run(
     finally:
         if earlier.journal is not None:
             earlier.journal.close()
+        if interrupted or report.failed:
+            done.close()  # ends the workers, of which some may have left what they were at
+            work.destinations.remove_dead_temporaries()
         if not interrupted or report.found:
             report.close(interrupted=interrupted)
         if interrupted and report.found and earlier.journal is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from dataclasses import dataclass, field
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -67,7 +67,7 @@ class Report:
         """Inputs accounted for so far."""
         return self.ok + self.failed + self.skipped
 
-    def watch(self, done: Iterable[Done], *, fail_fast: bool = False) -> Iterator[Done]:
+    def watch(self, done: Iterable[Done], *, fail_fast: bool = False) -> Generator[Done, None, None]:
         """Count inputs on their way to the output; stop behind the first failure if asked to."""
         for one in done:
             if one.replayed and one.failure is None:

@@ -145,6 +145,8 @@ def run(
                 remove_part(output.folder, part)
         interrupted = False
     finally:
+        if interrupted or report.failed:
+            work.destinations.remove_dead_temporaries()  # of workers that were ended in the midst of a file
         if not interrupted or report.found:
             report.close(interrupted=interrupted)
         if interrupted and report.found:
