@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+import warnings
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -149,3 +150,23 @@ def test_one_picture_alone_that_crashes_is_its_record(
     out, errors = run.communicate(timeout=60)
     assert (json.loads(out)["error"]["code"], run.returncode) == ("worker_crashed", 1)
     assert b"was ended by signal 9" in errors
+
+
+def noisy(connection: Connection) -> None:
+    warnings.warn("odd bytes", stacklevel=1)
+    os.write(2, b"native text")
+    connection.send(None)
+
+
+@pytest.mark.parametrize("debugging", ["", "1"])
+def test_what_workers_print_shows_only_when_asked_for(
+    debugging: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("POSECLI_DEBUG", debugging)
+    child = Child(noisy, name="test")
+    try:
+        assert child.answers_within(60)
+    finally:
+        child.stop()
+    said = capfd.readouterr().err
+    assert ("odd bytes" in said, "native text" in said) == (bool(debugging), bool(debugging))

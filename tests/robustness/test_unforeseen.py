@@ -5,8 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+from posecli.commands import cli
+from posecli.errors import FatalError, ModelError
+from posecli.model.locate import cache_folder
 
 #: Starts posecli with a fault in a command, injected on purpose.
 FAULTY = """
@@ -60,3 +65,30 @@ def test_the_traceback_shows_when_asked_for(arguments: list[str], environment: d
 def test_the_variable_is_checked_like_the_option() -> None:
     result = run("ZeroDivisionError", "schema", POSECLI_DEBUG="perhaps")
     assert (result.returncode, "--debug" in result.stderr, "Traceback" in result.stderr) == (2, True, False)
+
+
+def test_warnings_of_libraries_show_only_when_asked_for() -> None:
+    warns = "__import__('warnings').warn('odd bytes') or ZeroDivisionError"
+    assert "odd bytes" not in run(warns, "schema").stderr
+    assert "odd bytes" in run(warns, "--debug", "schema").stderr
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a folder in use cannot be deleted here")
+def test_a_deleted_working_folder_is_one_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    with pytest.raises(FatalError, match="the working folder cannot be used"):
+        cli.main(["estimate", "a.png"], standalone_mode=False)
+
+
+def test_a_user_without_a_home_is_one_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_home() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("POSECLI_CACHE")
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.delenv("LOCALAPPDATA", raising=False)
+    monkeypatch.setattr(Path, "home", no_home)
+    with pytest.raises(ModelError, match="no home folder"):
+        cache_folder()

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import importlib
+import os
+import sys
+import warnings
 
 import click
 
 from posecli._version import __version__
 from posecli.commands.suggestions import check_command
-from posecli.errors import Unforeseen, show_tracebacks
+from posecli.errors import FatalError, Unforeseen, show_tracebacks
 
 #: Command → what it does in a line; the module of the same name in this folder holds it.
 _COMMANDS = {
@@ -71,3 +74,16 @@ class _LazyGroup(click.Group):
 def cli(debug: bool) -> None:
     """Find people's poses in pictures: 17 keypoints a person, as JSON, tables or drawn over the picture."""
     show_tracebacks(debug)
+    if not debug and not sys.warnoptions:
+        warnings.simplefilter("ignore")  # what libraries warn of is for those who work on posecli
+    _check_working_folder()
+
+
+def _check_working_folder() -> None:
+    """Relative names, and processes that are started, need one. Raises FatalError."""
+    try:
+        os.getcwd()
+    except OSError as error:
+        raise FatalError(
+            f"the working folder cannot be used: {error.strerror or error}", "it may have been deleted: enter another"
+        ) from error

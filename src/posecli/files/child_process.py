@@ -133,7 +133,8 @@ class _Sender:
     def end(self) -> None:
         """End the thread. The receiver has ended before, so that nothing waits for it."""
         self._waiting.put(None)
-        self._thread.join()
+        if not sys.is_finalizing():  # at Python's end its threads do not run any more, and would never end
+            self._thread.join()
 
     def _send(self, connection: Connection) -> None:
         with contextlib.suppress(OSError):

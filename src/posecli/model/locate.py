@@ -125,14 +125,23 @@ def candidate_paths(wanted: Sequence[KnownModel]) -> Iterator[Path]:
 
 
 def cache_folder() -> Path:
-    """The user's folder for downloaded models: POSECLI_CACHE, else where the system keeps caches."""
+    """The user's folder for downloaded models: POSECLI_CACHE, else where the system keeps caches. Raises ModelError
+    where the user has no home folder."""
     if folder := os.environ.get("POSECLI_CACHE"):
         return Path(folder)
+    try:
+        return _system_cache() / "posecli" / ("Cache" if sys.platform == "win32" else "")
+    except RuntimeError as error:
+        raise ModelError("this user has no home folder, where models are kept", "set POSECLI_CACHE") from error
+
+
+def _system_cache() -> Path:
+    """Where the system keeps caches. Raises RuntimeError where the user has no home folder."""
     if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "posecli" / "Cache"
+        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
     if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "posecli"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "posecli"
+        return Path.home() / "Library" / "Caches"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
 
 
 def is_offline() -> bool:

@@ -62,8 +62,8 @@ def run(
     finally:
         if earlier.journal is not None:
             earlier.journal.close()
-        if interrupted or report.failed:
-            done.close()  # ends the workers, of which some may have left what they were at
+        done.close()  # ends the workers, whatever still refers to them
+        if interrupted or report.failed:  # some of them may have left what they were at
             work.destinations.remove_dead_temporaries()
         if not interrupted or report.found:
             report.close(interrupted=interrupted)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import NamedTuple
 
 from posecli.errors import UsageError
@@ -113,7 +113,7 @@ def take_up(output: Shards, made_with: str, policy: Policy) -> dict[int, Part]:
 
 def run(
     inputs: Iterable[ImageInput],
-    do: Callable[[Iterable[Shard]], Iterator[ShardDone]],
+    do: Callable[[Iterable[Shard]], Generator[ShardDone, None, None]],
     work: Work,
     report: Report,
     *,
@@ -131,9 +131,10 @@ def run(
     made_with = identity.digest(str(output.size), repr(tuple(work.clip_options)))
     earlier = take_up(output, made_with, policy)
     shards = shards_of(inputs, size=output.size, made_with=made_with, kind=output.kind)
+    results = do(_unfinished(shards, earlier, report, work.destinations))
     interrupted = True
     try:
-        for done in do(_unfinished(shards, earlier, report, work.destinations)):
+        for done in results:
             if done.earlier is not None and done.earlier != done.part:
                 remove_part(output.folder, done.earlier)
             report.add(done.tally)
@@ -145,6 +146,7 @@ def run(
                 remove_part(output.folder, part)
         interrupted = False
     finally:
+        results.close()  # ends the workers, whatever still refers to them
         if interrupted or report.failed:
             work.destinations.remove_dead_temporaries()  # of workers that were ended in the midst of a file
         if not interrupted or report.found:

@@ -9,7 +9,7 @@ costs that picture only.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import TYPE_CHECKING, Generic, NamedTuple, Protocol, TypeVar
 
 from posecli.types import ImageInput, Record
@@ -44,7 +44,7 @@ class PieceEngine(Protocol):
 
     def __call__(
         self, pieces: Iterable[Piece], work: Work[Piece, Summary], job: Job, options: EngineOptions
-    ) -> Iterator[Summary]: ...
+    ) -> Generator[Summary, None, None]: ...
 
 
 Result = TypeVar("Result")

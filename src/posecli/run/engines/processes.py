@@ -12,7 +12,7 @@ import contextlib
 import itertools
 import threading
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from multiprocessing.connection import Connection, wait
 from queue import SimpleQueue
 from typing import NamedTuple
@@ -49,7 +49,7 @@ def run(inputs: Iterable[ImageInput], job: Job, options: EngineOptions) -> Itera
 
 def run_pieces(
     pieces: Iterable[Piece], work: Work[Piece, Summary], job: Job, options: EngineOptions
-) -> Iterator[Summary]:
+) -> Generator[Summary, None, None]:
     """Yield what each piece comes to, one after the other, each by all workers. Raises FatalError."""
     with Pool(job, options) as pool:
         for piece in pieces:

@@ -15,7 +15,7 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager, redirect_stdout, suppress
 from pathlib import Path
 from typing import Any, Generic, NamedTuple
@@ -63,7 +63,7 @@ def run(inputs: Iterable[ImageInput], job: Job, options: EngineOptions) -> Itera
 
 def run_pieces(
     pieces: Iterable[Piece], work: Work[Piece, Summary], job: Job, options: EngineOptions
-) -> Iterator[Summary]:
+) -> Generator[Summary, None, None]:
     """Yield what each piece comes to. A piece that is lost again and again is done here. Raises FatalError."""
 
     def here(piece: Piece) -> Summary:

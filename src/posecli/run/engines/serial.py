@@ -7,7 +7,7 @@ from __future__ import annotations
 import signal
 import sys
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -35,7 +35,7 @@ def run(inputs: Iterable[ImageInput], job: Job, options: EngineOptions) -> Itera
 
 def run_pieces(
     pieces: Iterable[Piece], work: Work[Piece, Summary], job: Job, options: EngineOptions
-) -> Iterator[Summary]:
+) -> Generator[Summary, None, None]:
     """Yield what each piece comes to, in order. Raises FatalError where nothing can run."""
     if _can_fork():
         with Pool(job, options._replace(workers=1), forked=True) as pool:
