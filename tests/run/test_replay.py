@@ -24,6 +24,7 @@ import pytest
 
 from posecli.__main__ import main
 from posecli.files import child_process
+from posecli.run.engines import serial
 
 from ..tiny_model import draw_discs, person_at
 
@@ -87,8 +88,10 @@ class Command(NamedTuple):
         os.environ["POSECLI_MODEL"] = self.model
         sys.argv[1:] = ["estimate", "in", "-q", *self.arguments]
         sys.stderr = open("stderr.txt", "a")  # noqa: SIM115 (the process ends with it)
-        # Workers and the decoder of clips are forked as well: to spawn them takes longer than all the rest.
-        child_process._CONTEXT = multiprocessing.get_context("fork")  # type: ignore[assignment]
+        # Workers and the decoder of clips are forked as well: to spawn them takes longer than all the rest. The serial
+        # engine does its work in this process, which is the one to be ended.
+        child_process._START_METHOD = "fork"
+        serial._can_fork = lambda: False
         if self.boundary is not None:
             _end_at(self.boundary)
         main()

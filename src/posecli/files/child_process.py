@@ -26,6 +26,7 @@ from typing import Any, ClassVar, NamedTuple
 from posecli.errors import is_debugging
 
 _STDIN, _STDERR = 0, 2
+_START_METHOD = "spawn"
 #: Seconds that a process whose pipe has ended may take to be gone.
 _PATIENCE = 5
 #: Seconds in which a process that was asked to stop may do so.
@@ -55,7 +56,7 @@ class Child:
     _alive: ClassVar[set[Child]] = set()
 
     def __init__(self, work: Callable[..., None], *args: Any, name: str, forked: bool = False) -> None:
-        context: Any = multiprocessing.get_context("fork" if forked else "spawn")
+        context: Any = multiprocessing.get_context("fork" if forked else _START_METHOD)
         self.connection, theirs = context.Pipe()
         inherited = _Inherited(self.connection, os.dup(_STDIN)) if forked else None
         self._process: BaseProcess = context.Process(
