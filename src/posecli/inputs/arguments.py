@@ -9,13 +9,14 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from pathlib import PurePath
-from typing import IO
+from typing import IO, NamedTuple
 
-from posecli.errors import UsageError
+from posecli.errors import InputError, UsageError
 from posecli.files import storage
 from posecli.inputs.clips import VIDEO_EXTENSIONS, can_read_videos
 from posecli.inputs.name_set import NameSet
 from posecli.inputs.opening import NOT_DECODED
+from posecli.inputs.pictures import failed_to_open
 from posecli.types import ImageInput, Record
 
 STDIN = "-"
@@ -24,6 +25,13 @@ STDIN_NAME = "stdin"
 OUTSIDE = "_outside"
 #: Characters in one entry of a list beyond which it cannot be a path.
 _LONGEST_NAME = 1 << 16
+
+
+class _Found(NamedTuple):
+    """What a walk found. error: why it could not be looked into."""
+
+    path: str
+    error: InputError | None = None
 
 
 class Inputs:
@@ -88,10 +96,10 @@ class Inputs:
 
     def _folder(self, folder: str) -> Iterator[ImageInput]:
         base = folder if self._only_folder else None
-        for path in self._walk(folder, picture_extensions()):
+        for path, error in self._walk(folder, picture_extensions()):
             if not self._was_seen(path):
                 output = os.path.relpath(path, base) if base is not None else self._output_name(path)
-                yield ImageInput(path, output)
+                yield ImageInput(path, output, failure=_failure(error))
         self._walked.append(os.path.abspath(folder))
 
     def _remote(self, name: str) -> Iterator[ImageInput]:
@@ -120,24 +128,34 @@ class Inputs:
         except Exception:  # every store has its own; the folder becomes an error record that says why
             yield folder
 
-    def _walk(self, folder: str, extensions: frozenset[str]) -> Iterator[str]:
-        """Paths below a folder, natural order; hidden entries are skipped, links to folders not followed."""
-        try:
-            with os.scandir(folder) as entries:
-                found = sorted((e for e in entries if not e.name.startswith(".")), key=lambda e: natural_key(e.name))
-        except OSError:
-            yield folder  # cannot be listed: becomes an error record that says why
-            return
-        for entry in found:
-            if entry.is_dir(follow_symlinks=False):
+    def _walk(self, folder: str, extensions: frozenset[str]) -> Iterator[_Found]:
+        """Files below a folder, natural order; hidden entries are skipped, links to folders not followed.
+
+        A folder that cannot be listed comes with the reason. The levels are on a list of their own: a tree may be
+        deeper than the stack.
+        """
+        levels: list[Iterator[os.DirEntry[str]]] = []
+        entering: str | None = folder
+        while levels or entering is not None:
+            if entering is not None:
+                try:
+                    levels.append(iter(_visible_entries(entering)))
+                except OSError as error:
+                    yield _Found(entering, failed_to_open(entering, error))
+                entering = None
+                continue
+            entry = next(levels[-1], None)
+            if entry is None:
+                levels.pop()
+            elif _is_folder(entry, follow_symlinks=False):
                 if not any(os.path.abspath(entry.path) == written for written, _ in self._written):
-                    yield from self._walk(entry.path, extensions)
+                    entering = entry.path
             elif (
                 os.path.splitext(entry.name)[1].lower() in extensions
-                and not entry.is_dir()
+                and not _is_folder(entry, follow_symlinks=True)
                 and not self._is_ours(entry.path)
             ):
-                yield entry.path
+                yield _Found(entry.path)
             else:
                 self.passed_over += 1
 
@@ -249,6 +267,25 @@ def natural_key(name: str) -> list[tuple[int, int | str]]:
     return [
         (0, int(word)) if word.isdecimal() and word.isascii() else (1, word) for word in re.split(r"([0-9]+)", name)
     ]
+
+
+def _visible_entries(folder: str) -> list[os.DirEntry[str]]:
+    """Entries of a folder in natural order, hidden ones left out. Raises OSError."""
+    with os.scandir(folder) as entries:
+        return sorted((e for e in entries if not e.name.startswith(".")), key=lambda e: natural_key(e.name))
+
+
+def _is_folder(entry: os.DirEntry[str], *, follow_symlinks: bool) -> bool:
+    """Whether an entry is a folder; what cannot be asked, such as a link that leads to itself, is tried as a file."""
+    try:
+        return entry.is_dir(follow_symlinks=follow_symlinks)
+    except OSError:
+        return False
+
+
+def _failure(error: InputError | None) -> tuple[str, str] | None:
+    """An error as inputs carry it."""
+    return (error.code, str(error)) if error is not None else None
 
 
 def _is_pattern(name: str) -> bool:

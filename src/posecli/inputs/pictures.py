@@ -189,12 +189,13 @@ def _open(source: Source) -> Iterator[tuple[IO[bytes], str]]:
                 # A pipe cannot be searched: read it through first.
                 yield (file if stat.S_ISREG(mode) else io.BytesIO(file.read())), name
         except OSError as error:
-            raise _failed_to_open(name, error) from error
+            raise failed_to_open(name, error) from error
     else:
         yield source, "the picture"
 
 
-def _failed_to_open(name: str, error: OSError) -> InputError:
+def failed_to_open(name: str, error: OSError) -> InputError:
+    """What the system says of a file or folder, as the error of that input."""
     if isinstance(error, FileNotFoundError | NotADirectoryError):
         return NotFound(f"{name}: no such file")
     if isinstance(error, PermissionError):
