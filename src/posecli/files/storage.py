@@ -12,6 +12,7 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from types import ModuleType
 from typing import Any, TypeVar
 
 from posecli.extras import need
@@ -21,6 +22,10 @@ EXTRA = "remote"
 WAITS = (0.3, 1.0, 3.0)
 _REMOTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 _FORBIDDEN = (401, 403)
+#: What outputs are named after where a name holds nothing that a file could be called.
+UNNAMED = "unnamed"
+#: NUL, and surrogates that stand for no byte.
+_NO_CHARACTER = re.compile("[\0\ud800-\udc7f\udd00-\udfff]")
 #: What another try does not change.
 _FINAL = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
 Result = TypeVar("Result")
@@ -42,7 +47,25 @@ def is_web(path: str) -> bool:
 
 def without_scheme(path: str) -> str:
     """What follows the `s3://` of a remote path, made fit for names of files."""
-    return os.path.normpath(_REMOTE.sub("", path)).lstrip(os.sep)
+    return inside(_REMOTE.sub("", path))
+
+
+def inside(name: str, paths: ModuleType = os.path) -> str:
+    """A name as a relative path that stays below whatever folder it is joined to; a plain one stays as it is.
+
+    Drives and the root go, `..` leads no further up than to the folder itself, and what no file system takes becomes
+    %HEX. paths: the rules of names, os.path or, for another system's, posixpath or ntpath.
+    """
+    text = _NO_CHARACTER.sub(lambda match: f"%{ord(match[0]):02X}", name)
+    if paths.sep == "\\":
+        text = text.replace(":", "%3A") if not paths.splitdrive(text)[0] else _without_drive(text, paths)
+    return str(paths.normpath(paths.sep + text.lstrip("/" + paths.sep))).lstrip(paths.sep) or UNNAMED
+
+
+def _without_drive(text: str, paths: ModuleType) -> str:
+    """A Windows path below a folder for its drive or share: two drives may hold files of one name."""
+    drive, rest = paths.splitdrive(text)
+    return f"{re.sub(r'[^A-Za-z0-9]+', '_', drive).strip('_')}{paths.sep}{rest.replace(':', '%3A')}"
 
 
 def open_file(path: str) -> io.BufferedReader:

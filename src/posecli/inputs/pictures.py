@@ -190,6 +190,8 @@ def _open(source: Source) -> Iterator[tuple[IO[bytes], str]]:
                 yield (file if stat.S_ISREG(mode) else io.BytesIO(file.read())), name
         except OSError as error:
             raise failed_to_open(name, error) from error
+        except ValueError as error:  # a NUL in it, or a surrogate that stands for no byte
+            raise NotFound(f"{name}: no file can have this name") from error
     else:
         yield source, "the picture"
 

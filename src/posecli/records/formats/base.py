@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import IO, Any, NamedTuple, Protocol
 
 from posecli.files.atomic import whole_file
+from posecli.files.storage import inside
 from posecli.types import Record
 
 
@@ -92,5 +93,6 @@ def text_name(name: str) -> str:
 
 
 def output_path(folder: str, relative: str, suffix: str) -> str:
-    """Where the file of one image goes: its tree mirrored, its full name kept, so that nothing collides."""
-    return os.path.join(folder, relative + suffix)
+    """Where the file of one image goes: its tree mirrored, its full name kept, so that nothing collides; always below
+    the folder."""
+    return os.path.join(folder, inside(relative) + suffix)
