@@ -19,6 +19,8 @@ from posecli.errors import ModelError
 IDENTIFIER = b"TFL3"
 #: More tables in one vector than any real model has: a bound on the work that a hostile file can cause.
 MAX_TABLES = 20_000
+#: Tables and elements of vectors in a whole file: one table may be referred to many times, and each time is read.
+MAX_TABLES_IN_ALL, MAX_ELEMENTS_IN_ALL = 40_000, 4_000_000
 
 _SCALARS = {
     "bool": "B", "i8": "b", "u8": "B", "u16": "H", "i32": "i", "u32": "I", "i64": "q", "u64": "Q", "f32": "f",
@@ -117,6 +119,7 @@ def read_model(data: bytes) -> Table:
 class _Reader:
     def __init__(self, data: bytes) -> None:
         self._data = data
+        self._tables = self._elements = 0
 
     def scalar(self, position: int, kind: str) -> int | float:
         try:
@@ -132,6 +135,9 @@ class _Reader:
         return target
 
     def table(self, position: int, kind: str) -> Table:
+        self._tables += 1
+        if self._tables > MAX_TABLES_IN_ALL:
+            raise self._damaged(f"it refers to more than {MAX_TABLES_IN_ALL} tables")
         vtable = position - int(self.scalar(position, "i32"))
         if not 0 <= vtable < len(self._data) - _OFFSET_SIZE:
             raise self._damaged(f"{kind} at byte {position} has its field list outside the file")
@@ -184,6 +190,7 @@ class _Reader:
             raise self._damaged(f"a vector at byte {position} claims {length} elements")
         if kind == "u8":
             return start, length
+        self._count(length)
         if kind in _SCALARS:
             return list(struct.unpack_from(f"<{length}{_SCALARS[kind]}", self._data, start))
         if length > MAX_TABLES:
@@ -192,9 +199,15 @@ class _Reader:
 
     def _string(self, position: int) -> str:
         start, length = self._vector(position, "u8")
+        self._count(length)
         if start + length >= len(self._data) or self._data[start + length] != 0:
             raise self._damaged(f"the string at byte {position} has no end")
         return self._data[start : start + length].decode("utf-8", "replace")
+
+    def _count(self, elements: int) -> None:
+        self._elements += elements
+        if self._elements > MAX_ELEMENTS_IN_ALL:
+            raise self._damaged(f"its texts and vectors have more than {MAX_ELEMENTS_IN_ALL} elements")
 
     def _damaged(self, what: str) -> ModelError:
         return ModelError(f"it is damaged: {what} (the file has {len(self._data)} bytes)")

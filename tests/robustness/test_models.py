@@ -1,0 +1,42 @@
+"""Crafted model files are refused at once, in little memory."""
+
+from __future__ import annotations
+
+import struct
+
+import pytest
+
+from posecli.errors import ModelError
+from posecli.model.flatbuffer import MAX_TABLES, append_table, read_model, write_model
+
+
+def with_shared_table(kind: str, field: str, table: dict[str, object]) -> bytes:
+    """A model that refers to one and the same table as often as the limit of one vector allows, in three vectors."""
+    inner = {"tensors": [table]} if kind == "SubGraph" else table
+    data = bytearray(write_model({"version": 3, field: [inner]}))
+    root = read_model(bytes(data))
+    vector = len(data) + -len(data) % 4
+    data += bytes(vector - len(data)) + struct.pack("<I", MAX_TABLES) + bytes(4 * MAX_TABLES)
+    # Offsets lead forwards: the table lies behind the vector.
+    shared = append_table(data, kind, inner)
+    for index in range(MAX_TABLES):
+        slot = vector + 4 + 4 * index
+        struct.pack_into("<I", data, slot, shared - slot)
+    struct.pack_into("<I", data, root.at[field], vector - root.at[field])
+    return bytes(data)
+
+
+@pytest.mark.parametrize(
+    ("kind", "field", "table"),
+    [
+        ("SubGraph", "subgraphs", {"name": "", "shape": [1] * 4}),
+        ("Metadata", "metadata", {"name": "x" * 50_000, "buffer": 0}),
+        ("SignatureDef", "signature_defs", {"inputs": [{"name": "a", "tensor_index": 0}] * 50}),
+    ],
+)
+def test_what_is_referred_to_many_times_is_not_read_without_end(
+    kind: str, field: str, table: dict[str, object]
+) -> None:
+    data = with_shared_table(kind, field, {**table, "shape": [1] * 500} if kind == "SubGraph" else table)
+    with pytest.raises(ModelError, match=r"damaged: .*more than"):
+        read_model(data)
