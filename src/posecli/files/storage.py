@@ -15,6 +15,7 @@ from contextlib import suppress
 from types import ModuleType
 from typing import Any, TypeVar
 
+from posecli.errors import PosecliError
 from posecli.extras import need
 
 EXTRA = "remote"
@@ -29,6 +30,10 @@ _NO_CHARACTER = re.compile("[\0\ud800-\udc7f\udd00-\udfff]")
 #: What another try does not change.
 _FINAL = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
 Result = TypeVar("Result")
+
+
+class UnusableStore(OSError):
+    """There is no store of this kind: no other try helps."""
 
 
 class _PassingError(OSError):
@@ -147,9 +152,9 @@ def _store(path: str) -> tuple[Any, str]:
     try:
         store, key = fsspec.core.url_to_fs(path)
     except ImportError as error:
-        raise OSError(f"{path}: {error}") from error
+        raise UnusableStore(f"{path}: {error}") from error
     except ValueError as error:  # a scheme that nobody knows
-        raise OSError(str(error)) from error
+        raise UnusableStore(f"{path}: {error}") from error
     return store, key
 
 
@@ -163,11 +168,11 @@ def _patiently(path: str, action: Callable[[Any, str], Result]) -> Result:
 
 
 def _once(path: str, action: Callable[[Any, str], Result]) -> Result:
-    store, key = _store(path)
     try:
+        store, key = _store(path)
         store.invalidate_cache()
         return action(store, key)
-    except _FINAL:
+    except (*_FINAL, PosecliError, UnusableStore):
         raise
     except Exception as error:  # every store has its own
         if getattr(error, "status", None) in _FORBIDDEN:

@@ -107,8 +107,12 @@ class Inputs:
         names: Iterable[str] = [name]
         base = None
         if _is_remote_pattern(name):
-            names = sorted(storage.matches(name), key=natural_key) or names
-        elif storage.is_folder(name):
+            try:
+                names = sorted(storage.matches(name), key=natural_key) or names
+            except OSError as error:
+                yield ImageInput(name, storage.without_scheme(name), failure=_failure(failed_to_open(name, error)))
+                return
+        elif _is_remote_folder(name):
             names = self._walk_remote(name)
             base = storage.without_scheme(name) if self._only_folder else None
         for found in names:
@@ -296,9 +300,18 @@ def _is_remote_pattern(name: str) -> bool:
     return glob.has_magic(name) and storage.is_remote(name) and not storage.is_web(name)
 
 
+def _is_remote_folder(name: str) -> bool:
+    """Whether a remote name stands for a folder. Where the store does not say, it is read as a file: a key may be
+    readable where nothing may be listed, and otherwise reading it tells what is wrong."""
+    try:
+        return storage.is_folder(name)
+    except OSError:
+        return False
+
+
 def _is_many(name: str) -> bool:
     if storage.is_remote(name):
-        return _is_remote_pattern(name) or storage.is_folder(name)
+        return _is_remote_pattern(name) or _is_remote_folder(name)
     return os.path.isdir(name) or _is_pattern(name)
 
 
