@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import struct
+from pathlib import Path
 
 import pytest
 
+from posecli.commands import cli
 from posecli.errors import ModelError
 from posecli.model.flatbuffer import MAX_TABLES, append_table, read_model, write_model
 
@@ -40,3 +42,12 @@ def test_what_is_referred_to_many_times_is_not_read_without_end(
     data = with_shared_table(kind, field, {**table, "shape": [1] * 500} if kind == "SubGraph" else table)
     with pytest.raises(ModelError, match=r"damaged: .*more than"):
         read_model(data)
+
+
+@pytest.mark.parametrize("text", ["{", "\0", "[" * 100_000, "\x1b[2J"])
+def test_a_damaged_text_of_where_a_model_comes_from_is_said(
+    text: str, tiny_model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("posecli.model.graph._provenance", lambda model, data: text)
+    cli.main(["model", "info", str(tiny_model)], standalone_mode=False)
+    assert "made by posecli: damaged text" in capsys.readouterr().out

@@ -188,8 +188,16 @@ def _describe(model: str | None) -> dict[str, Any]:
         "heatmaps are": "logits" if heads.heatmaps_are_logits else "scores",
         "outputs": {name: tensor.describe() for name, tensor in heads.tensors.items()},
         "operators": len(graph.operators),
-        **({"made by posecli": json.loads(graph.provenance)} if graph.provenance else {}),
+        **({"made by posecli": _provenance(graph.provenance)} if graph.provenance else {}),
     }
+
+
+def _provenance(text: str) -> Any:
+    """What a built file says of where it comes from; nothing in the network depends on it."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return "damaged text"
 
 
 @command.command("quantize", context_settings={"max_content_width": 100})
