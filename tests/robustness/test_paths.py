@@ -8,6 +8,7 @@ import ntpath
 import os
 import posixpath
 import random
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -21,6 +22,8 @@ from posecli.errors import NotFound, UsageError
 from posecli.files.storage import inside
 from posecli.inputs.pictures import read_frame
 from posecli.records.formats.base import output_path
+from posecli.render import gallery
+from posecli.render.gallery import write_page
 from posecli.run.report import EXIT_USAGE
 
 from ..test_types import make_record
@@ -147,3 +150,25 @@ def joined(folder: str, relative: str) -> str:
 def test_every_output_path_is_inside() -> None:
     assert output_path("out", "../../x.jpg", ".json") == os.path.join("out", "x.jpg.json")
     assert output_path("out", "/etc/x.jpg", ".json") == os.path.join("out", "etc", "x.jpg.json")
+
+
+def test_the_page_does_not_depend_on_the_locale(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its parts are UTF-8 whatever the system's own encoding is."""
+    pytest.importorskip("jinja2")
+    real = Path.read_text
+
+    def read_text(path: Path, encoding: str = "ascii") -> str:
+        return real(path, encoding)
+
+    monkeypatch.setattr(Path, "read_text", read_text)
+    monkeypatch.setattr("posecli.render.gallery._FOLDER", with_an_accent(tmp_path))
+    write_page([], str(tmp_path / "page.html"))
+    assert "/* é */" in (tmp_path / "page.html").read_bytes().decode("utf-8")
+
+
+def with_an_accent(folder: Path) -> Path:
+    """The parts of the page, with a character beyond ASCII in one."""
+    parts = folder / "parts"
+    shutil.copytree(gallery.__path__[0], parts)
+    (parts / "page.css").write_bytes((parts / "page.css").read_bytes() + "\n/* é */\n".encode())
+    return parts

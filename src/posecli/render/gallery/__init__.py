@@ -51,7 +51,7 @@ def write_page(
         folder = os.path.dirname(os.path.abspath(path))
         for entry, place in zip(entries, places, strict=True):
             entry["link"] = urllib.parse.quote(os.fsencode(os.path.relpath(place, folder)))
-    style, script = ((_FOLDER / name).read_text() for name in ("page.css", "page.js"))
+    style, script = ((_FOLDER / name).read_text("utf-8") for name in ("page.css", "page.js"))
     context = {
         "title": f"posecli: {len(listed)} pictures",
         "style": style,
