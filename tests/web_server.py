@@ -79,6 +79,9 @@ class _Handler(BaseHTTPRequestHandler):
     def _do_404(self) -> None:
         self.send_error(404)
 
+    def _do_416(self) -> None:
+        self.send_error(416)
+
     def _do_503(self) -> None:
         """Busy twice, then fine."""
         if self.server.count(self.path) <= 2:

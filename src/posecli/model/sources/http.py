@@ -149,7 +149,7 @@ def _starts_at(response: http.client.HTTPResponse, have: int) -> bool:
 
 
 def _explain_status(url: str, part: Path, error: urllib.error.HTTPError) -> None:
-    if error.code == _RANGE_NOT_SATISFIABLE:
+    if error.code == _RANGE_NOT_SATISFIABLE and part.exists():
         part.unlink(missing_ok=True)
         raise _TransientError("the server has less than was already downloaded") from error
     if error.code in _RETRIED_STATUS:
