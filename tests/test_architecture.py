@@ -16,6 +16,7 @@ PACKAGE = ROOT / "src" / "posecli"
 ROWS = (
     ("errors", "_version"),
     ("skeleton", "extras"),
+    ("fields",),
     ("types",),
     ("files.storage", "files.child_process", "files.descriptors"),
     ("files",),

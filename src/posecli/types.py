@@ -11,8 +11,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from posecli.errors import UsageError
-from posecli.skeleton import EDGE_COUNT, KEYPOINT_COUNT, KEYPOINT_NAMES
+from posecli import fields
+from posecli.errors import ERROR_CODES, UsageError
+from posecli.skeleton import EDGE_COUNT, KEYPOINT_COUNT
 
 if TYPE_CHECKING:
     import numpy as np
@@ -217,13 +218,23 @@ class Pose(NamedTuple):
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Pose:
-        """Read the JSON form back; raises KeyError, TypeError or ValueError where it is not one."""
-        keypoints = tuple(Keypoint(**point) for point in data["keypoints"])
-        if [(p.id, p.part) for p in keypoints] != list(enumerate(KEYPOINT_NAMES)):
-            raise ValueError("a pose must have the 17 keypoints in their order")
-        x, y, width, height = data["box"]
-        clothes = tuple(data.get("appearance", ()))
-        return cls(data["score"], (x, y, width, height), keypoints, id=data.get("id"), clothes=clothes)
+        """Read the JSON form back; raises ValueError, with the field, where it is not one."""
+        data = fields.mapping(data, "the pose")
+        keypoints = tuple(map(Keypoint._make, fields.keypoints(fields.member(data, "keypoints"))))
+        x, y, width, height = fields.sequence(fields.member(data, "box"), "box", length=4)
+        box = (
+            fields.number(x, "box[0]"),
+            fields.number(y, "box[1]"),
+            fields.number(width, "box[2]", 0, 2 * fields.FARTHEST_PX),
+            fields.number(height, "box[3]", 0, 2 * fields.FARTHEST_PX),
+        )
+        track = data.get("id")
+        if track is not None:
+            fields.whole(track, "id", 1)
+        colours = fields.sequence(data.get("appearance", []), "appearance")
+        clothes = tuple(fields.number(value, "appearance") for value in colours)
+        score = fields.number(fields.member(data, "score"), "score", 0, 1)
+        return cls(score, box, keypoints, id=track, clothes=clothes)
 
 
 class ModelInfo(NamedTuple):
@@ -303,24 +314,56 @@ class Record:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Record:
-        """Read the JSON form back; raises KeyError, TypeError or ValueError where it is not one."""
-        if data["schema"] != SCHEMA:
-            raise ValueError(f"schema is {data['schema']!r}, expected {SCHEMA!r}")
-        if data["status"] == "error":
-            return replace(cls.failed(data["image"], **data["error"]), frame=data.get("frame"), time=data.get("time"))
-        model = data["model"]
-        height, width = model["input"]
+        """Read the JSON form back; raises ValueError, with the field, where it is not one."""
+        data = fields.mapping(data, "the record")
+        if (schema := fields.member(data, "schema")) != SCHEMA:
+            raise ValueError(f"schema is {fields.shown(schema)}, expected {SCHEMA!r}")
+        image = fields.file_name(fields.member(data, "image"), "image")
+        frame, time = data.get("frame"), data.get("time")
+        if frame is not None:
+            fields.whole(frame, "frame")
+        if time is not None:
+            fields.number(time, "time", -fields.LONGEST_TIME, fields.LONGEST_TIME)
+        status = fields.member(data, "status")
+        if status == "error":
+            failed = _failure(fields.mapping(fields.member(data, "error"), "error"))
+            return cls(image, "error", frame, time, error=failed)
+        if status != "ok":
+            raise ValueError(f"status is {fields.shown(status)}, not 'ok' or 'error'")
+        settings = data.get("settings")
         return cls(
-            image=data["image"],
+            image=image,
             status="ok",
-            frame=data.get("frame"),
-            time=data.get("time"),
-            width=data["width"],
-            height=data["height"],
-            model=ModelInfo(model["name"], model["sha256"], (height, width), model["stride"]),
-            settings=data.get("settings"),
-            poses=tuple(Pose.from_dict(pose) for pose in data["poses"]),
+            frame=frame,
+            time=time,
+            width=fields.whole(fields.member(data, "width"), "width", 1),
+            height=fields.whole(fields.member(data, "height"), "height", 1),
+            model=_model(fields.mapping(fields.member(data, "model"), "model")),
+            settings=None if settings is None else fields.settings(settings, "settings"),
+            poses=_poses(fields.sequence(fields.member(data, "poses"), "poses")),
         )
+
+
+def _poses(data: Iterable[Any]) -> tuple[Pose, ...]:
+    found: list[Pose] = []
+    try:
+        found.extend(map(Pose.from_dict, data))
+    except ValueError as error:
+        raise ValueError(f"poses[{len(found)}]: {error}") from None
+    return tuple(found)
+
+
+def _failure(data: Mapping[str, Any]) -> Failure:
+    code, message = (fields.text(fields.member(data, key, "error."), f"error.{key}") for key in Failure._fields)
+    return Failure(fields.one_of(code, "error.code", ERROR_CODES), message)
+
+
+def _model(data: Mapping[str, Any]) -> ModelInfo:
+    name, digest = (fields.text(fields.member(data, key, "model."), f"model.{key}") for key in ("name", "sha256"))
+    size = fields.sequence(fields.member(data, "input", "model."), "model.input", length=2)
+    height, width = (fields.whole(value, "model.input", 1) for value in size)
+    stride = fields.one_of(fields.member(data, "stride", "model."), "model.stride", STRIDES)
+    return ModelInfo(name, fields.sha256(digest, "model.sha256"), (height, width), stride)
 
 
 def _pose_dict(pose: Pose, *, raw: bool) -> dict[str, Any]:

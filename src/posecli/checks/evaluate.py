@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import io
-import json
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from posecli import fields
 from posecli.errors import UsageError
 from posecli.extras import need
 from posecli.poses.similarity import keypoint_similarities
+from posecli.records.formats.base import parse_json
 from posecli.records.formats.coco import PERSON_CATEGORY, image_id, people_of
 from posecli.records.journal import read_records
-from posecli.skeleton import KEYPOINT_NAMES
+from posecli.skeleton import KEYPOINT_COUNT, KEYPOINT_NAMES
 from posecli.types import Record
 
 #: `COCOeval.stats` of keypoints, in its order.
@@ -121,11 +122,27 @@ def _coco_results(path: str) -> list[dict[str, Any]] | None:
     """The entries of a COCO results file; None where the file is something else."""
     try:
         with open(path, "rb") as file:
-            data = json.load(file) if file.read(1) == b"[" and not file.seek(0) else None
+            data = parse_json(file.read()) if file.read(1) == b"[" and not file.seek(0) else None
     except (OSError, ValueError):
         return None  # reading it as records says what is wrong
-    fields = {"image_id", "keypoints", "score"}
-    return data if data and all(isinstance(entry, dict) and fields <= entry.keys() for entry in data) else None
+    required = {"image_id", "keypoints", "score"}
+    if not data or not all(isinstance(entry, dict) and required <= entry.keys() for entry in data):
+        return None
+    try:
+        _check_coco_results(data)
+    except ValueError as error:
+        raise UsageError(f"{path} does not hold COCO keypoint results: {error}") from error
+    return list(data)
+
+
+def _check_coco_results(data: Iterable[dict[str, Any]]) -> None:
+    """Raise ValueError for the first entry that is none of COCO's keypoint results."""
+    for number, entry in enumerate(data, 1):
+        name = f"entry {number}: "
+        fields.whole(entry["image_id"], f"{name}image_id")
+        fields.number(entry["score"], f"{name}score")
+        for value in fields.sequence(entry["keypoints"], f"{name}keypoints", length=3 * KEYPOINT_COUNT):
+            fields.number(value, f"{name}keypoints")
 
 
 def _from_records(records: Iterable[Record], names: dict[str, int]) -> Results:

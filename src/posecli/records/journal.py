@@ -8,7 +8,6 @@ after inference is its own journal; beside any other output it is `NAME.partial.
 from __future__ import annotations
 
 import io
-import json
 import os
 from collections.abc import Iterator
 from typing import IO
@@ -18,13 +17,15 @@ from posecli.files import storage
 from posecli.files.atomic import LineFile, output_errors
 from posecli.inputs.name_set import NameMap
 from posecli.records.formats import get_format, read_file
-from posecli.records.formats.base import to_json
+from posecli.records.formats.base import parse_json, to_json
 from posecli.records.identity import RunIdentity
 from posecli.records.parts import read_parts
-from posecli.types import ImageInput, Record
+from posecli.types import SCHEMA, ImageInput, Record
 
 JOURNAL_SUFFIX = ".partial.jsonl"
 _STANDARD_INPUT = 0
+#: What every line of a journal begins with.
+_LINE_START = f'{{"schema": "{SCHEMA}", '.encode()
 
 
 class Journal:
@@ -72,25 +73,36 @@ class RecordedLines:
             return None
         with open(self.path, "rb") as file:
             file.seek(offset)
-            record = _parse_line(file.readline())
-        return record if record is not None and record.key == image.key else None
+            record = Record.from_dict(parse_json(file.readline()))
+        return record if record.key == image.key else None
 
     def _scan(self, file: IO[bytes], identity: RunIdentity) -> None:
-        for line in file:
+        for number, line in enumerate(file, 1):
             if not line.endswith(b"\n"):
+                self._check_torn(line, number)
                 break
-            record = _parse_line(line)
-            if record is None and self.size == 0:
-                raise UsageError(f"{self.path} does not hold posecli records", "--overwrite replaces it")
-            if record is not None and record.ok:
+            try:
+                record = Record.from_dict(parse_json(line))
+            except ValueError as error:
+                raise self._foreign(f"line {number}: {error}") from error
+            if record.ok:
                 identity.check(record, self.path)
                 self.is_clean &= record.key not in self._offsets
                 self._offsets[record.key] = self.size
             else:
                 self.is_clean = False
-                if record is not None:
-                    self.names_that_failed.add(record.image)
+                self.names_that_failed.add(record.image)
             self.size += len(line)
+
+    def _check_torn(self, line: bytes, number: int) -> None:
+        """A torn line is cut off, so it must be posecli's: the beginning of a record, or the zeros that a file system
+        puts in the place of what a power cut took. Raises UsageError."""
+        start = line.rstrip(b"\0")[: len(_LINE_START)]
+        if not _LINE_START.startswith(start):
+            raise self._foreign(f"line {number} is not the beginning of a record")
+
+    def _foreign(self, why: str) -> UsageError:
+        return UsageError(f"{self.path} does not hold posecli records: {why}", "--overwrite replaces it")
 
     def cut_torn_line(self) -> None:
         """Make the file fit to be appended to. Raises OutputError."""
@@ -102,7 +114,7 @@ class RecordedLines:
 def read_lines(file: IO[bytes]) -> Iterator[Record]:
     """The records of a stream of JSON Lines that this process has written."""
     for line in file:
-        yield Record.from_dict(json.loads(line))
+        yield Record.from_dict(parse_json(line))
 
 
 def read_records(path: str) -> Iterator[Record]:
@@ -119,19 +131,12 @@ def read_records(path: str) -> Iterator[Record]:
     with file:
         try:
             yield from read_file(file, name)
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise UsageError(f"{name} does not hold posecli records: {error!r}") from error
+        except (OSError, ValueError) as error:
+            raise UsageError(f"{name} does not hold posecli records: {error}") from error
 
 
 def _standard_input() -> io.BufferedReader:
     return open(_STANDARD_INPUT, "rb", closefd=False)
-
-
-def _parse_line(line: bytes) -> Record | None:
-    try:
-        return Record.from_dict(json.loads(line))
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return None
 
 
 def read_image_record(path: str, format_name: str) -> Record | None:
@@ -140,5 +145,5 @@ def read_image_record(path: str, format_name: str) -> Record | None:
     try:
         with storage.open_file(path) as file:
             return next(read(file), None) if read is not None else None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError):
         return None

@@ -81,8 +81,8 @@ def read_part(path: str) -> Iterator[Record]:
     try:
         with storage.open_file(path) as file:
             yield from read_file(file, path)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UsageError(f"{path} does not hold posecli records: {error!r}") from error
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path} does not hold posecli records: {error}") from error
 
 
 class _Temporary:

@@ -6,10 +6,16 @@ import json
 from typing import Any
 
 from posecli.errors import ERROR_CODES
+from posecli.fields import FARTHEST_PX
 from posecli.skeleton import KEYPOINT_COUNT, KEYPOINT_NAMES
 from posecli.types import SCHEMA, STRIDES
 
-_PIXELS = {"type": "number", "description": "pixels of the upright picture; x right, y down; may lie outside it"}
+_PIXELS = {
+    "type": "number",
+    "minimum": -FARTHEST_PX,
+    "maximum": FARTHEST_PX,
+    "description": "pixels of the upright picture; x right, y down; may lie outside it",
+}
 _SCORE = {"type": "number", "minimum": 0, "maximum": 1}
 
 

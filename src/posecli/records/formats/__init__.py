@@ -56,8 +56,7 @@ def choose_format(name: str | None, output: str | None, *, folder: bool) -> Form
 def read_file(file: io.BufferedReader, name: str) -> Iterator[Record]:
     """The records in an open file of JSON Lines, JSON or Parquet, of a run or of one image; `name` is its path.
 
-    Raises OSError, ValueError, KeyError or TypeError where the file holds something else, MissingExtra as `get_format`
-    does.
+    Raises OSError or ValueError where the file holds something else, MissingExtra as `get_format` does.
     """
     read = get_format(_format_of(file, name)).read
     assert read is not None

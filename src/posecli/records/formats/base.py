@@ -58,7 +58,7 @@ class Format(NamedTuple):
     one_file_a_run: False where there is no such file.
     keeps_failures: an image that failed has a file too.
     read: the records in a file, of a run or of one image, as they were. None: the format does not keep all of a record.
-        Raises OSError, ValueError, KeyError or TypeError where the file holds something else.
+        Raises OSError or ValueError where the file holds something else.
     """
 
     name: str
@@ -85,6 +85,31 @@ class Format(NamedTuple):
 def to_json(data: Any) -> str:
     """Compact JSON on one line. Never NaN. Characters that are no text (undecodable file names) become \\udcXX."""
     return text_name(json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(", ", ": ")))
+
+
+def parse_json(data: bytes) -> Any:
+    """The value in JSON. Raises ValueError for anything else, NaN, and what is nested too deep."""
+    try:
+        return json.loads(data, parse_constant=_refuse_constant)
+    except RecursionError:
+        raise ValueError("it is nested too deep") from None
+
+
+def _refuse_constant(constant: str) -> None:
+    raise ValueError(f"{constant} is not JSON")
+
+
+def records_of(values: Iterable[Any], unit: str) -> Iterator[Record]:
+    """The records of values in the JSON form. unit: what a message calls one (line, record, row), with its number.
+
+    Raises ValueError for the first that is none.
+    """
+    for number, value in enumerate(values, 1):
+        try:
+            record = Record.from_dict(value)
+        except ValueError as error:
+            raise ValueError(f"{unit} {number}: {error}") from None
+        yield record
 
 
 def text_name(name: str) -> str:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
 from typing import IO
 
-from posecli.records.formats.base import ByteSink, Format, TextSink, WriteOptions, to_json
+from posecli.records.formats.base import ByteSink, Format, TextSink, WriteOptions, parse_json, records_of, to_json
 from posecli.types import Record
 
 
@@ -25,9 +24,9 @@ def write_one(record: Record, file: ByteSink, options: WriteOptions) -> None:
 
 
 def read(file: IO[bytes]) -> Iterator[Record]:
-    """The records of an array, or the one record."""
-    data = json.load(file)
-    return (Record.from_dict(entry) for entry in (data if isinstance(data, list) else (data,)))
+    """The records of an array, or the one record. Raises ValueError with the record's number in the array, from 1."""
+    data = parse_json(file.read())
+    return records_of(data if isinstance(data, list) else (data,), "record")
 
 
 FORMAT = Format("json", write, ".json", write_one, keeps_failures=True, read=read)

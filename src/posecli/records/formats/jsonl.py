@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
 from typing import IO
 
-from posecli.records.formats.base import ByteSink, Format, TextSink, WriteOptions, to_json
+from posecli.records.formats.base import ByteSink, Format, TextSink, WriteOptions, parse_json, to_json
 from posecli.types import Record
 
 
@@ -19,8 +18,14 @@ def write(records: Iterable[Record], file: ByteSink, options: WriteOptions) -> N
 
 
 def read(file: IO[bytes]) -> Iterator[Record]:
-    """The record of each line as it comes. Empty lines are left out."""
-    return (Record.from_dict(json.loads(line)) for line in file if line.strip())
+    """The record of each line as it comes. Empty lines are left out. Raises ValueError with the line's number."""
+    for number, line in enumerate(file, 1):
+        if line.strip():
+            try:
+                record = Record.from_dict(parse_json(line))
+            except ValueError as error:
+                raise ValueError(f"line {number}: {error}") from None
+            yield record
 
 
 FORMAT = Format("jsonl", write, ".jsonl", keeps_failures=True, read=read)

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from typing import IO, Any
 
 from posecli.extras import need
-from posecli.records.formats.base import ByteSink, Format, WriteOptions, text_name
+from posecli.records.formats.base import ByteSink, Format, WriteOptions, parse_json, records_of, text_name
 from posecli.types import Record
 
 # Imported with this module: `get_format` then raises MissingExtra before the run starts.
@@ -54,10 +54,18 @@ def write(records: Iterable[Record], file: ByteSink, options: WriteOptions) -> N
 
 
 def read(file: IO[bytes]) -> Iterator[Record]:
-    """The record of each row. The index of the file is at its end, so a pipe is read to its end first."""
-    with parquet.ParquetFile(file if file.seekable() else io.BytesIO(file.read())) as table:
-        for batch in table.iter_batches(batch_size=_ROWS):
-            yield from (Record.from_dict(_from_row(row)) for row in batch.to_pylist())
+    """The record of each row. The index of the file is at its end, so a pipe is read to its end first. Raises
+    ValueError with the row's number, from 1."""
+    return records_of(_rows(file if file.seekable() else io.BytesIO(file.read())), "row")
+
+
+def _rows(file: IO[bytes]) -> Iterator[dict[str, Any]]:
+    try:
+        with parquet.ParquetFile(file) as table:
+            for batch in table.iter_batches(batch_size=_ROWS):
+                yield from map(_from_row, batch.to_pylist())
+    except pa.ArrowException as error:  # of many kinds, some of them no ValueError
+        raise ValueError(f"it cannot be read as Parquet: {error}") from error
 
 
 def _to_row(record: Record) -> dict[str, Any]:
@@ -69,11 +77,16 @@ def _to_row(record: Record) -> dict[str, Any]:
 
 
 def _from_row(row: dict[str, Any]) -> dict[str, Any]:
+    """The JSON form of a row, as far as it has one: `Record.from_dict` checks it."""
     data = {name: value for name, value in row.items() if value is not None}
-    data["image"] = _from_text(data["image"])
-    if "error" in data:
-        data["error"] = {name: _from_text(text) for name, text in data["error"].items()}
-    return data | {name: json.loads(data[name]) for name in ("model", "settings") if name in data}
+    if isinstance(image := data.get("image"), str):
+        data["image"] = _from_text(image)
+    if isinstance(error := data.get("error"), dict):
+        data["error"] = {name: _from_text(text) if isinstance(text, str) else text for name, text in error.items()}
+    for name in ("model", "settings"):
+        if isinstance(text := data.get(name), str):
+            data[name] = parse_json(text.encode("utf-8", "surrogatepass"))
+    return data
 
 
 def _to_text(name: str) -> str:
