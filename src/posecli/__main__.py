@@ -11,6 +11,7 @@ import click
 from posecli.commands import cli
 from posecli.errors import OutputError, PosecliError, ReaderLeft, Unforeseen, UsageError, is_debugging
 from posecli.files import descriptors
+from posecli.files.terminal import print_line
 from posecli.run.report import EXIT_FATAL, EXIT_USAGE
 
 _BY_SIGNAL = 128
@@ -61,9 +62,9 @@ def _status_of(error: PosecliError) -> int:
         return _BY_SIGNAL + getattr(signal, "SIGPIPE", 13)
     if isinstance(error, Unforeseen) and is_debugging():
         print(error.details, end="", file=sys.stderr)
-    print(f"posecli: error: {error.message}", file=sys.stderr)
+    print_line(f"posecli: error: {error.message}", sys.stderr)
     if error.hint:
-        print(f"posecli: hint: {error.hint}", file=sys.stderr)
+        print_line(f"posecli: hint: {error.hint}", sys.stderr)
     return EXIT_USAGE if isinstance(error, UsageError) else EXIT_FATAL
 
 

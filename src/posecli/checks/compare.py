@@ -21,7 +21,8 @@ class Limits(NamedTuple):
 
 class Difference(NamedTuple):
     """One thing that differs. kind: missing_picture, new_picture, status, missing_person, new_person, moved, score.
-    person: its place in the expected record, for `new_person` in the actual one, from 0. amount: pixels or score."""
+    person: its place in the expected record, for `new_person` in the actual one, from 0. amount: pixels or score.
+    frame: of a clip, from 0."""
 
     image: str
     kind: str
@@ -29,6 +30,12 @@ class Difference(NamedTuple):
     person: int | None = None
     part: str | None = None
     amount: float | None = None
+    frame: int | None = None
+
+    @property
+    def place(self) -> str:
+        """The picture, or the clip and its frame."""
+        return self.image if self.frame is None else f"{self.image} frame {self.frame}"
 
     def to_dict(self) -> dict[str, Any]:
         """JSON form."""
@@ -41,11 +48,11 @@ class Expectation:
     def __init__(self, expected: Iterable[Record], limits: Limits) -> None:
         self._limits = limits
         self._expected = {_key(record): record for record in expected}
-        bases = Counter(os.path.basename(image) for image, _ in self._expected)
+        bases = Counter(os.path.basename(image) for image in {image for image, _ in self._expected})
         self._by_base = {
-            (os.path.basename(image), frame): (image, frame)
+            (base, frame): (image, frame)
             for image, frame in self._expected
-            if bases[os.path.basename(image)] == 1 or frame is not None
+            if bases[base := os.path.basename(image)] == 1
         }
         self._seen: set[tuple[str, int | None]] = set()
 
@@ -56,14 +63,15 @@ class Expectation:
             (image, frame) if (image, frame) in self._expected else self._by_base.get((os.path.basename(image), frame))
         )
         if key is None:
-            return [Difference(image, "new_picture", "is not among the expected pictures")]
+            return [Difference(image, "new_picture", "is not among the expected pictures", frame=frame)]
         self._seen.add(key)
-        return list(_differences(self._expected[key], actual, self._limits))
+        found = _differences(self._expected[key], actual, self._limits)
+        return [difference._replace(frame=frame) for difference in found]
 
     def unseen(self) -> list[Difference]:
         """Expected pictures that never came."""
         return [
-            Difference(image, "missing_picture", "was expected and did not come")
+            Difference(image, "missing_picture", "was expected and did not come", frame=frame)
             for image, frame in self._expected
             if (image, frame) not in self._seen
         ]

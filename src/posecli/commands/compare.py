@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from posecli.commands.options import limit_options, limits_of
+from posecli.files.terminal import encodable, printable
 
 if TYPE_CHECKING:
     from posecli.checks.compare import Difference
@@ -45,15 +46,17 @@ def command(expected: str, actual: str, *, ignore_missing: bool, as_json: bool, 
         click.echo(_table(found))
     if github:
         for difference in found:
-            click.echo(f"::error file={_escaped(difference.image, ',:')},title=posecli::{_escaped(difference.message)}")
+            file, message = _escaped(difference.image, ",:"), _escaped(difference.message)
+            click.echo(encodable(f"::error file={file},title=posecli::{message}", sys.stdout))
     sys.exit(EXIT_EXPECTATION if found else EXIT_OK)
 
 
 def _table(found: list[Difference]) -> str:
     if not found:
         return "no differences"
-    width = max(len(difference.image) for difference in found)
-    lines = [f"{difference.image:{width}}  {difference.message}" for difference in found]
+    rows = [(printable(difference.place), printable(difference.message)) for difference in found]
+    width = max(len(place) for place, _ in rows)
+    lines = [encodable(f"{place:{width}}  {message}", sys.stdout) for place, message in rows]
     pictures = len({difference.image for difference in found})
     return "\n".join([*lines, f"{len(found)} differences in {pictures} pictures"])
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from posecli.commands.options import (
+    Number,
     clip_options,
     clips_of,
     destinations_of,
@@ -28,6 +29,11 @@ if TYPE_CHECKING:
     from posecli.run.expectations import Expectations
     from posecli.run.plan import RunPlan
 
+#: More than any machine has processors: a mistype does not start processes until the machine gives up.
+MOST_WORKERS = 1024
+#: Seconds. Ten days; what the clocks of all systems can wait for.
+LONGEST_TIMEOUT = 864_000
+
 
 @click.command("estimate", context_settings={"max_content_width": 100})
 @click.argument("inputs", nargs=-1, metavar="[INPUT]...")
@@ -46,10 +52,17 @@ if TYPE_CHECKING:
     help="What runs the work.",
 )
 @click.option("--ray-address", metavar="ADDRESS", help="Of the cluster of --engine ray.  [default: one of its own]")
-@click.option("--workers", type=click.IntRange(1), metavar="N", help="Processes.  [default: the processors at hand]")
-@click.option("--threads", type=click.IntRange(1), metavar="N", help="Processors of one interpreter.")
 @click.option(
-    "--timeout", type=click.FloatRange(0.001), default=60, show_default=True, metavar="SECONDS", help="For one picture."
+    "--workers", type=click.IntRange(1, MOST_WORKERS), metavar="N", help="Processes.  [default: the processors at hand]"
+)
+@click.option("--threads", type=click.IntRange(1, MOST_WORKERS), metavar="N", help="Processors of one interpreter.")
+@click.option(
+    "--timeout",
+    type=Number(0.001, LONGEST_TIMEOUT),
+    default=60,
+    show_default=True,
+    metavar="SECONDS",
+    help="For one picture.",
 )
 @click.option(
     "--max-memory",

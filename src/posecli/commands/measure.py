@@ -11,7 +11,7 @@ from typing import IO, TYPE_CHECKING
 
 import click
 
-from posecli.commands.options import refuse_existing
+from posecli.commands.options import Number, refuse_existing
 
 if TYPE_CHECKING:
     from posecli.poses.angles import Measurement
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 @click.argument("records")
 @click.option("-o", "--output", metavar="FILE", help="Where the table goes.  [default: standard output]")
 @click.option("-f", "--format", "format_name", type=click.Choice(["csv", "json"]), help="[default: by -o, else csv]")
-@click.option("--keypoint-threshold", type=click.FloatRange(0, 1), default=0.3, show_default=True, metavar="X",
+@click.option("--keypoint-threshold", type=Number(0, 1), default=0.3, show_default=True, metavar="X",
               help="Keypoints below it leave empty cells.")  # fmt: skip
-@click.option("--smooth", type=click.FloatRange(0, min_open=True), metavar="SECONDS", help="Smooth clips over so long.")
+@click.option("--smooth", type=Number(0, 1e6, min_open=True), metavar="SECONDS", help="Smooth clips over so long.")
 @click.option("--plot", metavar="FILE.png", help="Draw the angles, over time for clips.")
 @click.option("--overwrite", is_flag=True, help="Replace files that exist.")
 def command(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -22,6 +23,16 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 Decorator = Callable[[Command], Command]
 
 _PICTURE_FORMATS = ("png", "jpg", "webp")
+
+
+class Number(click.FloatRange):
+    """A number within limits. NaN is in none of them: click's own comparisons let it pass."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        found = super().convert(value, param, ctx)
+        if math.isnan(found):
+            self.fail(f"{value!r} is not a number.", param, ctx)
+        return found
 
 
 def _group(*options: Callable[[Any], Any]) -> Callable[[Command], Command]:
@@ -75,11 +86,11 @@ model_options = _group(
 
 limit_options = _group(
     click.option(
-        "--max-distance", type=click.FloatRange(0), default=4.0, show_default=True, metavar="PX",
+        "--max-distance", type=Number(0), default=4.0, show_default=True, metavar="PX",
         help="Keypoints may move by so many pixels.",
     ),
     click.option(
-        "--max-score-change", type=click.FloatRange(0), default=0.1, show_default=True, metavar="X",
+        "--max-score-change", type=Number(0), default=0.1, show_default=True, metavar="X",
         help="Scores may change by so much.",
     ),
 )  # fmt: skip
@@ -140,18 +151,16 @@ _SETTINGS = {
 }
 clip_options = _group(
     click.option("--every", type=click.IntRange(1), default=1, metavar="N", help="Of clips, every N-th frame."),
-    click.option(
-        "--fps", type=click.FloatRange(0, min_open=True), metavar="N", help="Of clips, at most N frames a second."
-    ),
+    click.option("--fps", type=Number(0, min_open=True), metavar="N", help="Of clips, at most N frames a second."),
     click.option(
         "--from",
         "start",
-        type=click.FloatRange(0),
+        type=Number(0),
         default=0.0,
         metavar="SECONDS",
         help="Of clips, frames from here on.",
     ),
-    click.option("--to", "end", type=click.FloatRange(0), metavar="SECONDS", help="Of clips, frames before this."),
+    click.option("--to", "end", type=Number(0), metavar="SECONDS", help="Of clips, frames before this."),
 )
 
 

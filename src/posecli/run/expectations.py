@@ -12,8 +12,8 @@ class Difference(Protocol):
     """One thing that differs from what was expected."""
 
     @property
-    def image(self) -> str:
-        """The name of the picture."""
+    def place(self) -> str:
+        """The name of the picture, or of the clip with the frame."""
 
     @property
     def message(self) -> str:
@@ -48,10 +48,10 @@ class Expectations:
             yield f"{record.image}: {people} people found, expected {self._exactly}"
         if self._expected is not None:
             for difference in self._expected.check(record):
-                yield f"{difference.image}: {difference.message}"
+                yield f"{difference.place}: {difference.message}"
 
     def at_the_end(self) -> Iterator[str]:
         """What should have come and has not."""
         if self._expected is not None:
             for difference in self._expected.unseen():
-                yield f"{difference.image}: {difference.message}"
+                yield f"{difference.place}: {difference.message}"

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
+from posecli.files.terminal import encodable, printable
 from posecli.run.expectations import Expectations
 from posecli.types import Record
 
@@ -117,12 +118,11 @@ class Report:
 
     def say(self, message: str) -> None:
         """One line on standard error, above the progress bar; control characters of file names are escaped."""
-        line = "posecli: " + "".join(c if c.isprintable() else ascii(c)[1:-1] for c in message)
-        safe = line.encode(sys.stderr.encoding or "utf-8", "backslashreplace").decode(sys.stderr.encoding or "utf-8")
+        line = encodable(printable(f"posecli: {message}"), sys.stderr)
         if self._bar is not None:
-            self._bar.write(safe, file=sys.stderr)
+            self._bar.write(line, file=sys.stderr)
         else:
-            print(safe, file=sys.stderr, flush=True)
+            print(line, file=sys.stderr, flush=True)
 
     def _hold_against(self, complaints: Iterable[str]) -> None:
         for complaint in complaints:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 
 from posecli.errors import PosecliError
 from posecli.files.memory import share_of_memory
+from posecli.files.terminal import encodable, print_line, printable
 from posecli.inference.estimator import available_processors
 from posecli.model.hints import runtime_hint
 from posecli.model.locate import ModelFile, load_model_file
@@ -31,12 +32,17 @@ def dry_run(plan: RunPlan) -> int:
     except PosecliError as error:
         problems.append(error)
     for image in batch.at_least_one(images):
-        print("\t".join([image.name, *plan.destinations.paths_for(image)]))
+        _print_row(image.name, *plan.destinations.paths_for(image))
     if (everything := plan.destinations.all_records()) is not None:
-        print(f"all records\t{everything}")
+        _print_row("all records", everything)
     for problem in problems:
-        print(f"posecli: {problem}", file=sys.stderr)
+        print_line(f"posecli: {problem}", sys.stderr)
     return EXIT_USAGE if problems else EXIT_OK
+
+
+def _print_row(*cells: str) -> None:
+    """Cells with tabs between them, names escaped: a row stays a row."""
+    print(encodable("\t".join(map(printable, cells)), sys.stdout))
 
 
 def start(plan: RunPlan) -> int:
