@@ -18,7 +18,7 @@ ROWS = (
     ("skeleton", "extras"),
     ("fields",),
     ("types",),
-    ("files.storage", "files.child_process", "files.descriptors", "files.terminal"),
+    ("files.storage", "files.child_process", "files.descriptors", "files.terminal", "files.lock"),
     ("files",),
     ("model.catalog", "model.flatbuffer", "model.runtime_choice"),
     ("model.graph",),

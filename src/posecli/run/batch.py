@@ -51,9 +51,12 @@ def run(
     """
     earlier = _take_up(work, policy, identity)
     pipeline = Pipeline(work, earlier.progress, skipped=report.skip)
-    done = report.watch(_journalled(pipeline.records(inputs, estimate), earlier.journal), fail_fast=fail_fast)
+    made = pipeline.records(inputs, estimate)
     interrupted = True
     try:
+        if policy is not Policy.RESUME:
+            made = _replacing(made, work)
+        done = report.watch(_journalled(made, earlier.journal), fail_fast=fail_fast)
         _write(done, work, earlier)
         interrupted = False
     except ReaderLeft:
@@ -91,7 +94,6 @@ def _take_up(work: Work, policy: Policy, identity: RunIdentity) -> _Earlier:
     path = destinations.journal_path(steps=work.has_steps)
     journal = Journal(path) if path is not None else None
     if policy is not Policy.RESUME:
-        _discard(destinations, path)
         return _Earlier(NothingKnown(destinations), journal)
     recorded: RecordedInputs | None = None
     if destinations.run_file is not None and path is not None:
@@ -102,6 +104,14 @@ def _take_up(work: Work, policy: Policy, identity: RunIdentity) -> _Earlier:
         recorded = recorded_image_files(destinations, identity)
     from_journal = destinations.run_file is not None and not _is_own_journal(destinations, journal)
     return _Earlier(Progress(recorded, destinations, steps=work.has_steps, passes_all=from_journal), journal)
+
+
+def _replacing(done: Iterator[Done], work: Work) -> Iterator[Done]:
+    """Results of a run that begins anew. What an earlier run has left goes when the first one is there, and before
+    anything is written: until then a missing model, engine or input may end this run."""
+    first = list(itertools.islice(done, 1))
+    _discard(work.destinations, work.destinations.journal_path(steps=work.has_steps))
+    return itertools.chain(first, done)
 
 
 def _discard(destinations: Destinations, journal_path: str | None) -> None:

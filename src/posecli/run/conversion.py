@@ -32,6 +32,11 @@ class Conversion(NamedTuple):
 
 def convert(conversion: Conversion, *, quiet: bool) -> int:
     """Write everything; return the exit status. Raises UsageError, FatalError."""
+    with conversion.destinations.locked():
+        return _convert(conversion, quiet=quiet)
+
+
+def _convert(conversion: Conversion, *, quiet: bool) -> int:
     destinations = conversion.destinations
     destinations.check(conversion.policy)
     records: Iterable[Record] = read_records(conversion.source)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
 from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -14,11 +15,13 @@ from posecli.errors import MissingExtra, UsageError
 from posecli.extras import install_command
 from posecli.files import storage
 from posecli.files.atomic import remove_dead_temporaries, remove_dead_temporaries_beside
+from posecli.files.lock import LOCK_SUFFIX, locked
 from posecli.inputs.clip_decoder import is_clip
 from posecli.inputs.clips import can_read_videos, frame_output, is_video
 from posecli.inputs.name_set import NameSet
 from posecli.records.formats import PART_FORMATS, choose_format, get_format
 from posecli.records.formats.base import Format, WriteOptions, output_path
+from posecli.records.identity import digest
 from posecli.records.journal import JOURNAL_SUFFIX
 from posecli.records.parts import list_parts
 from posecli.render.picture_writer import picture_kind, save_picture
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
 
 #: Of annotated clips that are named.
 CLIP_EXTENSIONS = (".mp4", ".gif")
+_LOCK_PREFIX = ".posecli"
 
 
 class Policy(Enum):
@@ -209,6 +213,23 @@ class Destinations(NamedTuple):
         if self.image_files is not None and steps and not storage.is_remote(self.image_files.folder):
             return self.image_files.journal_path
         return None
+
+    def locked(self) -> AbstractContextManager[None]:
+        """Keep other runs from all that is written, while the block runs. Raises UsageError where one is at it."""
+        return locked(self._locks())
+
+    def _locks(self) -> Iterator[tuple[str, str]]:
+        folders = [folder for folder, _ in self.folders()] + ([self.shards.folder] if self.shards is not None else [])
+        if self.clips is not None and not self.clips.is_file:
+            folders.append(self.clips.path)
+        for folder in folders:
+            if not storage.is_remote(folder):
+                yield os.path.join(os.path.realpath(folder), _LOCK_PREFIX + LOCK_SUFFIX), folder
+        for output in (self.run_file, self.pictures, self.clips):
+            path = output.path if output is not None and getattr(output, "is_file", True) else None
+            if path is not None and not storage.is_remote(path) and not _is_device(path):
+                folder, name = os.path.split(os.path.realpath(path))
+                yield os.path.join(folder, f"{_LOCK_PREFIX}-{digest([name])}{LOCK_SUFFIX}"), path
 
     def check(self, policy: Policy) -> None:
         """Refuse single files that exist, before anything is read. Raises UsageError."""

@@ -47,6 +47,11 @@ def _print_row(*cells: str) -> None:
 
 def start(plan: RunPlan) -> int:
     """Do all that a plan says; return the exit status. Raises UsageError, FatalError."""
+    with plan.destinations.locked():
+        return _start(plan)
+
+
+def _start(plan: RunPlan) -> int:
     runtime = choose_runtime()
     inputs, listed = plan.checked_inputs()
     images = batch.at_least_one(listed)
