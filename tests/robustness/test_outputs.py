@@ -111,3 +111,11 @@ def test_overwrite_replaces_what_was_there(steps: list[str], picture: Path, monk
     (line,) = Path("x.jsonl").read_text().splitlines()
     assert json.loads(line)["image"] == "a.png"
     assert sorted(os.listdir()) == ["a.png", "x.jsonl"]
+
+
+@pytest.mark.parametrize("output", ["x.csv", "x.json", "x.jsonl", "d/"])
+def test_convert_of_no_file_leaves_nothing(output: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match=r"cannot read nothere\.jsonl"):
+        cli.main(["convert", "nothere.jsonl", "-o", output], standalone_mode=False)
+    assert os.listdir() == []
