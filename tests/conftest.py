@@ -40,8 +40,8 @@ SPREAD_FILES = ("test_replay.py",)
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """`--dist loadfile` of pytest-xdist, with the files of Ray on one worker, one cluster after the other, and with each
-    of the spread files on all workers."""
+    """`--dist loadfile` of pytest-xdist, with the files of Ray on one worker, one cluster after the other, and each of
+    the spread files on all workers."""
     if config.getvalue("dist") != "loadfile":
         return None
     from xdist.scheduler import LoadFileScheduling
