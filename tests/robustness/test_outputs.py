@@ -4,25 +4,32 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pytest
 from filelock import FileLock
 
 from posecli.commands import cli
-from posecli.errors import EngineError, UsageError
+from posecli.errors import EngineError, OutputError, UsageError
 from posecli.files.lock import locked
 from posecli.run import start
+from posecli.types import ImageInput, Record
 
 from ..test_types import make_record
 from ..tiny_model import draw_discs, person_at
 
 
-def estimate(*arguments: object) -> int:
-    """The exit status of a run in this process."""
+def run(*arguments: object) -> int:
+    """The exit status of a command in this process."""
     with pytest.raises(SystemExit) as end:
-        cli.main(["estimate", *map(str, arguments)], prog_name="posecli", standalone_mode=False)
+        cli.main([*map(str, arguments)], prog_name="posecli", standalone_mode=False)
     return int(end.value.code or 0)
+
+
+def estimate(*arguments: object) -> int:
+    """The exit status of a run."""
+    return run("estimate", *arguments)
 
 
 @pytest.fixture
@@ -100,6 +107,123 @@ def test_what_is_there_stays_until_there_is_a_record(name: str, picture: Path, m
     with pytest.raises(EngineError):
         cli.main(["estimate", "a.png", "-o", output, "--overwrite", "-q"], standalone_mode=False)
     assert Path(name).read_text() == "what was there"
+
+
+Engine = Callable[..., Callable[..., Iterator[Record]]]
+
+
+def engine(*records: Record, end: Callable[[], object] = lambda: None) -> Engine:
+    """An engine that gives these records, then does something more, then gives the last once more for each input."""
+
+    def run(images: Iterable[ImageInput], *_: object) -> Iterator[Record]:
+        for number, _ in enumerate(images):
+            if number == len(records):
+                end()
+            yield records[min(number, len(records) - 1)]
+
+    return lambda name: run
+
+
+def no_engine() -> None:
+    raise EngineError("no engine")
+
+
+FAILED = Record.failed("a.png", "not_found", "a.png is not there")
+
+
+@pytest.mark.parametrize("options", [["-o", "x.jsonl"], ["-o", "x.jsonl", "--track"], ["-o", "x.csv"]])
+def test_failures_replace_nothing_before_the_end(
+    options: list[str], picture: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(picture.parent)
+    there = [options[1], f"{options[1]}.partial.jsonl"]
+    for name in there:
+        Path(name).write_text("what was there")
+    monkeypatch.setattr(start, "get_engine", engine(FAILED, FAILED, end=no_engine))
+    arguments = ["estimate", "a.png", "b.png", "c.png", *options, "--overwrite", "-q"]
+    with pytest.raises(EngineError):
+        cli.main(arguments, standalone_mode=False)
+    assert [Path(name).read_text() for name in there] == ["what was there"] * 2
+    assert sorted(os.listdir()) == ["a.png", *there]
+    monkeypatch.setattr(start, "get_engine", engine(FAILED, FAILED))
+    assert estimate(*arguments[1:]) == 1
+    assert "what was there" not in "".join(Path(name).read_text() for name in os.listdir() if name != "a.png")
+    assert Path(options[1]).read_text().count("a.png is not there") == 3
+
+
+@pytest.mark.parametrize("steps", [[], ["--track"]])
+def test_the_first_record_that_is_ok_replaces_lines(
+    steps: list[str], picture: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(picture.parent)
+    for name in ("x.jsonl", "x.jsonl.partial.jsonl"):
+        Path(name).write_text("what was there\n")
+    monkeypatch.setattr(start, "get_engine", engine(FAILED, make_record("b.png"), end=no_engine))
+    with pytest.raises(EngineError):
+        cli.main(
+            ["estimate", "a.png", "b.png", "c.png", "-o", "x.jsonl", "--overwrite", "-q", *steps], standalone_mode=False
+        )
+    left = ["x.jsonl", "x.jsonl.partial.jsonl"] if steps else ["x.jsonl"]
+    assert sorted(os.listdir()) == ["a.png", *left]
+    for name in left:
+        assert [json.loads(line)["status"] for line in Path(name).read_text().splitlines()] == ["error", "ok"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a file in use cannot be deleted here")
+@pytest.mark.parametrize("options", [[], ["--track"], ["--resume"], ["--resume", "--track"], ["--overwrite"]])
+@pytest.mark.parametrize("replaced", [True, False])
+def test_lines_that_are_deleted_while_the_run_goes_on_are_an_error(
+    replaced: bool,
+    options: list[str],
+    picture: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(picture.parent)
+    if set(options) & {"--resume", "--overwrite"}:
+        track = [option for option in options if option == "--track"]
+        assert estimate("a.png", "-o", "x.jsonl", "-q", "--engine", "serial", *track) == 0
+
+    def delete() -> None:
+        os.unlink("x.jsonl")
+        if replaced:
+            Path("x.jsonl").write_text("somebody else's\n")
+
+    monkeypatch.setattr(start, "get_engine", engine(make_record("b.png"), end=delete))
+    with pytest.raises(OutputError, match=r"cannot write x\.jsonl: it was deleted or replaced"):
+        cli.main(["estimate", "a.png", "b.png", "c.png", "-o", "x.jsonl", *options], standalone_mode=False)
+    if replaced:
+        assert Path("x.jsonl").read_text() == "somebody else's\n"
+    assert "are kept in x.jsonl;" not in capsys.readouterr().err
+
+
+@pytest.mark.skipif(os.name != "posix", reason="no such device here")
+@pytest.mark.parametrize("name", ["json", "csv", "coco"])
+def test_nothing_is_made_beside_a_device(name: str, records: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A device that could be anywhere is linked from a folder."""
+    monkeypatch.chdir(records.parent)
+    os.symlink(os.devnull, "null")
+    assert run("convert", records, "-o", "null", "-f", name, "-q") == 0
+    assert sorted(os.listdir()) == ["null", "r.jsonl"]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+@pytest.mark.parametrize(("name", "start_of_it"), [("csv", b"image,"), ("jsonl", b'{"schema"'), ("parquet", b"PAR1")])
+def test_a_pipe_is_written_to_and_stays(
+    name: str, start_of_it: bytes, picture: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As with -o >(command)."""
+    if name == "parquet":
+        pytest.importorskip("pyarrow")
+    monkeypatch.chdir(picture.parent)
+    os.mkfifo("pipe")
+    reader = os.open("pipe", os.O_RDWR)
+    try:
+        assert estimate("a.png", "-o", "pipe", "-f", name, "-q", "--engine", "serial") == 0
+        assert os.read(reader, 1 << 16).startswith(start_of_it)
+    finally:
+        os.close(reader)
+    assert sorted(os.listdir()) == ["a.png", "pipe"]
 
 
 @pytest.mark.parametrize("steps", [[], ["--track"]])

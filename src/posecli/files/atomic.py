@@ -84,6 +84,16 @@ def move(source: str, target: str) -> None:
         _sync_folder(os.path.dirname(target))
 
 
+def check_is_there(path: str, descriptor: int) -> None:
+    """Raise OutputError where a file that is open to be written has been deleted, or another one put in its place."""
+    with output_errors(path):
+        opened = os.fstat(descriptor)
+        with suppress(FileNotFoundError):
+            if os.path.samestat(os.stat(path), opened):
+                return
+    raise OutputError(f"cannot write {path}: it was deleted or replaced while it was written")
+
+
 def remove(path: str) -> None:
     """Delete a file; nothing where there is none. Raises OutputError."""
     with output_errors(path):

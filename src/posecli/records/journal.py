@@ -10,11 +10,12 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import IO
 
-from posecli.errors import UsageError
+from posecli.errors import OutputError, UsageError
 from posecli.files import storage
-from posecli.files.atomic import LineFile, output_errors
+from posecli.files.atomic import LineFile, check_is_there, move, output_errors, remove, temporary_name
 from posecli.inputs.name_set import NameMap
 from posecli.records.formats import get_format, read_file
 from posecli.records.formats.base import parse_json, to_json
@@ -29,25 +30,70 @@ _LINE_START = f'{{"schema": "{SCHEMA}", '.encode()
 
 
 class Journal:
-    """A journal to append to. The file is opened with the first record."""
+    """Lines of records to append to. The file is opened with the first record.
 
-    def __init__(self, path: str) -> None:
+    anew: it replaces the file at the path, and `stale`, another one that an earlier run left. They stay until a record
+    is ok, or `finish`: as long the new file has a temporary name. raw: with every digit.
+    """
+
+    def __init__(self, path: str, *, anew: bool = False, stale: str | None = None, raw: bool = True) -> None:
         self.path = path
+        self._stale = stale if stale != path else None
+        replaces = anew and any(old is not None and os.path.isfile(old) for old in (path, self._stale))
+        self._place = temporary_name(path) if replaces else path
+        self._raw = raw
         self._file: IO[bytes] | None = None
 
     def add(self, record: Record) -> None:
-        """Append a raw record, at once and whole. Raises OutputError."""
-        with output_errors(self.path):
+        """Append a record, at once and whole. Raises OutputError."""
+        file = self._file or self._open()
+        LineFile(file.fileno(), self.path).write(f"{to_json(record.to_dict(raw=self._raw))}\n".encode())
+        if record.ok:
+            self._replace()
+
+    def check_is_there(self) -> None:
+        """Raise OutputError where the file has been deleted since it was opened."""
+        if self._file is not None:
+            check_is_there(self._place, self._file.fileno())
+
+    def is_kept(self) -> bool:
+        """Whether the file at the path holds what was added. To be asked before `close`."""
+        try:
+            self.check_is_there()
+        except OutputError:
+            return False
+        return self._place == self.path and os.path.exists(self.path)
+
+    def finish(self) -> None:
+        """Replace what is to be replaced, with no record too. Raises OutputError."""
+        if self._place != self.path:
             if self._file is None:
-                os.makedirs(os.path.dirname(self.path) or ".", exist_ok=True)
-                self._file = open(self.path, "ab", buffering=0)  # noqa: SIM115 (closed by close)
-        LineFile(self._file.fileno(), self.path).write(f"{to_json(record.to_dict(raw=True))}\n".encode())
+                self._open()
+            self._replace()
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the file; one that has not replaced another goes."""
         if self._file is not None:
             self._file.close()
             self._file = None
+        if self._place != self.path:
+            with suppress(OutputError):
+                remove(self._place)
+
+    def _open(self) -> IO[bytes]:
+        with output_errors(self.path):
+            os.makedirs(os.path.dirname(self.path) or ".", exist_ok=True)
+            self._file = open(self._place, "ab", buffering=0)  # noqa: SIM115 (closed by close)
+        return self._file
+
+    def _replace(self) -> None:
+        if self._place != self.path and self._file is not None:
+            self._file.close()  # some systems do not rename an open file
+            if self._stale is not None:
+                remove(self._stale)
+            move(self._place, self.path)
+            self._place = self.path
+            self._open()
 
 
 class RecordedLines:

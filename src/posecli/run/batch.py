@@ -6,12 +6,12 @@ import itertools
 import os
 import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from typing import IO
 
 from posecli.errors import ReaderLeft, UsageError
 from posecli.files import storage
-from posecli.files.atomic import LineFile, move, output_errors, remove, temporary_name, whole_file
+from posecli.files.atomic import LineFile, check_is_there, move, output_errors, remove, temporary_name, whole_file
 from posecli.records.formats import get_format
 from posecli.records.formats.base import WriteOptions, to_json
 from posecli.records.identity import RunIdentity
@@ -52,17 +52,16 @@ def run(
     earlier = _take_up(work, policy, identity)
     pipeline = Pipeline(work, earlier.progress, skipped=report.skip)
     made = pipeline.records(inputs, estimate)
+    done = report.watch(_journalled(made, earlier.journal), fail_fast=fail_fast)
     interrupted = True
     try:
-        if policy is not Policy.RESUME:
-            made = _replacing(made, work)
-        done = report.watch(_journalled(made, earlier.journal), fail_fast=fail_fast)
         _write(done, work, earlier)
         interrupted = False
     except ReaderLeft:
         report.fall_silent()
         raise
     finally:
+        is_kept = earlier.journal is not None and earlier.journal.is_kept()
         if earlier.journal is not None:
             earlier.journal.close()
         done.close()  # ends the workers, whatever still refers to them
@@ -70,7 +69,7 @@ def run(
             work.destinations.remove_dead_temporaries()
         if not interrupted or report.found:
             report.close(interrupted=interrupted)
-        if interrupted and report.found and earlier.journal is not None:
+        if interrupted and report.found and earlier.journal is not None and is_kept:
             report.say(f"finished records are kept in {earlier.journal.path}; --resume carries on from there")
     _remove_journal(work, earlier, failed=report.failed > 0)
     return report.exit_status()
@@ -79,12 +78,14 @@ def run(
 class _Earlier:
     """What an earlier run has left, and how this one goes on from it.
 
-    progress: what is finished. journal: where new raw records go; None where none are kept.
+    progress: what is finished. journal: where new raw records go; None where none are kept. anew: what there is of
+    an earlier run is replaced.
     """
 
-    def __init__(self, progress: Progress, journal: Journal | None) -> None:
+    def __init__(self, progress: Progress, journal: Journal | None, *, anew: bool) -> None:
         self.progress = progress
         self.journal = journal
+        self.anew = anew
 
 
 def _take_up(work: Work, policy: Policy, identity: RunIdentity) -> _Earlier:
@@ -92,9 +93,11 @@ def _take_up(work: Work, policy: Policy, identity: RunIdentity) -> _Earlier:
     destinations = work.destinations
     destinations.remove_dead_temporaries()
     path = destinations.journal_path(steps=work.has_steps)
-    journal = Journal(path) if path is not None else None
-    if policy is not Policy.RESUME:
-        return _Earlier(NothingKnown(destinations), journal)
+    anew = policy is not Policy.RESUME
+    stale = destinations.run_file.journal_path if destinations.run_file is not None and path is not None else None
+    journal = Journal(path, anew=anew, stale=stale) if path is not None else None
+    if anew:
+        return _Earlier(NothingKnown(destinations), journal, anew=True)
     recorded: RecordedInputs | None = None
     if destinations.run_file is not None and path is not None:
         recorded, journal = _take_up_run_file(destinations.run_file, identity, steps=work.has_steps)
@@ -103,27 +106,8 @@ def _take_up(work: Work, policy: Policy, identity: RunIdentity) -> _Earlier:
     else:
         recorded = recorded_image_files(destinations, identity)
     from_journal = destinations.run_file is not None and not _is_own_journal(destinations, journal)
-    return _Earlier(Progress(recorded, destinations, steps=work.has_steps, passes_all=from_journal), journal)
-
-
-def _replacing(done: Iterator[Done], work: Work) -> Iterator[Done]:
-    """Results of a run that begins anew. What an earlier run has left goes when the first one is there, and before
-    anything is written: until then a missing model, engine or input may end this run."""
-    first = list(itertools.islice(done, 1))
-    _discard(work.destinations, work.destinations.journal_path(steps=work.has_steps))
-    return itertools.chain(first, done)
-
-
-def _discard(destinations: Destinations, journal_path: str | None) -> None:
-    """Delete what an earlier run has written line by line; whole files stay until they are replaced."""
-    if journal_path is not None and os.path.isfile(journal_path):
-        remove(journal_path)
-    file = destinations.run_file
-    if file is not None and file.path is not None and not storage.is_remote(file.path):
-        if os.path.isfile(file.journal_path):
-            remove(file.journal_path)
-        if file.is_lines and os.path.isfile(file.path):
-            remove(file.path)
+    progress = Progress(recorded, destinations, steps=work.has_steps, passes_all=from_journal)
+    return _Earlier(progress, journal, anew=False)
 
 
 def _take_up_run_file(file: RunFile, identity: RunIdentity, *, steps: bool) -> tuple[RecordedInputs | None, Journal]:
@@ -174,28 +158,43 @@ def _journalled(done: Iterable[Done], journal: Journal | None) -> Iterator[Done]
 
 def _write(done: Iterator[Done], work: Work, earlier: _Earlier) -> None:
     """Write what is written of all records together. Raises OutputError."""
-    file = work.destinations.run_file
+    file, journal = work.destinations.run_file, earlier.journal
     records = (one.record for one in done)
-    if file is None or _is_own_journal(work.destinations, earlier.journal):
+    if file is None:
         for _ in records:
             pass
+    elif journal is not None and _is_own_journal(work.destinations, journal):
+        for _ in records:
+            journal.check_is_there()
+        journal.check_is_there()
+    elif file.path is not None and file.is_lines and not storage.is_remote(file.path):
+        _to_lines(records, file.path, anew=earlier.anew)
     else:
         write_run_file(records, file)
+    if journal is not None:
+        journal.finish()
 
 
-def write_run_file(records: Iterable[Record], file: RunFile, *, anew: bool = False) -> None:
-    """Write a file of all records, or standard output. anew: whatever is there is replaced. Raises OutputError."""
+def write_run_file(records: Iterable[Record], file: RunFile) -> None:
+    """Write a whole file of all records, or standard output. Raises OutputError."""
     if file.path is None:
         _to_standard_output(records, file)
-    elif file.is_lines and not anew and not storage.is_remote(file.path):
-        _to_lines(records, file.path)
     else:
         with _gathered(records, beside=file.path) as gathered, whole_file(file.path) as target:
             file.format.write(gathered, target, file.options)
 
 
-def _to_lines(records: Iterable[Record], path: str) -> None:
+def _to_lines(records: Iterable[Record], path: str, *, anew: bool) -> None:
+    """Write lines as they come. anew: those of an earlier run are replaced as those of a journal are."""
     is_device = os.path.exists(path) and not os.path.isfile(path)
+    if anew and not is_device:
+        with closing(Journal(path, anew=True, raw=False)) as fresh:
+            for record in records:
+                fresh.add(record)
+                fresh.check_is_there()
+            fresh.finish()
+            fresh.check_is_there()
+        return
     with output_errors(path):
         os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
         file: IO[bytes] = open(path, "wb" if is_device else "a+b", buffering=0)  # noqa: SIM115 (closed below)
@@ -229,11 +228,13 @@ class _LinesInPlace:
         if not self._same:
             LineFile(self._file.fileno(), self._path).write(line)
         self._position += len(line)
+        check_is_there(self._path, self._file.fileno())
 
     def end(self) -> None:
         """Drop what an earlier run has written behind the last line. Raises OutputError."""
         with output_errors(self._path):
             os.truncate(self._file.fileno(), self._position)
+        check_is_there(self._path, self._file.fileno())
 
 
 def _to_standard_output(records: Iterable[Record], file: RunFile) -> None:

@@ -50,7 +50,7 @@ def _convert(conversion: Conversion, *, quiet: bool) -> int:
     drawer = _Drawer(conversion, report)
     written = drawer.written(records)
     if destinations.run_file is not None:
-        write_run_file(written, destinations.run_file, anew=True)
+        write_run_file(written, destinations.run_file)
     else:
         for _ in written:
             pass

@@ -305,7 +305,8 @@ def choose_destinations(
         return Destinations(None, ImageFiles(output, chosen.name, options), pictures, clips)
     if not chosen.one_file_a_run:
         raise UsageError(f"{chosen.name} writes one file an image", "name a folder: -o FOLDER/")
-    return Destinations(RunFile(chosen, output, options._replace(path=output)), None, pictures, clips)
+    beside = output if output is not None and not _is_device(output) else None
+    return Destinations(RunFile(chosen, output, options._replace(path=beside)), None, pictures, clips)
 
 
 def _choose_shards(output: str | None, format_name: str | None, size: int) -> Shards:

@@ -40,8 +40,8 @@ class TextSink:
 
 
 class WriteOptions(NamedTuple):
-    """What formats may be told. path: the file that is written, None for standard output; coco_images: a COCO
-    annotation file that gives image ids; body25: OpenPose's 25 points instead of 18."""
+    """What formats may be told. path: the file that is written, None for standard output and devices; coco_images: a
+    COCO annotation file that gives image ids; body25: OpenPose's 25 points instead of 18."""
 
     path: str | None = None
     coco_images: str | None = None
