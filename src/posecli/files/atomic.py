@@ -7,21 +7,27 @@ can be removed.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import os
 import re
 import socket
+import stat
 import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 from typing import IO
 
-from posecli.errors import OutputError, ReaderLeft
+from posecli.errors import InputError, OutputError, ReaderLeft
 from posecli.files import storage
 
 _TEMPORARY = re.compile(r"\.posecli-([0-9a-f]{8})-(\d+)-[0-9a-f]{32}\.tmp")
+#: A name that no file can have in its folder, whatever is written.
+_ERRORS_OF_A_NAME = (
+    errno.ENAMETOOLONG, errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ELOOP, errno.EINVAL, errno.EILSEQ,
+)  # fmt: skip
 
 
 @contextmanager
@@ -36,7 +42,7 @@ def whole_file(path: str) -> Iterator[IO[bytes]]:
             yield whole
             storage.write_bytes(path, whole.getvalue())
             return
-        if os.path.exists(path) and not os.path.isfile(path):
+        if _is_no_file(path):
             with open(path, "wb") as file:
                 yield file
             return
@@ -53,6 +59,31 @@ def whole_file(path: str) -> Iterator[IO[bytes]]:
             with suppress(OSError):
                 os.unlink(temporary)
             raise
+
+
+def _is_no_file(path: str) -> bool:
+    """Whether something else than a file is at a path. Raises OSError for a name that is too long, which the temporary
+    one is not: it is found out before anything is written."""
+    try:
+        return not stat.S_ISREG(os.stat(path).st_mode)
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            raise
+        return False
+
+
+@contextmanager
+def errors_of_one_file(path: str, folder: str) -> Iterator[None]:
+    """Tell a file of one input that cannot be there from a folder that takes none. Raises InputError for a name that is
+    too long, or something else in its place; OutputError as before for all else."""
+    try:
+        yield
+    except OutputError as error:
+        cause = error.__cause__
+        of_name = isinstance(cause, OSError) and cause.errno in _ERRORS_OF_A_NAME
+        if os.path.isdir(folder) and (of_name or os.path.isdir(path)):
+            raise InputError(error.message) from error
+        raise
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
-from posecli.errors import InputError, UsageError
+from posecli.errors import UsageError
 from posecli.inputs.arguments import output_name, picture_path
 from posecli.inputs.clips import FrameReader, frame_output
 from posecli.inputs.opening import limit_pillow
@@ -13,6 +13,7 @@ from posecli.inputs.pictures import read_frame
 from posecli.records.journal import read_records
 from posecli.run.batch import write_run_file
 from posecli.run.destinations import Destinations, Policy
+from posecli.run.pipeline import write_files
 from posecli.run.report import Report
 from posecli.types import ImageInput, Record, Settings
 
@@ -95,6 +96,7 @@ class _Drawer:
         self._report = report
         self._frames = FrameReader()
         self._drawing: ClipDrawing | None = None
+        self._begun: str | None = None  # path of the clip whose frames are drawn, whether that can be or not
 
     def written(self, records: Iterable[Record]) -> Iterator[Record]:
         """Records on their way to the file of the run."""
@@ -102,10 +104,7 @@ class _Drawer:
         try:
             for record in records:
                 image = _input_of(record)
-                if self._destinations.image_files is not None:
-                    self._destinations.image_files.write(record, image)
-                failure = self._draw(record, image) if record.ok else None
-                self._report.count(failure or record)
+                self._report.count(write_files((self._write_data, self._draw), record, image) or record)
                 yield record
             self._finish_clip()
         except BaseException as error:
@@ -113,28 +112,31 @@ class _Drawer:
                 self._drawing.abandon(error)
             raise
 
-    def _draw(self, record: Record, image: ImageInput) -> Record | None:
-        """Draw a record where that is wanted; the record of what went wrong, or None."""
+    def _write_data(self, record: Record, image: ImageInput) -> None:
+        if self._destinations.image_files is not None:
+            self._destinations.image_files.write(record, image)
+
+    def _draw(self, record: Record, image: ImageInput) -> None:
         path = picture_path(record, self._root)
-        try:
-            if record.frame is not None:
-                self._draw_frame(record, image, path)
-            elif self._destinations.pictures is not None:
-                frame = read_frame(path, max_pixels=Settings.max_pixels)
-                self._destinations.pictures.write(frame.image, record, image)
-        except InputError as error:
-            return Record.failed(record.image, error.code, str(error))
-        return None
+        if record.frame is not None:
+            self._draw_frame(record, image, path)
+        elif record.ok and self._destinations.pictures is not None:
+            frame = read_frame(path, max_pixels=Settings.max_pixels)
+            self._destinations.pictures.write(frame.image, record, image)
 
     def _draw_frame(self, record: Record, image: ImageInput, path: str) -> None:
         clips = self._destinations.clips
-        if clips is None or record.frame is None:
+        if clips is None or record.frame is None or not record.ok:
             return
+        if path == self._begun and self._drawing is None:
+            return  # the clip cannot be there, which is said
         pixels = self._frames.read(path, record.frame)
-        if self._drawing is None or self._drawing.name != path:
+        if path != self._begun:
             self._finish_clip()
+            self._begun = path
             self._drawing = clips.begin(image, path)
-        self._drawing.add(image._replace(pixels=pixels), record.poses)
+        if self._drawing is not None:
+            self._drawing.add(image._replace(pixels=pixels), record.poses)
 
     def _finish_clip(self) -> None:
         if self._drawing is not None:

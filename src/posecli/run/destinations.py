@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple
 
 from posecli.errors import MissingExtra, UsageError
 from posecli.extras import install_command
 from posecli.files import storage
-from posecli.files.atomic import remove_dead_temporaries, remove_dead_temporaries_beside
+from posecli.files.atomic import errors_of_one_file, remove_dead_temporaries, remove_dead_temporaries_beside
 from posecli.files.lock import LOCK_SUFFIX, locked
 from posecli.inputs.clip_decoder import is_clip
 from posecli.inputs.clips import can_read_videos, frame_output, is_video
@@ -94,8 +94,10 @@ class ImageFiles(NamedTuple):
         return output_path(self.folder, image.output, get_format(self.format_name).image_suffix)
 
     def write(self, record: Record, image: ImageInput) -> None:
-        """Write the file of one image, whole. Raises OutputError."""
-        get_format(self.format_name).write_image(record, self.path_for(image), self.options)
+        """Write the file of one image, whole. Raises OutputError, InputError where it cannot be there."""
+        path = self.path_for(image)
+        with errors_of_one_file(path, self.folder):
+            get_format(self.format_name).write_image(record, path, self.options)
 
 
 class Shards(NamedTuple):
@@ -127,11 +129,14 @@ class AnnotatedPictures(NamedTuple):
         return self.path if self.is_file else output_path(self.path, image.output, "." + self.kind)
 
     def write(self, picture: Image.Image, record: Record, image: ImageInput) -> None:
-        """Draw the people of a record over its picture and write that, whole. Raises OutputError."""
+        """Draw the people of a record over its picture and write that, whole. Raises OutputError, InputError where it
+        cannot be there."""
         from posecli.render.draw import draw_poses  # only who draws pays for loading it
 
         drawn = draw_poses(picture, record.poses, extras=self.extras, background=self.background)
-        save_picture(drawn, self.path_for(image), self.kind)
+        path = self.path_for(image)
+        with nullcontext() if self.is_file else errors_of_one_file(path, self.path):
+            save_picture(drawn, path, self.kind)
 
 
 class AnnotatedClips(NamedTuple):
@@ -155,11 +160,13 @@ class AnnotatedClips(NamedTuple):
         return self.path if self.is_file else output_path(self.path, clip, "." + self.kind_for(image))
 
     def begin(self, image: ImageInput, source: str) -> ClipDrawing:
-        """Begin the annotated clip of a frame. source: the file that the frame is from. Raises OutputError."""
+        """Begin the annotated clip of a frame. source: the file that the frame is from. Raises OutputError, InputError
+        where it cannot be there."""
         from posecli.render.clip_drawing import ClipDrawing  # only who draws clips pays for loading it
 
         path, kind = self.path_for(image), self.kind_for(image)
-        return ClipDrawing(source, path, kind, extras=self.extras, background=self.background)
+        with nullcontext() if self.is_file else errors_of_one_file(path, self.path):
+            return ClipDrawing(source, path, kind, extras=self.extras, background=self.background)
 
 
 class Destinations(NamedTuple):
@@ -252,7 +259,7 @@ class Destinations(NamedTuple):
         """Refuse outputs that exist or are an input themselves. Raises UsageError for the first."""
         for image in images:
             for path in self.paths_for(image):
-                if storage.exists(path) and (policy is Policy.REFUSE or _is_same_file(path, image.name)):
+                if has_file(path) and (policy is Policy.REFUSE or _is_same_file(path, image.name)):
                     raise UsageError(f"{path} exists already", "--overwrite replaces it, --resume carries on")
 
     def without_collisions(self, images: Iterable[ImageInput]) -> Iterator[ImageInput]:
@@ -352,6 +359,11 @@ def _is_clip(name: str) -> bool:
     if is_video(name) and not can_read_videos():
         raise MissingExtra(f"{name} is a video, and PyAV, which reads videos, is not installed", install_command("av"))
     return is_clip(name)
+
+
+def has_file(path: str) -> bool:
+    """Whether the file of one input is there. A folder in its place is none: it cannot be replaced."""
+    return storage.exists(path) and not os.path.isdir(path)
 
 
 def _is_file_or_folder(path: str) -> bool:

@@ -13,11 +13,12 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
+from posecli.errors import InputError
 from posecli.inputs.clip_decoder import ReadLimits, expand
 from posecli.inputs.clips import ClipOptions
 from posecli.run.destinations import Destinations
 from posecli.run.progress import Known, Progress
-from posecli.types import ImageInput, Pose, Record, Settings
+from posecli.types import ImageInput, Record, Settings
 
 if TYPE_CHECKING:
     from posecli.render.clip_drawing import ClipDrawing
@@ -72,6 +73,7 @@ class Pipeline:
         self._steps = steps_over_time(work.settings)
         self._expected: deque[_Expected] = deque()
         self._drawing: ClipDrawing | None = None
+        self._begun: str | None = None  # name of the clip whose frames are drawn, whether that can be or not
         self._draws: dict[str, bool] = {}
 
     def records(self, images: Iterable[ImageInput], estimate: Estimate) -> Iterator[Done]:
@@ -135,27 +137,49 @@ class Pipeline:
         if not known.is_final:
             for step in self._steps:
                 record = step(record)
+        failure = write_files((self._write_file, self._draw), record, image) or failure
+        return Done(record, raw, replayed=known.record is not None, failure=failure)
+
+    def _write_file(self, record: Record, image: ImageInput) -> None:
         files = self._work.destinations.image_files
         if files is not None and self._work.has_steps:  # else the worker has written it
             files.write(record, image)
-        if image.pixels is not None:
-            self._draw(image, record.poses if record.ok else None)
-        return Done(record, raw, replayed=known.record is not None, failure=failure)
 
-    def _draw(self, image: ImageInput, poses: tuple[Pose, ...] | None) -> None:
-        """Draw a frame in its clip; a frame that failed has no place there."""
+    def _draw(self, record: Record, image: ImageInput) -> None:
+        """Draw a frame in its clip; a frame that failed has no place there. Raises InputError for the first frame of a
+        clip that cannot be there."""
         clips = self._work.destinations.clips
-        if poses is None or clips is None:
+        if image.pixels is None or not record.ok or clips is None:
             return
-        if self._drawing is None or self._drawing.name != image.name:
+        if image.name != self._begun:
             self._finish_clip()
+            self._begun = image.name
             self._drawing = clips.begin(image, image.name)
-        self._drawing.add(image, poses)
+        if self._drawing is not None:
+            self._drawing.add(image, record.poses)
 
     def _finish_clip(self) -> None:
         if self._drawing is not None:
             drawing, self._drawing = self._drawing, None
             drawing.finish()
+
+
+def write_files(
+    writers: Iterable[Callable[[Record, ImageInput], None]], record: Record, image: ImageInput
+) -> Record | None:
+    """Write the files of one input; the record of what went wrong, or None. Raises OutputError."""
+    failure = None
+    for write in writers:
+        failure = _failure_of(write, record, image) or failure
+    return failure
+
+
+def _failure_of(write: Callable[[Record, ImageInput], None], record: Record, image: ImageInput) -> Record | None:
+    try:
+        write(record, image)
+    except InputError as error:
+        return image.failed(error.code, str(error))
+    return None
 
 
 def steps_over_time(settings: Settings) -> list[Step]:

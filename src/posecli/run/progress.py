@@ -10,11 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple, Protocol
 
-from posecli.files import storage
 from posecli.records.formats import get_format
 from posecli.records.identity import RunIdentity
 from posecli.records.journal import read_image_record
-from posecli.run.destinations import Destinations, ImageFiles
+from posecli.run.destinations import Destinations, ImageFiles, has_file
 from posecli.types import ImageInput, Record
 
 
@@ -123,7 +122,7 @@ class Progress:
         if path is None or self._destinations.clips is None:
             return False
         failed = self._recorded is not None and image.name in self._recorded.names_that_failed
-        return failed or image.name in self._unfinished_clips or not storage.exists(path)
+        return failed or image.name in self._unfinished_clips or not has_file(path)
 
     def _needs_frame(self, image: ImageInput, record: Record) -> bool:
         """Whether a frame whose record is known has to pass: for steps that it has not taken, or to be drawn."""
@@ -135,7 +134,7 @@ class Progress:
         paths = [destinations.image_files.path_for(image)] if destinations.image_files is not None else []
         if image.frame is None and destinations.pictures is not None:
             paths.append(destinations.pictures.path_for(image))
-        return not all(storage.exists(path) for path in paths)
+        return not all(has_file(path) for path in paths)
 
     def _is_complete_by_files(self, image: ImageInput) -> bool:
         """Whether all files of an input are there where files are all that is written of it, and hold no records."""
@@ -145,7 +144,7 @@ class Progress:
         if image.name in self._unfinished_clips:
             return False
         drawn = destinations.drawn_path(image)
-        return not self._is_file_missing(image) and (drawn is None or storage.exists(drawn))
+        return not self._is_file_missing(image) and (drawn is None or has_file(drawn))
 
 
 class NothingKnown(Progress):

@@ -12,10 +12,9 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import NamedTuple
 
 from posecli.errors import UsageError
-from posecli.files import storage
 from posecli.records.identity import RunIdentity, digest
 from posecli.records.parts import Part, best_parts, list_parts, read_part, remove_part, write_part
-from posecli.run.destinations import Destinations, Policy, Shards
+from posecli.run.destinations import Destinations, Policy, Shards, has_file
 from posecli.run.engines import Estimate
 from posecli.run.expectations import Expectations
 from posecli.run.pipeline import Pipeline, Work
@@ -173,4 +172,4 @@ def _is_all_drawn(shard: Shard, destinations: Destinations) -> bool:
     if destinations.pictures is None and destinations.clips is None:
         return True
     drawn = (destinations.drawn_path(image) for image in shard.images)
-    return all(path is None or storage.exists(path) for path in drawn)
+    return all(path is None or has_file(path) for path in drawn)

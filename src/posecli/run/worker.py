@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import errno
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from posecli.errors import INTERNAL_ERROR, ImageTooLarge, InputError, ModelError, OutputError
-from posecli.files import storage
+from posecli.errors import ImageTooLarge, InputError, ModelError
 from posecli.inference.estimator import PoseEstimator
 from posecli.inputs.clips import unpack
 from posecli.inputs.opening import limit_pillow
 from posecli.inputs.pictures import read_frame
 from posecli.model.locate import ModelFile, read_model_file
-from posecli.run.destinations import AnnotatedPictures, ImageFiles
+from posecli.run.destinations import AnnotatedPictures, ImageFiles, has_file
 from posecli.types import ImageInput, Pose, Record, Settings
 
 if TYPE_CHECKING:
@@ -57,11 +55,6 @@ class Worker:
             return image.failed(error.code, str(error))
         except MemoryError:
             return image.failed(ImageTooLarge.code, f"{image.name}: not enough memory to draw it")
-        except OutputError as error:
-            cause = error.__cause__
-            if isinstance(cause, OSError) and cause.errno == errno.ENAMETOOLONG:
-                return image.failed(INTERNAL_ERROR, str(error))  # this name's fault alone
-            raise
 
     def _process(self, image: ImageInput) -> Record:
         if image.failure is not None:
@@ -86,10 +79,10 @@ class Worker:
         if image.frame is not None:
             self._before = (image, record)
         pictures, files = self._job.pictures, self._job.image_files
-        if pictures is not None and image.frame is None and not storage.exists(pictures.path_for(image)):
+        if pictures is not None and image.frame is None and not has_file(pictures.path_for(image)):
             frame = read_frame(image.data or image.name, max_pixels=self._job.settings.max_pixels)
             pictures.write(frame.image, record, image)
-        if files is not None and not storage.exists(files.path_for(image)):
+        if files is not None and not has_file(files.path_for(image)):
             files.write(record, image)
         return record
 
