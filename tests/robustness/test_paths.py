@@ -107,13 +107,15 @@ def test_an_argument_writes_below_its_folders(name: str, deep: Path) -> None:
 @pytest.mark.parametrize("root", [(), ("--image-root", "root")])
 def test_convert_and_report_write_below_their_folders(root: tuple[str, ...], frame: int | None, deep: Path) -> None:
     (deep / "given").mkdir()
-    records = (replace(make_record(meant(name, deep)), frame=frame, time=None) for name in HOSTILE)
-    path = deep / "given" / "records.jsonl"
-    path.write_text("".join(json.dumps(record.to_dict()) + "\n" for record in records))
-    assert run("convert", str(path), "-q", "-o", "out/", "-a", "drawn/", "--overwrite", *root) in (0, 1)
-    assert run("report", str(path), "-o", "out/page.html", "--link", *root) == 0
+    path, written = deep / "given" / "records.jsonl", 0
+    for name in HOSTILE:
+        path.write_text(json.dumps(replace(make_record(meant(name, deep)), frame=frame).to_dict()) + "\n")
+        status = run("convert", str(path), "-q", "-o", "out/", "-a", "drawn/", "--overwrite", *root)
+        assert status in (0, 1, EXIT_USAGE)  # a name that no file can have is no record's
+        assert run("report", str(path), "-o", "out/page.html", "--link", "--overwrite", *root) in (0, EXIT_USAGE)
+        written += status != EXIT_USAGE
     assert escaped(deep) == set()
-    assert len(os.listdir("out")) > 1
+    assert written > len(HOSTILE) / 2
 
 
 def test_a_name_that_cannot_be_one_of_a_file_is_not_found(tmp_path: Path) -> None:
