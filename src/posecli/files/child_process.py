@@ -54,6 +54,8 @@ class Child:
     """A process that runs `work(connection, *args)`; `connection` is this end of its pipe."""
 
     _alive: ClassVar[set[Child]] = set()
+    #: Held while one begins or ends: the helper is not stopped while another thread starts a child beside it.
+    _changing: ClassVar[threading.Lock] = threading.Lock()
 
     def __init__(self, work: Callable[..., None], *args: Any, name: str, forked: bool = False) -> None:
         context: Any = multiprocessing.get_context("fork" if forked else _START_METHOD)
@@ -62,15 +64,19 @@ class Child:
         self._process: BaseProcess = context.Process(
             target=_live, args=(work, theirs, inherited, *args), daemon=True, name=f"posecli-{name}"
         )
+        with self._changing:
+            self._begin(forked=forked)
+        theirs.close()  # so that its end shows at ours
+        if inherited is not None:
+            os.close(inherited.stdin)
+        self._sender: _Sender | None = None
+
+    def _begin(self, *, forked: bool) -> None:
         if not forked and os.name == "posix":
             resource_tracker.ensure_running()  # which lets signals through: not while they are held back
         with _held_back(signal.SIGINT, signal.SIGTERM), warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # of forks beside threads: see can_fork
             self._process.start()
-        theirs.close()  # so that its end shows at ours
-        if inherited is not None:
-            os.close(inherited.stdin)
-        self._sender: _Sender | None = None
         self._alive.add(self)
 
     @property
@@ -114,9 +120,10 @@ class Child:
         if self._sender is not None:
             self._sender.end()
         self.connection.close()
-        self._alive.discard(self)
-        if not self._alive:
-            _stop_helper()
+        with self._changing:
+            self._alive.discard(self)
+            if not self._alive:
+                _stop_helper()
 
 
 class _Sender:

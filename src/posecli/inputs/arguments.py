@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import os
 import re
+import stat
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
@@ -71,8 +72,16 @@ class Inputs:
             yield from self._listed(self._files_from)
 
     def can_be_listed_again(self) -> bool:
-        """False where standard input is read: that comes only once."""
-        return self._files_from != STDIN and STDIN not in self._arguments
+        """False where standard input or another stream is read: that comes only once."""
+        return STDIN not in self._arguments and self._files_from != STDIN and not self.is_stream()
+
+    def is_stream(self) -> bool:
+        """Whether the list of files may let one wait for its next entry: it comes from a pipe or a terminal."""
+        try:
+            status = os.fstat(sys.stdin.fileno()) if self._files_from == STDIN else os.stat(self._files_from or "")
+        except (OSError, ValueError):
+            return False
+        return any(kind(status.st_mode) for kind in (stat.S_ISFIFO, stat.S_ISSOCK, stat.S_ISCHR))
 
     def is_one_file(self) -> bool:
         """True where exactly one picture is named, without looking into folders or lists."""
@@ -187,7 +196,8 @@ class Inputs:
 
     def _listed(self, list_name: str) -> Iterator[ImageInput]:
         if list_name == STDIN:
-            yield from self._entries(sys.stdin.buffer)
+            # Unbuffered: a thread that waits in a buffered one would hold a lock that Python wants at its end.
+            yield from self._entries(getattr(sys.stdin.buffer, "raw", sys.stdin.buffer))
             return
         try:
             file = storage.open_file(list_name)

@@ -59,6 +59,7 @@ class Report:
         self._expectations = expectations or Expectations()
         self._unmet = 0
         self._silent = False
+        self._counting = threading.Lock()  # what is skipped may be counted by the thread that reads the inputs
         self._start = perf_counter()
         self._bar: tqdm[Any] | None = _make_bar() if progress else None
         self.ok = self.failed = self.skipped = self.with_people = self.people = 0
@@ -92,7 +93,8 @@ class Report:
 
     def skip(self, count: int = 1) -> None:
         """Inputs that an earlier run has finished."""
-        self.skipped += count
+        with self._counting:
+            self.skipped += count
         if self._bar is not None:
             self._bar.update(count)
 
@@ -106,7 +108,8 @@ class Report:
         """Account for records that were counted elsewhere, and say what failed."""
         self.ok += tally.ok
         self.failed += tally.failed
-        self.skipped += tally.skipped
+        with self._counting:
+            self.skipped += tally.skipped
         self.people += tally.people
         self.with_people += tally.with_people
         for message in tally.failures:

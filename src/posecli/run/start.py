@@ -109,13 +109,17 @@ def _whole(plan: RunPlan, images: Iterable[ImageInput], model: ModelFile, report
 
 
 def _estimate(plan: RunPlan, job: Job, images: Iterable[ImageInput]) -> Iterator[Record]:
-    """Choose the engine: one picture alone is done here, with all processors; more go to workers."""
-    images = iter(images)
-    first = list(itertools.islice(images, 2))
-    engine = plan.engine
-    if engine is EngineName.AUTO:
+    """Choose the engine: one picture alone is done here, with all processors; more, and those of a list that may let
+    one wait, go to workers."""
+    streamed, engine = plan.inputs().is_stream(), plan.engine
+    if engine is EngineName.AUTO and streamed:
+        engine = EngineName.PROCESSES
+    elif engine is EngineName.AUTO:
+        images = iter(images)
+        first = list(itertools.islice(images, 2))
         engine = EngineName.SERIAL if len(first) < 2 else EngineName.PROCESSES
-    return get_engine(engine.value)(itertools.chain(first, images), job, _options_for(plan, engine))
+        images = itertools.chain(first, images)
+    return get_engine(engine.value)(images, job, _options_for(plan, engine)._replace(streamed=streamed))
 
 
 def _options_for(plan: RunPlan, engine: EngineName) -> EngineOptions:

@@ -22,12 +22,14 @@ ENGINE_NAMES = ("serial", "processes", "ray")
 
 class EngineOptions(NamedTuple):
     """How to run. workers: processes; threads: processors of one interpreter; timeout: seconds for one picture;
-    ray_address: of a Ray cluster that runs already, None for one of this machine's own."""
+    ray_address: of a Ray cluster that runs already, None for one of this machine's own; streamed: the inputs may let
+    one wait, and records of earlier ones do not wait for them."""
 
     workers: int
     threads: int
     timeout: float
     ray_address: str | None = None
+    streamed: bool = False
 
 
 #: From inputs to their records, by workers that are there already.
@@ -86,7 +88,7 @@ class InOrder(Generic[Result]):
             yield self._waiting.pop(self._following - 1)
 
 
-def in_groups(images: Iterable[ImageInput]) -> Iterator[list[ImageInput]]:
+def in_groups(images: Iterable[ImageInput]) -> Generator[list[ImageInput], None, None]:
     """What goes to one worker: each picture by itself, as soon as it comes; the frames of a group together."""
     group: list[ImageInput] = []
     for image in images:

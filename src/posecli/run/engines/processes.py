@@ -9,7 +9,6 @@ could leave locked.
 from __future__ import annotations
 
 import contextlib
-import itertools
 import threading
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator
@@ -18,9 +17,10 @@ from queue import SimpleQueue
 from typing import NamedTuple
 
 from posecli.errors import TIMED_OUT, WORKER_CRASHED, EngineError, PosecliError, Unforeseen
-from posecli.files.child_process import LOOK_AGAIN, Child, RunningTime
+from posecli.files.child_process import LOOK_AGAIN, Child, RunningTime, can_fork
 from posecli.files.memory import limit_memory
 from posecli.run.engines import EngineOptions, InOrder, Piece, Summary, Work, in_groups, inputs_ahead
+from posecli.run.engines.read_ahead import ReadAhead
 from posecli.run.worker import Job, Worker
 from posecli.types import ImageInput, Record
 
@@ -64,6 +64,7 @@ class Pool:
 
     def __init__(self, job: Job, options: EngineOptions, *, forked: bool = False) -> None:
         self._groups: Iterator[list[ImageInput]] = iter(())
+        self._arriving: ReadAhead[list[ImageInput]] | None = None  # in their place, where they may let one wait
         self._order: InOrder[Record] = InOrder()
         self._begun = 0
         self._held: list[ImageInput] = []  # taken from the inputs, and not begun
@@ -93,19 +94,22 @@ class Pool:
     def records(self, inputs: Iterable[ImageInput]) -> Iterator[Record]:
         """The record of every input, in order. To be gone through to its end before the next call. Raises
         FatalError."""
+        self._order, self._begun, self._held = InOrder(), 0, []
         groups = in_groups(inputs)
-        first = list(itertools.islice(groups, self._options.workers))
-        self._groups, self._order, self._begun = itertools.chain(first, groups), InOrder(), 0
-        self._held = []
-        self._workers += [self._start() for _ in first[len(self._workers) :]]
-        while self._feed():
-            for number, record in self._next_results():
-                yield from self._order.take(number, record)
+        with ReadAhead(groups) if self._options.streamed else contextlib.nullcontext() as self._arriving:
+            self._groups = groups
+            while self._feed():
+                for number, record in self._next_results():
+                    yield from self._order.take(number, record)
 
     def _next_results(self) -> Iterator[tuple[int, Record]]:
         """Wait for something to happen; numbers and records of what is done."""
-        rest = min(worker.deadline for worker in self._workers) - self._clock.now()
-        ready = wait([worker.connection for worker in self._workers], max(min(rest, LOOK_AGAIN), 0))
+        rest = min((worker.deadline for worker in self._workers), default=float("inf")) - self._clock.now()
+        connections = [worker.connection for worker in self._workers]
+        if self._may_arrive() and self._has_room() and not self._held:
+            assert self._arriving is not None
+            connections.append(self._arriving.connection)
+        ready = wait(connections, max(min(rest, LOOK_AGAIN), 0))
         now = self._clock.now()
         for worker in list(self._workers):
             if worker.connection in ready:
@@ -120,7 +124,8 @@ class Pool:
 
     def _start(self) -> _WorkerProcess:
         try:
-            return _WorkerProcess(self._job, self._options, self._clock, forked=self._forked)
+            forked = self._forked and can_fork()  # not beside a thread that reads inputs
+            return _WorkerProcess(self._job, self._options, self._clock, forked=forked)
         except OSError as error:
             raise EngineError(
                 f"cannot start a worker: {error.strerror or error}", "fewer --workers need less"
@@ -128,19 +133,35 @@ class Pool:
 
     def _feed(self) -> bool:
         """Fill every worker's hands, the emptiest first; False once all is done."""
-        while True:
-            worker = min(self._workers, key=lambda worker: len(worker.in_hand), default=None)
-            if worker is None or len(worker.in_hand) >= IN_HAND or not (group := self._next_group()):
-                break
+        while self._has_room() and (group := self._next_group()):
+            worker = self._emptiest()
             for item in group:
                 worker.give(item)
-        return any(worker.in_hand for worker in self._workers)
+        return self._may_arrive() or any(worker.in_hand for worker in self._workers)
+
+    def _has_room(self) -> bool:
+        """Whether a worker, or one that may still be started, can take more."""
+        more = len(self._workers) < self._options.workers
+        return more or any(len(worker.in_hand) < IN_HAND for worker in self._workers)
+
+    def _emptiest(self) -> _WorkerProcess:
+        """The worker that has least in hand: a new one, as long as there may be more of them, where all have some."""
+        worker = min(self._workers, key=lambda worker: len(worker.in_hand), default=None)
+        if worker is None or (worker.in_hand and len(self._workers) < self._options.workers):
+            worker = self._start()
+            self._workers.append(worker)
+        return worker
+
+    def _may_arrive(self) -> bool:
+        return self._arriving is not None and not self._arriving.ended
 
     def _next_group(self) -> list[_Item]:
-        """What a worker gets next; nothing where all is begun, or too much waits for an earlier picture."""
+        """What a worker gets next; nothing where all is begun, too much waits for an earlier picture, or the next one
+        has not arrived."""
         if self._returned:
             return self._returned.popleft()
-        self._held = self._held or next(self._groups, [])
+        if not self._held:
+            self._held = next(self._groups, []) if self._arriving is None else self._arriving.take() or []
         if not self._held:
             return []
         ahead = inputs_ahead(self._held[0], workers=self._options.workers)
