@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from posecli.errors import UsageError
-from posecli.inputs.arguments import OUTSIDE, Inputs, natural_key
+from posecli.inputs.arguments import OUTSIDE, Inputs
+from posecli.inputs.walk import natural_key
 
 
 @pytest.fixture

@@ -104,14 +104,13 @@ def command(**options: Any) -> None:
 
 def plan_of(options: dict[str, Any]) -> RunPlan:
     """The run that the options ask for. Raises UsageError."""
-    from posecli.inputs.arguments import Inputs
     from posecli.run.plan import Concurrency, EngineName, InputNames, RunPlan, Talk
 
     settings, policy = settings_of(options), policy_of(options)
     if not options["inputs"] and options["files_from"] is None:
         raise UsageError("there is no picture to read", "name files, folders, or - for standard input")
     names = InputNames(options["inputs"], options["files_from"], options["null"])
-    one_input = Inputs(names.arguments, files_from=names.files_from, null=names.null).is_one_file()
+    one_input = names.inputs().is_one_file()
     talk = Talk.QUIET if options["quiet"] else Talk.VERBOSE if options["verbose"] else Talk.NORMAL
     return RunPlan(
         names=names,

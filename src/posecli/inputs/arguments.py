@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import glob
 import os
-import re
 import stat
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from functools import cache
 from pathlib import PurePath
-from typing import IO, NamedTuple
+from typing import IO
 
 from posecli.errors import InputError, UsageError
 from posecli.files import storage
-from posecli.inputs.clips import VIDEO_EXTENSIONS, can_read_videos
 from posecli.inputs.name_set import NameSet
-from posecli.inputs.opening import NOT_DECODED
 from posecli.inputs.pictures import failed_to_open
+from posecli.inputs.walk import Walker, natural_key, reaches, through_a_link
 from posecli.types import ImageInput, Record
 
 STDIN = "-"
@@ -28,19 +25,13 @@ OUTSIDE = "_outside"
 _LONGEST_NAME = 1 << 16
 
 
-class _Found(NamedTuple):
-    """What a walk found. error: why it could not be looked into."""
-
-    path: str
-    error: InputError | None = None
-
-
 class Inputs:
     """The pictures that a command line names. Iterate once; `passed_over` counts what a folder held besides.
 
     arguments: files, folders, glob patterns, `-` for the bytes of one picture on standard input.
     files_from: a file that lists more, one a line (`-`: standard input); null: separated by NUL instead.
     written: folders that outputs go to, and the suffixes that they get: what lies there is no input.
+    remote_folders: what stores have answered of remote names, for all listings of one run: they are asked once.
     Raises UsageError where the arguments exclude one another.
     """
 
@@ -51,6 +42,7 @@ class Inputs:
         files_from: str | None = None,
         null: bool = False,
         written: Sequence[tuple[str, str]] = (),
+        remote_folders: dict[str, bool] | None = None,
     ) -> None:
         if files_from == STDIN and STDIN in arguments:
             raise UsageError("standard input cannot be both a picture and the list of files")
@@ -59,11 +51,16 @@ class Inputs:
         self._separator = b"\0" if null else b"\n"
         self._anchor = _common_folder([name for name in self._arguments if _leads_outside(name)])
         self._only_folder = files_from is None and len(self._arguments) == 1
-        self._written = [(os.path.abspath(folder), suffix) for folder, suffix in written]
+        self._walker = Walker(written)
+        self._remote_folders = {} if remote_folders is None else remote_folders
         self._seen = NameSet()
         self._walked: list[str] = []
-        self.passed_over = 0
         self._check_collisions()
+
+    @property
+    def passed_over(self) -> int:
+        """How many files folders held besides, so far."""
+        return self._walker.passed_over
 
     def __iter__(self) -> Iterator[ImageInput]:
         for name in self._arguments:
@@ -85,11 +82,26 @@ class Inputs:
 
     def is_one_file(self) -> bool:
         """True where exactly one picture is named, without looking into folders or lists."""
-        return self._files_from is None and len(self._arguments) == 1 and not _is_many(self._arguments[0])
+        return self._files_from is None and len(self._arguments) == 1 and not self._is_many(self._arguments[0])
 
     def may_collide(self) -> bool:
         """Whether two inputs could have outputs of the same name: not where all come from one folder."""
         return not (self._only_folder and not _is_pattern(self._arguments[0]))
+
+    def _is_many(self, name: str) -> bool:
+        if storage.is_remote(name):
+            return _is_remote_pattern(name) or self._is_remote_folder(name)
+        return os.path.isdir(name) or _is_pattern(name)
+
+    def _is_remote_folder(self, name: str) -> bool:
+        """Whether a remote name stands for a folder. Where the store does not say, it is read as a file: a key may be
+        readable where nothing may be listed, and otherwise reading it tells what is wrong."""
+        if name not in self._remote_folders:
+            try:
+                self._remote_folders[name] = storage.is_folder(name)
+            except OSError:
+                self._remote_folders[name] = False
+        return self._remote_folders[name]
 
     def _expand(self, name: str) -> Iterator[ImageInput]:
         if name == STDIN:
@@ -105,7 +117,7 @@ class Inputs:
 
     def _folder(self, folder: str) -> Iterator[ImageInput]:
         base = folder if self._only_folder else None
-        for path, error in self._walk(folder, picture_extensions()):
+        for path, error in self._walker.local(folder):
             if not self._was_seen(path):
                 output = os.path.relpath(path, base) if base is not None else self._output_name(path)
                 yield ImageInput(path, output, failure=_failure(error))
@@ -121,71 +133,18 @@ class Inputs:
             except OSError as error:
                 yield ImageInput(name, storage.without_scheme(name), failure=_failure(failed_to_open(name, error)))
                 return
-        elif _is_remote_folder(name):
-            names = self._walk_remote(name)
+        elif self._is_remote_folder(name):
+            names = self._walker.remote(name)
             base = storage.without_scheme(name) if self._only_folder else None
         for found in names:
             if self._is_new(found):
                 output = storage.without_scheme(found)
                 yield ImageInput(found, os.path.relpath(output, base) if base is not None else output)
 
-    def _walk_remote(self, folder: str) -> Iterator[str]:
-        try:
-            for place, folders, files in storage.walk(folder):
-                folders[:] = sorted((name for name in folders if not name.startswith(".")), key=natural_key)
-                for name in sorted(files, key=natural_key):
-                    if os.path.splitext(name)[1].lower() in picture_extensions() and not name.startswith("."):
-                        yield f"{place.rstrip('/')}/{name}"
-                    else:
-                        self.passed_over += 1
-        except Exception:  # every store has its own; the folder becomes an error record that says why
-            yield folder
-
-    def _walk(self, folder: str, extensions: frozenset[str]) -> Iterator[_Found]:
-        """Files below a folder, natural order; hidden entries are skipped, links to folders not followed.
-
-        A folder that cannot be listed comes with the reason. The levels are on a list of their own: a tree may be
-        deeper than the stack.
-        """
-        levels: list[Iterator[os.DirEntry[str]]] = []
-        entering: str | None = folder
-        while levels or entering is not None:
-            if entering is not None:
-                try:
-                    levels.append(iter(_visible_entries(entering)))
-                except OSError as error:
-                    yield _Found(entering, failed_to_open(entering, error))
-                entering = None
-                continue
-            entry = next(levels[-1], None)
-            if entry is None:
-                levels.pop()
-            elif _is_folder(entry, follow_symlinks=False):
-                if not any(os.path.abspath(entry.path) == written for written, _ in self._written):
-                    entering = entry.path
-            elif (
-                os.path.splitext(entry.name)[1].lower() in extensions
-                and not _is_folder(entry, follow_symlinks=True)
-                and not self._is_ours(entry.path)
-            ):
-                yield _Found(entry.path)
-            else:
-                self.passed_over += 1
-
-    def _is_ours(self, path: str) -> bool:
-        """Whether a file is an earlier run's output: it lies where outputs go, and its name is another file's plus
-        their suffix."""
-        return any(
-            path.endswith(suffix)
-            and os.path.abspath(path).startswith(os.path.join(folder, ""))
-            and os.path.lexists(path.removesuffix(suffix))
-            for folder, suffix in self._written
-        )
-
     def _pattern(self, pattern: str) -> Iterator[ImageInput]:
         start = os.path.dirname(_static_part(pattern))
         found = glob.iglob(pattern, recursive=True)
-        matches = sorted((path for path in found if not _through_a_link(path, start)), key=natural_key)
+        matches = sorted((path for path in found if not through_a_link(path, start)), key=natural_key)
         for path in matches:
             if os.path.isdir(path):
                 continue
@@ -237,7 +196,7 @@ class Inputs:
         if not self._seen and not self._walked:
             return False
         path = os.path.abspath(name)
-        return path in self._seen or any(_walk_reaches(folder, path) for folder in self._walked)
+        return path in self._seen or any(reaches(folder, path) for folder in self._walked)
 
     def _check_collisions(self) -> None:
         """Refuse arguments whose outputs would share names: relative ones beside absolute ones of the same tail."""
@@ -265,38 +224,6 @@ def picture_path(record: Record, root: str | None) -> str:
     return os.path.join(root, record.image) if root and not storage.is_remote(record.image) else record.image
 
 
-@cache
-def picture_extensions() -> frozenset[str]:
-    """Extensions, in lower case with their dot, of the pictures and, with the extra `video`, clips that can be read."""
-    from PIL import Image
-
-    registered = Image.registered_extensions()
-    readable = {*Image.OPEN, "MPO"} - NOT_DECODED  # MPO is opened as JPEG
-    pictures = frozenset(ext for ext, kind in registered.items() if kind in readable)
-    return pictures | VIDEO_EXTENSIONS if can_read_videos() else pictures
-
-
-def natural_key(name: str) -> list[tuple[int, int | str]]:
-    """Sort key that puts `2.jpg` before `10.jpg`."""
-    return [
-        (0, int(word)) if word.isdecimal() and word.isascii() else (1, word) for word in re.split(r"([0-9]+)", name)
-    ]
-
-
-def _visible_entries(folder: str) -> list[os.DirEntry[str]]:
-    """Entries of a folder in natural order, hidden ones left out. Raises OSError."""
-    with os.scandir(folder) as entries:
-        return sorted((e for e in entries if not e.name.startswith(".")), key=lambda e: natural_key(e.name))
-
-
-def _is_folder(entry: os.DirEntry[str], *, follow_symlinks: bool) -> bool:
-    """Whether an entry is a folder; what cannot be asked, such as a link that leads to itself, is tried as a file."""
-    try:
-        return entry.is_dir(follow_symlinks=follow_symlinks)
-    except OSError:
-        return False
-
-
 def _failure(error: InputError | None) -> tuple[str, str] | None:
     """An error as inputs carry it."""
     return (error.code, str(error)) if error is not None else None
@@ -308,21 +235,6 @@ def _is_pattern(name: str) -> bool:
 
 def _is_remote_pattern(name: str) -> bool:
     return glob.has_magic(name) and storage.is_remote(name) and not storage.is_web(name)
-
-
-def _is_remote_folder(name: str) -> bool:
-    """Whether a remote name stands for a folder. Where the store does not say, it is read as a file: a key may be
-    readable where nothing may be listed, and otherwise reading it tells what is wrong."""
-    try:
-        return storage.is_folder(name)
-    except OSError:
-        return False
-
-
-def _is_many(name: str) -> bool:
-    if storage.is_remote(name):
-        return _is_remote_pattern(name) or _is_remote_folder(name)
-    return os.path.isdir(name) or _is_pattern(name)
 
 
 def _leads_outside(name: str) -> bool:
@@ -348,21 +260,6 @@ def _static_part(pattern: str) -> str:
         if glob.has_magic(part):
             break
     return os.path.join(*parts)
-
-
-def _walk_reaches(folder: str, path: str) -> bool:
-    """Whether walking a folder gives a path: below it, nothing hidden, no link to a folder on the way."""
-    if not path.startswith(os.path.join(folder, "")):
-        return False
-    parts = os.path.relpath(path, folder).split(os.sep)
-    visible = not any(part.startswith(".") for part in parts) and not _through_a_link(path, folder)
-    return visible and os.path.splitext(path)[1].lower() in picture_extensions()
-
-
-def _through_a_link(path: str, folder: str) -> bool:
-    """Whether a link to a folder lies between a folder and a path below it: such a link may lead in circles."""
-    parts = os.path.relpath(path, folder or ".").split(os.sep)
-    return any(os.path.islink(os.path.join(folder, *parts[:depth])) for depth in range(1, len(parts)))
 
 
 def _split(file: IO[bytes], separator: bytes) -> Iterator[bytes]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from enum import Enum
 
 from posecli.inputs.arguments import Inputs
@@ -33,11 +33,22 @@ class Talk(Enum):
 
 @dataclass(frozen=True)
 class InputNames:
-    """What the command line names as inputs. null: the list is separated by NUL."""
+    """What the command line names as inputs. null: the list is separated by NUL; remote_folders: see Inputs."""
 
     arguments: tuple[str, ...]
     files_from: str | None = None
     null: bool = False
+    remote_folders: dict[str, bool] = field(default_factory=dict, compare=False)
+
+    def inputs(self, written: Sequence[tuple[str, str]] = ()) -> Inputs:
+        """The inputs, to be gone through once. Raises UsageError where the arguments exclude one another."""
+        return Inputs(
+            self.arguments,
+            files_from=self.files_from,
+            null=self.null,
+            written=written,
+            remote_folders=self.remote_folders,
+        )
 
 
 @dataclass(frozen=True)
@@ -73,9 +84,7 @@ class RunPlan:
 
     def inputs(self) -> Inputs:
         """The inputs, to be gone through once. Raises UsageError where the arguments exclude one another."""
-        names = self.names
-        folders = self.destinations.folders()
-        return Inputs(names.arguments, files_from=names.files_from, null=names.null, written=folders)
+        return self.names.inputs(written=self.destinations.folders())
 
     def checked_inputs(self) -> tuple[Inputs, Iterable[ImageInput]]:
         """The inputs, and these once more as they are to be gone through. What cannot be written as it is asked for is
