@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import re
 import threading
 import time
@@ -34,7 +35,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.server.requests.append((self.path, self.headers.get("Range", "")))
-        path = urlsplit(self.path).path if self.path.startswith("http:") else self.path  # as a proxy is asked
+        path = urlsplit(self.path).path  # a proxy is asked for a whole address
         name = path.strip("/").split("/")[0]
         getattr(self, "_do_" + name)()
 
@@ -81,6 +82,38 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _do_416(self) -> None:
         self.send_error(416)
+
+    def _do_always500(self) -> None:
+        self.send_error(500)
+
+    def _do_always503(self) -> None:
+        self.send_error(503)
+
+    def _do_endless(self) -> None:
+        """Sends until nobody takes it any more."""
+        self.send_response(200)
+        self.end_headers()
+        self.close_connection = True
+        with contextlib.suppress(OSError):
+            while True:
+                self.wfile.write(bytes(1 << 16))
+
+    def _do_bomb(self) -> None:
+        """A small body that is a large one compressed."""
+        data = gzip.compress(bytes(1 << 24))
+        self.send_response(200)
+        self.send_header("Content-Encoding", "gzip")
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        with contextlib.suppress(OSError):
+            self.wfile.write(data)
+
+    def _do_unlisted(self) -> None:
+        """A bucket of S3: pictures may be read, and nothing listed."""
+        if ".png" in self.path:
+            self._send(self.server.data)
+        else:
+            self.send_error(403)
 
     def _do_503(self) -> None:
         """Busy twice, then fine."""

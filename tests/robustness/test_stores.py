@@ -10,10 +10,13 @@ from typing import Any
 import pytest
 
 from posecli.commands import cli
+from posecli.errors import OutputError
 from posecli.files import storage
+from posecli.inputs import pictures
 
 from ..conftest import records_of
 from ..tiny_model import draw_discs, person_at
+from ..web_server import Server, serving
 
 
 def picture() -> bytes:
@@ -31,7 +34,7 @@ class _Store:
     def invalidate_cache(self) -> None:
         pass
 
-    def cat_file(self, key: str) -> bytes:
+    def cat_file(self, key: str, start: int | None = None, end: int | None = None) -> bytes:
         if key.endswith("good.png"):
             return picture()
         raise self._error
@@ -51,9 +54,10 @@ def run(tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> It
     monkeypatch.setattr(storage, "WAITS", (0.0,))
     (tmp_path / "local.png").write_bytes(picture())
 
-    def estimate(*names: str) -> dict[str, str]:
+    def estimate(*names: str, alone: bool = False) -> dict[str, str]:
+        beside = [] if alone else ["local.png"]
         with pytest.raises(SystemExit):
-            cli.main(["estimate", "-q", "--engine", "serial", "-o", "r.jsonl", *names, "local.png"])
+            cli.main(["estimate", "-q", "--engine", "serial", "-o", "r.jsonl", *names, *beside])
         records = records_of((tmp_path / "r.jsonl").read_bytes())
         return {record.image: record.error.code if record.error else "ok" for record in records}
 
@@ -92,3 +96,81 @@ def test_an_unknown_scheme(run: Any) -> None:
     assert run("nosuch://b/x.png", "nosuch://b/*.png") == {
         "nosuch://b/x.png": "unreadable_image", "nosuch://b/*.png": "unreadable_image", "local.png": "ok",
     }  # fmt: skip
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    pytest.importorskip("aiohttp")
+    with serving(picture()) as running:
+        yield running
+
+
+@pytest.fixture
+def bucket(server: Server, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A bucket of that server's."""
+    s3fs = pytest.importorskip("s3fs")
+    for name, value in {
+        "AWS_ENDPOINT_URL": server.url, "AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing",
+        "AWS_DEFAULT_REGION": "us-east-1", "AWS_MAX_ATTEMPTS": "1",
+    }.items():  # fmt: skip
+        monkeypatch.setenv(name, value)
+    s3fs.S3FileSystem.clear_instance_cache()
+    return "s3://unlisted"
+
+
+@pytest.mark.parametrize("status", ["500", "503"])
+def test_a_server_that_never_recovers(status: str, run: Any, server: Server) -> None:
+    url = f"{server.url}/always{status}/x.png"
+    assert run(url) == {url: "unreadable_image", "local.png": "ok"}
+    assert server.count(f"/always{status}/x.png") == 2  # as often as WAITS says, and once more
+
+
+@pytest.mark.parametrize("kind", ["endless", "bomb"])
+def test_bytes_of_one_picture_are_bounded(kind: str, run: Any, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pictures, "MOST_REMOTE_BYTES", 1 << 20)
+    url = f"{server.url}/{kind}/x.png"
+    assert run(url, f"{server.url}/fine/x.png") == {
+        url: "image_too_large", f"{server.url}/fine/x.png": "ok", "local.png": "ok",
+    }  # fmt: skip
+    assert server.count(f"/{kind}/x.png") == 1
+
+
+def test_the_bound_is_exact(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    size = len(server.data)
+    assert storage.read_bytes(f"{server.url}/fine/x.png", most=size) == server.data
+    with pytest.raises(storage.TooManyBytes):
+        storage.read_bytes(f"{server.url}/fine/x.png", most=size - 1)
+
+
+def test_bytes_of_an_object_are_bounded(bucket: str, server: Server) -> None:
+    size = len(server.data)
+    assert storage.read_bytes(f"{bucket}/x.png", most=size) == server.data
+    with pytest.raises(storage.TooManyBytes):
+        storage.read_bytes(f"{bucket}/x.png", most=size - 1)
+
+
+def test_a_key_is_read_where_nothing_may_be_listed(bucket: str, run: Any, server: Server) -> None:
+    assert run(f"{bucket}/x.png", f"{bucket}/a/") == {
+        f"{bucket}/x.png": "ok", f"{bucket}/a/": "permission_denied", "local.png": "ok",
+    }  # fmt: skip
+
+
+def test_whether_it_is_a_folder_is_asked_once(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    class Store(_Store):
+        def isdir(self, key: str) -> bool:
+            asked.append(key)
+            return False
+
+    monkeypatch.setattr(storage, "_store", lambda path: (Store(OSError("no")), path))
+    assert run("s3://b/good.png", alone=True) == {"s3://b/good.png": "ok"}
+    assert asked == ["s3://b/good.png"]
+
+
+@pytest.mark.parametrize("output", ["s3://dead/x.json", "s3://dead/x.jsonl", "s3://dead/x/", "s3://dead/x.csv"])
+def test_an_output_on_a_dead_store(output: str, run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(storage, "_store", lambda path: (_Store(ConnectionRefusedError("refused")), path))
+    for more in ([], ["--overwrite"], *([["--shards"]] if output.endswith("/") else [])):
+        with pytest.raises(OutputError, match=r"cannot write s3://dead/x.*refused"):
+            cli.main(["estimate", "-q", "-o", output, *more, "local.png"], standalone_mode=False)

@@ -108,6 +108,12 @@ def output_errors(path: str) -> Iterator[None]:
         raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
 
 
+def output_exists(path: str) -> bool:
+    """Whether an output is there. Raises OutputError where a remote store does not say."""
+    with output_errors(path):
+        return storage.exists(path)
+
+
 def move(source: str, target: str) -> None:
     """Give a file another name in its folder, for good. Raises OutputError."""
     with output_errors(target):

@@ -6,6 +6,7 @@ addresses come from the usual environment of each store, and from nowhere else.
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import re
@@ -28,12 +29,16 @@ UNNAMED = "unnamed"
 #: NUL, and surrogates that stand for no byte.
 _NO_CHARACTER = re.compile("[\0\ud800-\udc7f\udd00-\udfff]")
 #: What another try does not change.
-_FINAL = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
+_FINAL = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError, MemoryError)
 Result = TypeVar("Result")
 
 
 class UnusableStore(OSError):
     """There is no store of this kind: no other try helps."""
+
+
+class TooManyBytes(OSError):
+    """A file is larger than what is wanted of it."""
 
 
 class _PassingError(OSError):
@@ -78,9 +83,40 @@ def open_file(path: str) -> io.BufferedReader:
     return io.BufferedReader(io.BytesIO(read_bytes(path))) if is_remote(path) else open(path, "rb")
 
 
-def read_bytes(path: str) -> bytes:
-    """All of a remote file. Raises OSError (FileNotFoundError, PermissionError, …), MissingExtra."""
-    data: bytes = _patiently(path, lambda store, key: store.cat_file(key))
+def read_bytes(path: str, *, most: int | None = None) -> bytes:
+    """All of a remote file. most: bytes, decompressed where it travels compressed; no more are taken in.
+
+    Raises OSError (FileNotFoundError, PermissionError, TooManyBytes, …), MissingExtra, MemoryError.
+    """
+    if most is None:
+        data: bytes = _patiently(path, lambda store, key: store.cat_file(key))
+    elif is_web(path):  # a server may send more than it was asked for
+        data = _patiently(path, lambda store, key: _stream(store, key, most + 1))
+    else:
+        data = _patiently(path, lambda store, key: _beginning(store, key, most + 1))
+    if most is not None and len(data) > most:
+        raise TooManyBytes(f"{path}: it has more than {most} bytes")
+    return data
+
+
+def _stream(store: Any, key: str, count: int) -> bytes:
+    """The first bytes of a file of a web server, as they come."""
+    data = bytearray()
+    # With a size that is known, nothing is asked before; with no size of a block, the answer is read as a stream.
+    with store.open(key, "rb", block_size=0, size=count) as file:
+        while len(data) < count and (piece := file.read(count - len(data))):
+            data += piece
+    return bytes(data)
+
+
+def _beginning(store: Any, key: str, count: int) -> bytes:
+    """The first bytes of a file, in one request."""
+    try:
+        data: bytes = store.cat_file(key, start=0, end=count)
+    except OSError as error:
+        if error.errno == errno.EINVAL and store.size(key) == 0:
+            return b""  # no part of an empty file can be asked for
+        raise
     return data
 
 

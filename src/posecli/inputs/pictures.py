@@ -19,13 +19,15 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 
 from posecli.errors import ImageTooLarge, InputError, NotFound, PermissionDenied, UnreadableImage, UnsupportedImage
 from posecli.extras import install_extra
-from posecli.files.storage import is_remote, read_bytes
+from posecli.files.storage import TooManyBytes, is_remote, read_bytes
 from posecli.inputs.opening import holds_several, open_image, too_large
 from posecli.types import INPUT_SIZE_STEP, MAX_INPUT_SIZE
 
 #: A JPEG is decoded at a reduced scale as long as it stays this many times finer than the input. More than 1 moves
 #: keypoints less against a full decode, and no measured precision is lost at 1 (`benchmarks/results.md`).
 DRAFT_MARGIN = 1.0
+#: Bytes of a remote picture, which is in memory as a whole: what the largest that may be decoded takes uncompressed.
+MOST_REMOTE_BYTES = 600 << 20
 #: What lies outside a padded picture: black, as in the reference implementation.
 PADDING_COLOUR = (0, 0, 0)
 _BACKGROUND = (255, 255, 255)
@@ -180,7 +182,7 @@ def _open(source: Source) -> Iterator[tuple[IO[bytes], str]]:
         name = os.fspath(source)
         try:
             if is_remote(name):
-                yield io.BytesIO(read_bytes(name)), name
+                yield io.BytesIO(read_bytes(name, most=MOST_REMOTE_BYTES)), name
                 return
             mode = os.stat(name).st_mode
             if stat.S_ISDIR(mode) or stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
@@ -190,6 +192,8 @@ def _open(source: Source) -> Iterator[tuple[IO[bytes], str]]:
                 yield (file if stat.S_ISREG(mode) else io.BytesIO(file.read())), name
         except OSError as error:
             raise failed_to_open(name, error) from error
+        except MemoryError as error:
+            raise ImageTooLarge(f"{name}: not enough memory to read it") from error
         except ValueError as error:  # a NUL in it, or a surrogate that stands for no byte
             raise NotFound(f"{name}: no file can have this name") from error
     else:
@@ -202,6 +206,8 @@ def failed_to_open(name: str, error: OSError) -> InputError:
         return NotFound(f"{name}: no such file")
     if isinstance(error, PermissionError):
         return PermissionDenied(f"{name}: permission denied")
+    if isinstance(error, TooManyBytes):
+        return ImageTooLarge(str(error))
     return UnreadableImage(f"{name}: {error.strerror or str(error).removeprefix(f'{name}: ')}")
 
 

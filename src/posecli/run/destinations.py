@@ -14,7 +14,13 @@ from typing import TYPE_CHECKING, NamedTuple
 from posecli.errors import MissingExtra, UsageError
 from posecli.extras import install_command
 from posecli.files import storage
-from posecli.files.atomic import errors_of_one_file, remove_dead_temporaries, remove_dead_temporaries_beside
+from posecli.files.atomic import (
+    errors_of_one_file,
+    output_errors,
+    output_exists,
+    remove_dead_temporaries,
+    remove_dead_temporaries_beside,
+)
 from posecli.files.lock import LOCK_SUFFIX, locked
 from posecli.inputs.clip_decoder import is_clip
 from posecli.inputs.clips import can_read_videos, frame_output, is_video
@@ -69,7 +75,7 @@ class RunFile(NamedTuple):
             raise UsageError(f"{self.path} appears when the run is at its end", "--shards -o FOLDER/ can be resumed")
         if self.path is None or policy is not Policy.REFUSE:
             return
-        if storage.exists(self.path) and (storage.is_remote(self.path) or _is_file_or_folder(self.path)):
+        if output_exists(self.path) and (storage.is_remote(self.path) or _is_file_or_folder(self.path)):
             raise UsageError(f"{self.path} exists already", "--overwrite replaces it, --resume carries on")
         if os.path.lexists(self.journal_path):
             raise UsageError(
@@ -109,7 +115,11 @@ class Shards(NamedTuple):
 
     def check(self, policy: Policy) -> None:
         """Raise UsageError where there are parts already and nothing was said about them."""
-        if policy is Policy.REFUSE and next(list_parts(self.folder), None) is not None:
+        if policy is not Policy.REFUSE:
+            return
+        with output_errors(self.folder):
+            has_parts = next(list_parts(self.folder), None) is not None
+        if has_parts:
             raise UsageError(
                 f"{self.folder} holds parts of a run already", "--overwrite replaces them, --resume carries on"
             )
@@ -244,7 +254,7 @@ class Destinations(NamedTuple):
             if whole is not None:
                 whole.check(policy)
         for output in (self.pictures, self.clips):
-            if output is not None and output.is_file and policy is Policy.REFUSE and storage.exists(output.path):
+            if output is not None and output.is_file and policy is Policy.REFUSE and output_exists(output.path):
                 raise UsageError(f"{output.path} exists already", "--overwrite replaces it")
 
     def check_one_input(self, name: str) -> None:
@@ -277,7 +287,11 @@ class Destinations(NamedTuple):
 
     def may_have_files(self) -> bool:
         """Whether a folder that gets files has something in it, so that each must be looked at."""
-        return any(next(storage.names_in(folder), None) is not None for folder, _ in self.folders())
+        for folder, _ in self.folders():
+            with output_errors(folder):
+                if next(storage.names_in(folder), None) is not None:
+                    return True
+        return False
 
     def remove_dead_temporaries(self) -> None:
         """Delete temporary files that runs left that were killed."""
@@ -362,8 +376,9 @@ def _is_clip(name: str) -> bool:
 
 
 def has_file(path: str) -> bool:
-    """Whether the file of one input is there. A folder in its place is none: it cannot be replaced."""
-    return storage.exists(path) and not os.path.isdir(path)
+    """Whether the file of one input is there. A folder in its place is none: it cannot be replaced. Raises OutputError
+    where a remote store does not say."""
+    return output_exists(path) and not os.path.isdir(path)
 
 
 def _is_file_or_folder(path: str) -> bool:

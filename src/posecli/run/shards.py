@@ -12,6 +12,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import NamedTuple
 
 from posecli.errors import UsageError
+from posecli.files.atomic import output_errors
 from posecli.records.identity import RunIdentity, digest
 from posecli.records.parts import Part, best_parts, list_parts, read_part, remove_part, write_part
 from posecli.run.destinations import Destinations, Policy, Shards, has_file
@@ -91,14 +92,18 @@ def shards_of(inputs: Iterable[ImageInput], *, size: int, made_with: str, kind: 
 
 
 def take_up(output: Shards, made_with: str, policy: Policy) -> dict[int, Part]:
-    """What an earlier run has left, by number; nothing unless resuming. Raises UsageError where it differed."""
+    """What an earlier run has left, by number; nothing unless resuming. Raises UsageError where it differed,
+    OutputError where the folder cannot be listed."""
+    if policy is Policy.REFUSE:
+        return {}
+    with output_errors(output.folder):
+        parts = list(list_parts(output.folder))
     if policy is Policy.OVERWRITE:
-        for part in list_parts(output.folder):
+        for part in parts:
             remove_part(output.folder, part)
-    if policy is not Policy.RESUME:
         return {}
     earlier = best_parts(output.folder)
-    for part in list_parts(output.folder):
+    for part in parts:
         if (part.made_with, part.kind) != (made_with, output.kind):
             raise UsageError(
                 f"cannot resume {output.folder}: {part.name} was made with another model, other settings, another "
