@@ -23,7 +23,7 @@ ROWS = (
     ("model.catalog", "model.flatbuffer", "model.runtime_choice"),
     ("model.graph",),
     ("model.build", "model.heads", "model.stride"),
-    ("model.sources.progress",),
+    ("model.sources.progress", "model.sources.pace"),
     ("model.sources.http",),
     ("model.sources.official", "model.sources.mirror", "model.sources.npm", "model.sources.package"),
     ("model.sources",),

@@ -89,6 +89,30 @@ class _Handler(BaseHTTPRequestHandler):
     def _do_always503(self) -> None:
         self.send_error(503)
 
+    def _do_dripped(self) -> None:
+        """The right body, a byte at a time."""
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(self.server.data)))
+        self.end_headers()
+        self._drip(self.server.data)
+
+    def _do_drippedheaders(self) -> None:
+        self._drip(b"HTTP/1.1 200 OK\r\n" + b"X-More: and more\r\n" * 1000)
+
+    def _do_continues(self) -> None:
+        """Says for ever that the client may go on."""
+        self.close_connection = True
+        with contextlib.suppress(OSError):
+            while True:
+                self.wfile.write(b"HTTP/1.1 100 Continue\r\n\r\n" * 100)
+
+    def _drip(self, data: bytes) -> None:
+        self.close_connection = True
+        with contextlib.suppress(OSError):
+            for byte in data:
+                self.wfile.write(bytes((byte,)))
+                time.sleep(0.01)
+
     def _do_endless(self) -> None:
         """Sends until nobody takes it any more."""
         self.send_response(200)

@@ -16,12 +16,14 @@ from typing import IO
 from urllib.parse import SplitResult, urlsplit
 
 from posecli.errors import DownloadError, UsageError
+from posecli.model.sources.pace import paced_opener
 from posecli.model.sources.progress import Progress
 
 TRIES = 5
 #: Seconds before the second try; doubled for each further one. POSECLI_DOWNLOAD_BACKOFF changes it.
 BACKOFF = 1.0
-#: Seconds without a byte after which a server counts as stalled. POSECLI_DOWNLOAD_TIMEOUT changes it.
+#: Seconds in which a server must have answered, and over which it must keep to the least rate of `pace`.
+#: POSECLI_DOWNLOAD_TIMEOUT changes it.
 TIMEOUT = 30.0
 #: Seconds that a host may take to be resolved, and to accept a connection: no more is lost where there is no network.
 RESOLVE_TIMEOUT, CONNECT_TIMEOUT = 1.5, 5.0
@@ -45,6 +47,7 @@ def download(url: str, part: Path, *, size: int, sha256: str, progress: Progress
     Raises DownloadError; OSError where `part` cannot be written.
     """
     backoff = _seconds("POSECLI_DOWNLOAD_BACKOFF", BACKOFF)
+    timeout = _seconds("POSECLI_DOWNLOAD_TIMEOUT", TIMEOUT)
     _refuse_unreachable(url)
     progress.say(f"downloading the model ({size / 1e6:.0f} MB) from {url}")
     reason = ""
@@ -52,7 +55,7 @@ def download(url: str, part: Path, *, size: int, sha256: str, progress: Progress
         if attempt:
             time.sleep(backoff * 2 ** (attempt - 1))
         try:
-            _continue_download(url, part, size, progress)
+            _continue_download(url, part, size, timeout, progress)
             _check(part, size, sha256)
         except _TransientError as error:
             reason = str(error)
@@ -122,7 +125,7 @@ def _resolving_error(host: str, port: int) -> str:
     return errors[0] if errors else ""
 
 
-def _continue_download(url: str, part: Path, size: int, progress: Progress) -> None:
+def _continue_download(url: str, part: Path, size: int, timeout: float, progress: Progress) -> None:
     have = part.stat().st_size if part.exists() else 0
     if have >= size:
         return  # whole already; _check decides
@@ -130,8 +133,7 @@ def _continue_download(url: str, part: Path, size: int, progress: Progress) -> N
         request = urllib.request.Request(url, headers={"User-Agent": "posecli", "Accept-Encoding": "identity"})
         if have:
             request.add_header("Range", f"bytes={have}-")
-        timeout = _seconds("POSECLI_DOWNLOAD_TIMEOUT", TIMEOUT)
-        with urllib.request.build_opener().open(request, timeout=timeout) as response:
+        with paced_opener().open(request, timeout=timeout) as response:
             continued = response.status == _PARTIAL_CONTENT and _starts_at(response, have)
             with open(part, "ab" if continued else "wb") as file:
                 _copy(response, file, have if continued else 0, size, progress)
