@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from posecli.errors import ModelError
+from posecli.errors import ModelError, UsageError
 from posecli.model import catalog
 from posecli.model.catalog import KnownModel
-from posecli.model.locate import cache_folder, find_model, load_model_file, locate_model, read_model_file
+from posecli.model.locate import cache_folder, find_model, is_offline, load_model_file, locate_model, read_model_file
 
 from ..conftest import Posecli, records_of
 from ..tiny_model import draw_discs, person_at
@@ -85,6 +85,21 @@ def test_offline_never_touches_the_network(
     with pytest.raises(ModelError, match=f"{named} forbids to download it"):
         load_model_file(offline=how == "argument")
     assert mirror.requests == []
+
+
+@pytest.mark.parametrize(("word", "offline"), [("1", True), ("Yes", True), ("on", True), ("off", False), ("", False)])
+def test_words_for_offline(word: str, offline: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("POSECLI_OFFLINE", word)
+    assert is_offline() is offline
+
+
+@pytest.mark.parametrize("word", ["maybe", "2", "-1", "noo", "\x1b[31m"])
+def test_another_word_for_offline_is_refused_wherever_the_model_is(
+    word: str, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("POSECLI_OFFLINE", word)
+    with pytest.raises(UsageError, match=r"POSECLI_OFFLINE is .*, expected 1 or 0"):
+        locate_model(str(tiny_model))
 
 
 def test_looking_for_a_model_never_touches_the_network(published: KnownModel, mirror: Server) -> None:

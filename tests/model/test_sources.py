@@ -99,7 +99,8 @@ def test_sources_can_be_chosen(
     assert server.requests == []
     monkeypatch.setenv(sources.SOURCES_VARIABLE, "npm ftp")
     with pytest.raises(UsageError, match="unknown source of models 'ftp'"):
-        download_model([known], tmp_path)
+        download_model([known], tmp_path / "new")
+    assert not (tmp_path / "new").exists()
 
 
 def test_a_model_that_no_source_has(tmp_path: Path) -> None:

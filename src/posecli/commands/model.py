@@ -98,10 +98,10 @@ def download(model: str | None, *, source: str | None, force: bool, quiet: bool,
     from posecli.model.locate import cache_folder, find_at_hand, is_offline, read_model_file
     from posecli.model.sources import download_model
 
-    wanted = _known(model)
+    wanted, offline = _known(model), is_offline()
     found = None if force or output or source else find_at_hand(wanted)
     if found is None:
-        if is_offline():
+        if offline:
             raise UsageError("POSECLI_OFFLINE forbids to download a model", "unset it")
         found = download_model(wanted, output or cache_folder(), source=source, progress=not quiet, force=force)
     click.echo(read_model_file(found).path)

@@ -10,10 +10,13 @@ from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
-from posecli.errors import ModelError
+from posecli.errors import ModelError, UsageError
 from posecli.model import catalog
 from posecli.model.catalog import KnownModel
 from posecli.model.sources import package
+
+#: Words for a switch, as options take them.
+_YES, _NO = ("1", "true", "yes", "on", "y", "t"), ("", "0", "false", "no", "off", "n", "f")
 
 
 class ModelFile(NamedTuple):
@@ -62,15 +65,17 @@ def _identify(path: Path, modified_ns: int, size: int) -> ModelFile:
 
 
 def locate_model(model: str | None = None, *, offline: bool = False, progress: bool = False) -> Path:
-    """The path of a model: the named file, else the first known file at hand, else downloaded. Raises ModelError."""
+    """The path of a model: the named file, else the first known file at hand, else downloaded. Raises ModelError,
+    UsageError where POSECLI_OFFLINE cannot be understood."""
+    forbids = "POSECLI_OFFLINE" if is_offline() else ""
+    forbids = "--offline" if offline else forbids
     wanted, path = resolve_name(model)
     found = path or find_at_hand(wanted)
     if found is not None:
         return found
-    switched_off = "--offline" if offline else "POSECLI_OFFLINE" if is_offline() else ""
-    if switched_off:
+    if forbids:
         raise ModelError(
-            f"the model {wanted[0].name} is not on this machine, and {switched_off} forbids to download it",
+            f"the model {wanted[0].name} is not on this machine, and {forbids} forbids to download it",
             f"run `posecli model download` where there is a network, put the file into {cache_folder()}, or name a "
             "file with --model",
         )
@@ -145,5 +150,9 @@ def _system_cache() -> Path:
 
 
 def is_offline() -> bool:
-    """True where POSECLI_OFFLINE is set to anything but an empty string, 0, no or false."""
-    return os.environ.get("POSECLI_OFFLINE", "").lower() not in ("", "0", "no", "false")
+    """Whether POSECLI_OFFLINE says so. Raises UsageError for a word that says neither yes nor no."""
+    text = os.environ.get("POSECLI_OFFLINE", "")
+    word = text.strip().lower()
+    if word not in (*_YES, *_NO):
+        raise UsageError(f"POSECLI_OFFLINE is {text!r}, expected 1 or 0")
+    return word in _YES

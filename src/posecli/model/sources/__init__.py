@@ -39,12 +39,12 @@ def download_model(
     progress: say on standard error what each source did. force: replace a file that is there.
     Raises DownloadError, which tells what each source said, and UsageError for an unknown source.
     """
-    tell = Progress(shown=progress)
+    tell, names = Progress(shown=progress), chosen_sources(source)
     failures: list[DownloadError] = []
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with _only_one_process(folder, tell):
-            for name, known in _attempts(wanted, source):
+            for name, known in _attempts(wanted, names):
                 target = folder / known.file_name
                 if target.is_file() and not force:
                     return target
@@ -55,7 +55,7 @@ def download_model(
                     failures.append(DownloadError(f"{name}: {error.message}", error.hint))
     except OSError as error:
         raise DownloadError(f"cannot write {folder}: {error.strerror or error}") from error
-    raise _all_failed(wanted, source, failures)
+    raise _all_failed(wanted, names, failures)
 
 
 def chosen_sources(source: str | None) -> list[str]:
@@ -67,8 +67,8 @@ def chosen_sources(source: str | None) -> list[str]:
     return names
 
 
-def _attempts(wanted: Sequence[KnownModel], source: str | None) -> Iterator[tuple[str, KnownModel]]:
-    for name in chosen_sources(source):
+def _attempts(wanted: Sequence[KnownModel], names: Sequence[str]) -> Iterator[tuple[str, KnownModel]]:
+    for name in names:
         yield from ((name, known) for known in wanted if SOURCES[name].offers(known))
 
 
@@ -80,9 +80,9 @@ def _bring(name: str, known: KnownModel, target: Path, progress: Progress) -> Pa
     return target
 
 
-def _all_failed(wanted: Sequence[KnownModel], source: str | None, failures: list[DownloadError]) -> DownloadError:
+def _all_failed(wanted: Sequence[KnownModel], names: Sequence[str], failures: list[DownloadError]) -> DownloadError:
     if not failures:
-        asked = ", ".join(chosen_sources(source))
+        asked = ", ".join(names)
         needs = " (POSECLI_MODEL_URL names no mirror)" if "mirror" in asked and not mirror.addresses() else ""
         return DownloadError(
             f"the model {wanted[0].name} is not to be downloaded from: {asked}{needs}",
