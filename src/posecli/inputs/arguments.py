@@ -180,9 +180,10 @@ class Inputs:
         """The relative path that outputs of a file are named after: as given, or below the common folder."""
         if storage.is_remote(name):
             return output_name(name)
-        if _leads_outside(name):
-            return os.path.relpath(os.path.abspath(name), self._anchor)
-        return os.path.normpath(name)
+        if not _leads_outside(name):
+            return os.path.normpath(name)
+        path = os.path.abspath(name)
+        return storage.inside(path) if self._anchor is None else os.path.relpath(path, self._anchor)
 
     def _is_new(self, name: str) -> bool:
         if self._was_seen(name):
@@ -216,7 +217,9 @@ def output_name(name: str) -> str:
     """The relative path that outputs of a file are named after where nothing but its name is known."""
     if storage.is_remote(name):
         return storage.without_scheme(name)
-    return os.path.join(OUTSIDE, _below_root(name)) if _leads_outside(name) else os.path.normpath(name)
+    return (
+        os.path.join(OUTSIDE, storage.inside(os.path.abspath(name))) if _leads_outside(name) else os.path.normpath(name)
+    )
 
 
 def picture_path(record: Record, root: str | None) -> str:
@@ -241,15 +244,15 @@ def _leads_outside(name: str) -> bool:
     return os.path.isabs(name) or ".." in PurePath(name).parts
 
 
-def _below_root(name: str) -> str:
-    return os.path.relpath(os.path.abspath(name), os.path.abspath(os.sep))
-
-
-def _common_folder(names: Iterable[str]) -> str:
-    """The folder that outputs of these absolute or upward names are named below."""
+def _common_folder(names: Iterable[str]) -> str | None:
+    """The folder that outputs of these absolute or upward names are named below; None where they lie on several drives,
+    which share none."""
     parents = [os.path.dirname(os.path.abspath(name)) for name in names if not _is_pattern(name)]
     parents += [os.path.dirname(os.path.abspath(_static_part(name))) for name in names if _is_pattern(name)]
-    return os.path.commonpath(parents) if parents else os.getcwd()
+    try:
+        return os.path.commonpath(parents) if parents else os.getcwd()
+    except ValueError:
+        return None
 
 
 def _static_part(pattern: str) -> str:

@@ -50,7 +50,7 @@ def write_page(
     if link:
         folder = os.path.dirname(os.path.abspath(path))
         for entry, place in zip(entries, places, strict=True):
-            entry["link"] = urllib.parse.quote(os.fsencode(os.path.relpath(place, folder)))
+            entry["link"] = link_to(place, folder)
     style, script = ((_FOLDER / name).read_text("utf-8") for name in ("page.css", "page.js"))
     context = {
         "title": f"posecli: {len(listed)} pictures",
@@ -64,6 +64,15 @@ def write_page(
     }
     with whole_text(path) as file:
         file.writelines(environment.get_template("page.html").generate(context))
+
+
+def link_to(place: str, folder: str) -> str:
+    """How a page in a folder names a file: as seen from there, or in full where it lies on another drive."""
+    try:
+        path, start, safe = os.path.relpath(place, folder), "", "/"
+    except ValueError:
+        path, start, safe = os.path.abspath(place), "file:///", "/:"
+    return start + urllib.parse.quote(os.fsencode(path.replace(os.sep, "/")), safe=safe)
 
 
 def _entry(record: Record) -> dict[str, Any]:
