@@ -13,6 +13,7 @@ import pytest
 
 from posecli.errors import MissingExtra
 from posecli.files import storage
+from posecli.inputs.arguments import Inputs
 from posecli.records.parts import read_parts
 
 from ..conftest import Posecli, records_of
@@ -62,7 +63,43 @@ def test_what_is_remote() -> None:
     assert storage.is_remote("s3://bucket/key")
     assert storage.is_remote("HTTPS://example.org/a.jpg")
     assert not any(map(storage.is_remote, ["/a/b", "a:b", "c:/windows", "c://windows", "./s3/", "", "-"]))
-    assert storage.without_scheme("s3://bucket/../key") == "key"
+    assert storage.without_scheme("s3://../key") == "key"
+
+
+def test_keys_that_are_no_paths_give_names_of_their_own() -> None:
+    keys = ["a/x", "a//x", "a///x", "a/./x", "a/../x", "x", "/x", "a/.../x", "a/.x/x"]
+    names = [storage.without_scheme(f"s3://bucket/{key}") for key in keys]
+    assert len(set(names)) == len(keys)
+    assert names[:5] == [
+        "bucket/a/x", "bucket/a/%2F/x", "bucket/a/%2F/%2F/x", "bucket/a/%2E/x", "bucket/a/%2E%2E/x",
+    ]  # fmt: skip
+
+
+def test_keys_that_are_no_paths_are_listed(bucket: str) -> None:
+    import boto3
+
+    store = boto3.client("s3")
+    keys = [
+        "d/",
+        "d/1.png",
+        "d//1.png",
+        "d//c/3.png",
+        "d/./4.png",
+        "d/../1.png",
+        "d//.h/5.png",
+        "d/.h/6.png",
+        "d//7.txt",
+    ]
+    for key in keys:
+        store.put_object(Bucket="photos", Key=key, Body=key.encode())
+    inputs = Inputs([f"{bucket}/d/"])
+    found = {image.name: image.output for image in inputs}
+    assert found == {
+        f"{bucket}/d/1.png": "1.png", f"{bucket}/d//1.png": "%2F/1.png", f"{bucket}/d//c/3.png": "%2F/c/3.png",
+        f"{bucket}/d/./4.png": "%2E/4.png", f"{bucket}/d/../1.png": "%2E%2E/1.png",
+    }  # fmt: skip
+    assert [storage.read_bytes(name).decode() for name in found] == [name.removeprefix(f"{bucket}/") for name in found]
+    assert inputs.passed_over == 2
 
 
 def test_folders_patterns_and_keys(bucket: str, posecli: Posecli) -> None:

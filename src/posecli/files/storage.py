@@ -28,6 +28,8 @@ _FORBIDDEN = (401, 403)
 UNNAMED = "unnamed"
 #: NUL, and surrogates that stand for no byte.
 _NO_CHARACTER = re.compile("[\0\ud800-\udc7f\udd00-\udfff]")
+#: Parts of a key, between slashes, that are none of a path.
+_NO_PART = re.compile(r"(?<=/)\.{0,2}(?=/)")
 #: What another try does not change.
 _FINAL = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError, MemoryError)
 Result = TypeVar("Result")
@@ -56,8 +58,13 @@ def is_web(path: str) -> bool:
 
 
 def without_scheme(path: str) -> str:
-    """What follows the `s3://` of a remote path, made fit for names of files."""
-    return inside(_REMOTE.sub("", path))
+    """What follows the `s3://` of a remote path, made fit for names of files. Parts of a key that mean something else
+    there, as in `a//b` and `a/../b`, become %HEX: different keys stay different."""
+    return inside(_NO_PART.sub(_escaped, _REMOTE.sub("", path)))
+
+
+def _escaped(part: re.Match[str]) -> str:
+    return "".join(f"%{ord(character):02X}" for character in part[0] or "/")
 
 
 def inside(name: str, paths: ModuleType = os.path) -> str:
@@ -169,11 +176,20 @@ def names_in(folder: str) -> Iterator[str]:
 
 
 def walk(folder: str) -> Iterator[tuple[str, list[str], list[str]]]:
-    """As os.walk over a remote folder, top down: full path, names of folders (which may be thinned out), of files."""
+    """As os.walk over a remote folder, top down: full path, names of folders (which may be thinned out), of files.
+
+    What lies behind a part of a key without a name, as `b` in `a//b`, is among the files, as `/b`.
+    """
     store, key = _store(folder)
     store.invalidate_cache()
-    for place, folders, files in store.walk(key, on_error="raise"):
-        yield store.unstrip_protocol(place), folders, files
+    for place, folders, files in store.walk(key, on_error="raise", detail=True):
+        found, names = list(folders), [name for name in files if name]
+        if files.get("", {}).get("type") == "directory":  # the store's own walk passes over it
+            names += [path[len(place) + 1 :] for path in store.find(place, prefix="/")]
+        yield store.unstrip_protocol(place), found, names
+        kept = {name: folders[name] for name in found}
+        folders.clear()
+        folders.update(kept)
 
 
 def matches(pattern: str) -> list[str]:

@@ -188,7 +188,7 @@ class Inputs:
     def _is_new(self, name: str) -> bool:
         if self._was_seen(name):
             return False
-        self._seen.add(os.path.abspath(name))
+        self._seen.add(_identity(name))
         return True
 
     def _was_seen(self, name: str) -> bool:
@@ -196,7 +196,7 @@ class Inputs:
         million pictures costs no memory."""
         if not self._seen and not self._walked:
             return False
-        path = os.path.abspath(name)
+        path = _identity(name)
         return path in self._seen or any(reaches(folder, path) for folder in self._walked)
 
     def _check_collisions(self) -> None:
@@ -209,7 +209,7 @@ class Inputs:
                 continue
             output = os.path.normpath(self._output_name(name))
             owner = owners.setdefault(output, name)
-            if os.path.abspath(owner) != os.path.abspath(name):
+            if _identity(owner) != _identity(name):
                 raise UsageError(f"{owner} and {name} would both be written as {output}", "name them in the same way")
 
 
@@ -238,6 +238,11 @@ def _is_pattern(name: str) -> bool:
 
 def _is_remote_pattern(name: str) -> bool:
     return glob.has_magic(name) and storage.is_remote(name) and not storage.is_web(name)
+
+
+def _identity(name: str) -> str:
+    """The same for all names of a file. Keys of remote stores are no paths: `a//b` is another one than `a/b`."""
+    return name if storage.is_remote(name) else os.path.abspath(name)
 
 
 def _leads_outside(name: str) -> bool:

@@ -67,9 +67,9 @@ class Walker:
         """Pictures below a remote folder; the folder itself where it cannot be listed: reading it says why."""
         try:
             for place, folders, files in storage.walk(folder):
-                folders[:] = sorted((name for name in folders if not name.startswith(".")), key=natural_key)
+                folders[:] = sorted((name for name in folders if not _is_hidden(name)), key=natural_key)
                 for name in sorted(files, key=natural_key):
-                    if os.path.splitext(name)[1].lower() in picture_extensions() and not name.startswith("."):
+                    if os.path.splitext(name)[1].lower() in picture_extensions() and not _is_hidden(name):
                         yield f"{place.rstrip('/')}/{name}"
                     else:
                         self.passed_over += 1
@@ -85,6 +85,11 @@ class Walker:
             and os.path.lexists(path.removesuffix(suffix))
             for folder, suffix in self._written
         )
+
+
+def _is_hidden(name: str) -> bool:
+    """Whether a part of a key is hidden. Dots alone are names there as any other."""
+    return any(part.startswith(".") and part not in (".", "..") for part in name.split("/"))
 
 
 @cache
