@@ -111,7 +111,8 @@ def _whole(plan: RunPlan, images: Iterable[ImageInput], model: ModelFile, report
 def _estimate(plan: RunPlan, job: Job, images: Iterable[ImageInput]) -> Iterator[Record]:
     """Choose the engine: one picture alone is done here, with all processors; more, and those of a list that may let
     one wait, go to workers."""
-    streamed, engine = plan.inputs().is_stream(), plan.engine
+    engine = plan.engine
+    streamed = engine is not EngineName.RAY and plan.inputs().is_stream()  # Ray takes inputs by the chunk
     if engine is EngineName.AUTO and streamed:
         engine = EngineName.PROCESSES
     elif engine is EngineName.AUTO:
