@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from filelock import FileLock
 
-from posecli.commands import cli
+from posecli.commands import cli, convert
 from posecli.errors import EngineError, OutputError, UsageError
 from posecli.files.lock import locked
 from posecli.run import start
@@ -243,3 +245,64 @@ def test_convert_of_no_file_leaves_nothing(output: str, tmp_path: Path, monkeypa
     with pytest.raises(UsageError, match=r"cannot read nothere\.jsonl"):
         cli.main(["convert", "nothere.jsonl", "-o", output], standalone_mode=False)
     assert os.listdir() == []
+
+
+@pytest.mark.parametrize("options", [["-o", "d/"], ["-o", "d/", "-f", "csv"], ["-a", "d/"], ["-o", "d/", "--track"]])
+@pytest.mark.parametrize("listed", [True, False])
+@pytest.mark.parametrize("address", ["http://127.0.0.1:9/q.png", "HTTPS://127.0.0.1:9//x/../q.png"])
+def test_two_inputs_for_one_file_are_refused_before_the_run(
+    address: str, listed: bool, options: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A model that is not there shows that nothing was loaded."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("POSECLI_MODEL", "nothere.tflite")
+    names = [address, "127.0.0.1:9/q.png"]
+    Path("list").write_text("\n".join(names))
+    with pytest.raises(UsageError, match="would both be written"):
+        cli.main(["estimate", *(["--files-from", "list"] if listed else names), *options], standalone_mode=False)
+    assert os.listdir() == ["list"]
+
+
+@pytest.mark.parametrize("options", [["-o", "d/"], ["-a", "d/"]])
+@pytest.mark.parametrize("frames", [[None], [0, 1]])
+def test_two_records_for_one_file_are_refused(
+    frames: list[int | None], options: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    names = ["http://h/q.gif", "h/q.gif"]
+    records = [replace(make_record(name), frame=frame) for name in names for frame in frames]
+    Path("r.jsonl").write_text("".join(json.dumps(record.to_dict()) + "\n" for record in records))
+    with pytest.raises(UsageError, match="would both be written"):
+        cli.main(["convert", "r.jsonl", *options], standalone_mode=False)
+    assert os.listdir() == ["r.jsonl"]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["r.jsonl", "-o", "x.csv"],
+        ["r.jsonl", "-o", "y.csv"],
+        ["r.jsonl", "-o", "d/"],
+        ["r.jsonl", "-a", "d/"],
+        ["r.jsonl", "-a", "x.png"],
+        ["nothere.jsonl", "-o", "z.csv"],
+        ["x.csv", "-o", "z.csv"],
+        ["d/", "-o", "z.csv"],
+        ["r.jsonl", "-o", "z"],
+        ["r.jsonl", "-a", "z.pdf"],
+        ["r.jsonl", "-f", "openpose"],
+        ["r.jsonl"],
+    ],
+)
+def test_convert_names_no_option_that_it_lacks(
+    arguments: list[str], records: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(records.parent)
+    Path("d").mkdir()
+    for name in ("x.csv", "y.csv.partial.jsonl", "x.png", "d/a.png.json", "d/a.png.png"):
+        Path(name).write_text("what was there")
+    with pytest.raises(UsageError) as error:
+        cli.main(["convert", *arguments], standalone_mode=False)
+    named = set(re.findall(r"--[a-z-]+", error.value.hint))
+    theirs = {"--shards"}  # what `estimate` wrote
+    assert named <= {option for parameter in convert.command.params for option in parameter.opts} | theirs

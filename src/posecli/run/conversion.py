@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -39,7 +40,7 @@ def convert(conversion: Conversion, *, quiet: bool) -> int:
 
 def _convert(conversion: Conversion, *, quiet: bool) -> int:
     destinations = conversion.destinations
-    destinations.check(conversion.policy)
+    destinations.check(conversion.policy, resumes=False)
     records: Iterable[Record] = read_records(conversion.source)
     if conversion.source == "-":
         records = list(records)
@@ -62,11 +63,11 @@ def _convert(conversion: Conversion, *, quiet: bool) -> int:
 def _check(conversion: Conversion, records: Iterable[Record]) -> None:
     """Refuse what cannot be written, before anything is. Raises UsageError."""
     destinations, policy = conversion.destinations, conversion.policy
-    names: set[str] = set()
+    names: dict[str, None] = {}
     for record in records:
         image = _input_of(record)
         if record.image not in names:
-            names.add(record.image)
+            names[record.image] = None
             for one_file in (destinations.pictures, destinations.clips):
                 if one_file is not None and one_file.is_file and len(names) > 1:
                     raise UsageError(
@@ -77,7 +78,9 @@ def _check(conversion: Conversion, records: Iterable[Record]) -> None:
             raise UsageError(
                 f"{record.image} is a clip, and {destinations.pictures.path} is one picture", "name a .mp4 or .gif file"
             )
-        destinations.check_files([image], policy)
+        destinations.check_files([image], policy, resumes=False)
+    inputs = (ImageInput(name, output_name(name)) for name in names)
+    deque(destinations.without_collisions(inputs), maxlen=0)
 
 
 def _input_of(record: Record) -> ImageInput:

@@ -69,18 +69,18 @@ class RunFile(NamedTuple):
         """Whether it is written line by line as the run goes."""
         return self.format.name == "jsonl"
 
-    def check(self, policy: Policy) -> None:
-        """Raise UsageError where a file is there already and nothing was said about it."""
+    def check(self, policy: Policy, *, resumes: bool) -> None:
+        """Raise UsageError where a file is there already and nothing was said about it. resumes: as of
+        `Destinations.check`."""
         if self.path is not None and storage.is_remote(self.path) and policy is Policy.RESUME:
             raise UsageError(f"{self.path} appears when the run is at its end", "--shards -o FOLDER/ can be resumed")
         if self.path is None or policy is not Policy.REFUSE:
             return
         if output_exists(self.path) and (storage.is_remote(self.path) or _is_file_or_folder(self.path)):
-            raise UsageError(f"{self.path} exists already", "--overwrite replaces it, --resume carries on")
+            raise UsageError(f"{self.path} exists already", _ways_on(resumes=resumes))
         if os.path.lexists(self.journal_path):
-            raise UsageError(
-                f"{self.journal_path} is left of an unfinished run", "--resume carries on, --overwrite begins anew"
-            )
+            hint = "--resume carries on, --overwrite begins anew" if resumes else "--overwrite writes beside it"
+            raise UsageError(f"{self.journal_path} is left of an unfinished run", hint)
 
 
 class ImageFiles(NamedTuple):
@@ -248,11 +248,13 @@ class Destinations(NamedTuple):
                 folder, name = os.path.split(os.path.realpath(path))
                 yield os.path.join(folder, f"{_LOCK_PREFIX}-{digest([name])}{LOCK_SUFFIX}"), path
 
-    def check(self, policy: Policy) -> None:
-        """Refuse single files that exist, before anything is read. Raises UsageError."""
-        for whole in (self.run_file, self.shards):
-            if whole is not None:
-                whole.check(policy)
+    def check(self, policy: Policy, *, resumes: bool = True) -> None:
+        """Refuse single files that exist, before anything is read. resumes: whether the command has --resume. Raises
+        UsageError."""
+        if self.run_file is not None:
+            self.run_file.check(policy, resumes=resumes)
+        if self.shards is not None:
+            self.shards.check(policy)
         for output in (self.pictures, self.clips):
             if output is not None and output.is_file and policy is Policy.REFUSE and output_exists(output.path):
                 raise UsageError(f"{output.path} exists already", "--overwrite replaces it")
@@ -265,12 +267,13 @@ class Destinations(NamedTuple):
         if self.clips is not None and self.clips.is_file and self.pictures is None and not _is_clip(name):
             raise UsageError(f"{name} is a picture, and {self.clips.path} is a clip", "name a .png, .jpg or .webp file")
 
-    def check_files(self, images: Iterable[ImageInput], policy: Policy) -> None:
-        """Refuse outputs that exist or are an input themselves. Raises UsageError for the first."""
+    def check_files(self, images: Iterable[ImageInput], policy: Policy, *, resumes: bool = True) -> None:
+        """Refuse outputs that exist or are an input themselves. resumes: as of `check`. Raises UsageError for the
+        first."""
         for image in images:
             for path in self.paths_for(image):
                 if has_file(path) and (policy is Policy.REFUSE or _is_same_file(path, image.name)):
-                    raise UsageError(f"{path} exists already", "--overwrite replaces it, --resume carries on")
+                    raise UsageError(f"{path} exists already", _ways_on(resumes=resumes))
 
     def without_collisions(self, images: Iterable[ImageInput]) -> Iterator[ImageInput]:
         """The inputs, as long as no two of them would be written to one file. Raises UsageError."""
@@ -280,7 +283,7 @@ class Destinations(NamedTuple):
                 if path in taken:
                     raise UsageError(
                         f"{image.name} and another input would both be written to {path}",
-                        "give them in another way, such as by a folder that holds both",
+                        "write them into two folders, or give them in another way, such as by a folder that holds both",
                     )
                 taken.add(path)
             yield image
@@ -366,6 +369,11 @@ def choose_annotation(
         return None, clips
     assert kind_of_file is not None
     return AnnotatedPictures(path, is_file=True, kind=kind_of_file, extras=extras, background=background), None
+
+
+def _ways_on(*, resumes: bool) -> str:
+    """What may be done where an output exists."""
+    return "--overwrite replaces it, --resume carries on" if resumes else "--overwrite replaces it"
 
 
 def _is_clip(name: str) -> bool:
