@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import os
 import re
+import subprocess
+import sys
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +21,7 @@ from posecli.files.lock import locked
 from posecli.run import start
 from posecli.types import ImageInput, Record
 
+from ..conftest import Gate, Posecli, wait_for
 from ..test_types import make_record
 from ..tiny_model import draw_discs, person_at
 
@@ -69,6 +73,39 @@ def test_a_second_run_into_one_output_is_refused_and_no_lock_stays(
         cli.main(["estimate", "a.png", *outputs, *policy], standalone_mode=False)
     assert len(began) == 1
     assert os.listdir() == ["a.png"]
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="needs /proc")
+def test_of_two_processes_the_second_is_refused_until_the_first_has_ended(
+    picture: Path, records: Path, posecli: Posecli, make_gate: Callable[[Path], Gate], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(picture.parent)
+    gate = make_gate(Path("gate.png"))
+    outputs = ["-o", "x.jsonl", "-a", "d/"]
+    command = [sys.executable, "-m", "posecli", "estimate", "a.png", "gate.png", *outputs]
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as first, closing(gate):
+        gate.reader()  # it is in the midst of its second picture
+        wait_for(lambda: Path("x.jsonl").is_file())
+        before = Path("x.jsonl").read_bytes()
+        second = posecli("estimate", "a.png", "-o", "x.jsonl", "--resume")
+        assert (second.returncode, second.stdout) == (2, b"")
+        assert second.stderr.startswith(b"posecli: error: another run writes x.jsonl\n")
+        for other in (
+            ["estimate", "a.png", "-o", "./x.jsonl", "--overwrite"],
+            ["estimate", "a.png", "-a", "d/", "--resume"],
+            ["estimate", "a.png", "-o", "d/", "--shards"],
+            ["convert", str(records), "-o", "d/"],
+        ):
+            with pytest.raises(UsageError, match="another run writes"):
+                cli.main(other, standalone_mode=False)
+        assert Path("x.jsonl").read_bytes() == before
+        assert estimate("a.png", "-o", "y.jsonl", "-q") == 0
+        gate.replace(picture)
+    assert first.returncode == 1  # the gate was empty
+    assert estimate("a.png", "gate.png", *outputs, "--resume", "-q") == 0
+    assert [json.loads(line)["image"] for line in Path("x.jsonl").read_text().splitlines()] == ["a.png", "gate.png"]
+    assert sorted(os.listdir("d")) == ["a.png.png", "gate.png.png"]
+    assert {name for name in os.listdir() if "lock" in name} == set()
 
 
 def test_convert_is_refused_too(records: Path, tmp_path: Path) -> None:
