@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import csv
 import json
 import sys
 from collections.abc import Sequence
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 import click
 
@@ -15,6 +14,7 @@ from posecli.commands.options import Number, refuse_existing
 
 if TYPE_CHECKING:
     from posecli.poses.angles import Measurement
+    from posecli.records.formats.base import TextSink
 
 
 @click.command("measure", context_settings={"max_content_width": 100})
@@ -57,9 +57,11 @@ def command(
 
 
 def _write(rows: Sequence[Measurement], output: str | None, *, as_json: bool) -> None:
-    from posecli.files.atomic import whole_text
+    from posecli.files.atomic import whole_file
+    from posecli.records.formats.base import TextSink
 
-    with contextlib.nullcontext(sys.stdout) if output is None else whole_text(output) as file:
+    with contextlib.nullcontext(sys.stdout.buffer) if output is None else whole_file(output) as raw:
+        file = TextSink(raw)
         if as_json:
             json.dump([row.to_dict() for row in rows], file, indent=1)
             file.write("\n")
@@ -67,12 +69,12 @@ def _write(rows: Sequence[Measurement], output: str | None, *, as_json: bool) ->
             _write_csv(rows, file)
 
 
-def _write_csv(rows: Sequence[Measurement], file: IO[str]) -> None:
+def _write_csv(rows: Sequence[Measurement], file: TextSink) -> None:
     from posecli.poses.angles import ANGLES
-    from posecli.records.formats.base import text_name
+    from posecli.records.formats.base import cell_text, csv_writer
 
-    table = csv.writer(file, lineterminator="\n")
+    table = csv_writer(file)
     table.writerow(["image", "frame", "time", "person", "score", *ANGLES])
     for row in rows:
         angles = [None if row.angles[name] is None else f"{row.angles[name]:.1f}" for name in ANGLES]
-        table.writerow([text_name(row.image), row.frame, row.time, row.person, f"{row.score:.4f}", *angles])
+        table.writerow([cell_text(row.image), row.frame, row.time, row.person, f"{row.score:.4f}", *angles])

@@ -75,9 +75,11 @@ def _is_no_file(path: str) -> bool:
 @contextmanager
 def errors_of_one_file(path: str, folder: str) -> Iterator[None]:
     """Tell a file of one input that cannot be there from a folder that takes none. Raises InputError for a name that is
-    too long, or something else in its place; OutputError as before for all else."""
+    too long or has characters that the locale lacks, or something else in its place; OutputError for all else."""
     try:
         yield
+    except UnicodeEncodeError as error:
+        raise InputError(f"cannot write {path}: the locale's encoding of names, {error.encoding}, lacks it") from error
     except OutputError as error:
         cause = error.__cause__
         of_name = isinstance(cause, OSError) and cause.errno in _ERRORS_OF_A_NAME

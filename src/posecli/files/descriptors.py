@@ -22,7 +22,8 @@ def make_safe() -> None:
     """Open what is closed of standard input, output and error, and name the output in what goes wrong with it.
 
     Standard input is then empty. Standard output refuses what is written: it raises OutputError, or ReaderLeft once
-    its reader has left. Standard error never raises: a message that cannot be written is dropped.
+    its reader has left. Standard error never raises: a message that cannot be written is dropped. A character that the
+    encoding of either lacks is escaped.
     """
     # In the order of their numbers, since each gets the lowest one that is free. What may only be read refuses output.
     for descriptor, flags in ((_STDIN, os.O_RDONLY), (_STDOUT, os.O_RDONLY), (_STDERR, os.O_WRONLY)):
@@ -34,7 +35,7 @@ def make_safe() -> None:
     if sys.stdout is sys.__stdout__:  # not where a caller within the process has put something else
         sys.stdout = _text(_StandardOutput(_STDOUT, "wb", closefd=False), sys.stdout)
     if sys.stderr is sys.__stderr__:
-        sys.stderr = _text(_StandardError(_STDERR, "wb", closefd=False), sys.stderr, errors="backslashreplace")
+        sys.stderr = _text(_StandardError(_STDERR, "wb", closefd=False), sys.stderr, by_line=True)
 
 
 def discard_output() -> None:
@@ -67,11 +68,11 @@ def _is_open(descriptor: int) -> bool:
     return True
 
 
-def _text(raw: io.FileIO, before: TextIO | None, *, errors: str | None = None) -> TextIO:
+def _text(raw: io.FileIO, before: TextIO | None, *, by_line: bool = False) -> TextIO:
     """Text over a raw file, encoded and buffered as Python has set it up, if it has."""
     return io.TextIOWrapper(
         io.BufferedWriter(raw),
         encoding=before.encoding if before is not None else None,
-        errors=errors or (before.errors if before is not None else None),
-        line_buffering=errors is not None or raw.isatty(),
+        errors="backslashreplace",
+        line_buffering=by_line or raw.isatty(),
     )

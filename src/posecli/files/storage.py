@@ -85,6 +85,14 @@ def _without_drive(text: str, paths: ModuleType) -> str:
     return f"{re.sub(r'[^A-Za-z0-9]+', '_', drive).strip('_')}{paths.sep}{rest.replace(':', '%3A')}"
 
 
+def name_bytes(name: str) -> bytes:
+    """The bytes of a name where names are UTF-8, the same in every locale; also of one that no file can have."""
+    try:
+        return name.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return name.encode("utf-8", "surrogatepass")
+
+
 def open_file(path: str) -> io.BufferedReader:
     """A file for reading. Raises OSError."""
     return io.BufferedReader(io.BytesIO(read_bytes(path))) if is_remote(path) else open(path, "rb")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from array import array
+
+from posecli.files.storage import name_bytes
 
 #: Slots at first, a power of two, and the share of them that may be taken before there are more.
 _SLOTS, _FULL = 1 << 10, 0.6
@@ -85,5 +86,5 @@ class NameMap(NameSet):
 
 
 def _digest(name: str) -> int:
-    value = int.from_bytes(hashlib.blake2b(os.fsencode(name), digest_size=8).digest(), "little")
+    value = int.from_bytes(hashlib.blake2b(name_bytes(name), digest_size=8).digest(), "little")
     return value or 1  # 0 marks a free slot

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterable
 from typing import NamedTuple
 
 from posecli.errors import UsageError
+from posecli.files.storage import name_bytes
 from posecli.types import Record, Settings
 
 
@@ -40,5 +40,5 @@ def digest(texts: Iterable[str]) -> str:
     """Eight hexadecimal digits that stand for texts."""
     state = hashlib.blake2b(digest_size=4)
     for text in texts:
-        state.update(os.fsencode(text) + b"\0")
+        state.update(name_bytes(text) + b"\0")
     return state.hexdigest()

@@ -16,6 +16,7 @@ from typing import Any
 
 from posecli.errors import UsageError
 from posecli.files.atomic import whole_file
+from posecli.files.storage import name_bytes
 from posecli.records.formats.base import ByteSink, Format, TextSink, WriteOptions, text_name, to_json
 from posecli.types import Record
 
@@ -37,7 +38,7 @@ def write_one(record: Record, file: ByteSink, options: WriteOptions) -> None:
     """The file of one image. Alone it cannot be numbered in order: a name that says no number gives its checksum."""
     number = image_id(record.image, annotated_ids(options.coco_images))
     if number is None or record.frame is not None:
-        number = zlib.crc32(os.fsencode(record.key)) & 0x7FFFFFFF
+        number = zlib.crc32(name_bytes(record.key)) & 0x7FFFFFFF
     people = [{**entry, "file_name": text_name(record.image)} for entry in people_of(record, number)]
     TextSink(file).write(to_json(people) + "\n")
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterable, Iterator
 
-from posecli.records.formats.base import ByteSink, Format, TextSink, WriteOptions, text_name
+from posecli.records.formats.base import ByteSink, Format, TextSink, WriteOptions, cell_text, csv_writer
 from posecli.types import Record
 
 COLUMNS = (
@@ -16,7 +15,7 @@ COLUMNS = (
 
 def write(records: Iterable[Record], file: ByteSink, options: WriteOptions) -> None:
     """Write a header and the rows of each record; people are numbered from 0 in falling score."""
-    writer = csv.writer(TextSink(file), lineterminator="\n")
+    writer = csv_writer(TextSink(file))
     writer.writerow(COLUMNS)
     for record in records:
         writer.writerows(_rows(record))
@@ -25,10 +24,10 @@ def write(records: Iterable[Record], file: ByteSink, options: WriteOptions) -> N
 
 def _rows(record: Record) -> Iterator[tuple[object, ...]]:
     time = round(record.time, 6) if record.time is not None else None
-    head = (text_name(record.image), record.frame, time, record.status, record.width, record.height)
+    head = (cell_text(record.image), record.frame, time, record.status, record.width, record.height)
     nothing = (None,) * 8
     if record.error is not None:
-        yield (*head, *nothing, text_name(record.error.message))
+        yield (*head, *nothing, cell_text(record.error.message))
     elif not record.poses:
         yield (*head, *nothing, None)
     for person, pose in enumerate(record.poses):

@@ -21,6 +21,7 @@ from PIL import Image
 from posecli.errors import InputError
 from posecli.extras import need
 from posecli.files.atomic import whole_text
+from posecli.files.storage import name_bytes
 from posecli.inputs.arguments import picture_path
 from posecli.inputs.clips import FrameReader, unpack
 from posecli.inputs.pictures import frame_from_array, read_frame
@@ -72,7 +73,7 @@ def link_to(place: str, folder: str) -> str:
         path, start, safe = os.path.relpath(place, folder), "", "/"
     except ValueError:
         path, start, safe = os.path.abspath(place), "file:///", "/:"
-    return start + urllib.parse.quote(os.fsencode(path.replace(os.sep, "/")), safe=safe)
+    return start + urllib.parse.quote(name_bytes(path.replace(os.sep, "/")), safe=safe)
 
 
 def _entry(record: Record) -> dict[str, Any]:
