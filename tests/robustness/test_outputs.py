@@ -18,8 +18,10 @@ from filelock import FileLock
 from posecli.commands import cli, convert
 from posecli.errors import EngineError, OutputError, UsageError
 from posecli.files.lock import locked
+from posecli.records.identity import RunIdentity
+from posecli.records.journal import RecordedLines
 from posecli.run import start
-from posecli.types import ImageInput, Record
+from posecli.types import ImageInput, Record, Settings
 
 from ..conftest import Gate, Posecli, wait_for
 from ..test_types import make_record
@@ -234,6 +236,16 @@ def test_lines_that_are_deleted_while_the_run_goes_on_are_an_error(
     if replaced:
         assert Path("x.jsonl").read_text() == "somebody else's\n"
     assert "are kept in x.jsonl;" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("change", [os.unlink, lambda path: path.write_text("{}\n")])
+def test_lines_that_change_while_they_are_carried_on_are_an_error(
+    change: Callable[[Path], object], records: Path
+) -> None:
+    recorded = RecordedLines(str(records), RunIdentity("0" * 64, Settings()))
+    change(records)
+    with pytest.raises(OutputError, match=r"r\.jsonl was deleted or changed"):
+        recorded.get(ImageInput("a.png", "a.png"))
 
 
 @pytest.mark.skipif(os.name != "posix", reason="no such device here")

@@ -124,11 +124,14 @@ def move(source: str, target: str) -> None:
 
 
 def check_is_there(path: str, descriptor: int) -> None:
-    """Raise OutputError where a file that is open to be written has been deleted, or another one put in its place."""
+    """Raise OutputError where a file that is open to be written has been deleted, or another one put in its place.
+
+    Some file systems change the numbers that tell files apart: another number is a sign only of a file without a name.
+    """
     with output_errors(path):
         opened = os.fstat(descriptor)
         with suppress(FileNotFoundError):
-            if os.path.samestat(os.stat(path), opened):
+            if os.path.samestat(os.stat(path), opened) or opened.st_nlink:
                 return
     raise OutputError(f"cannot write {path}: it was deleted or replaced while it was written")
 

@@ -113,13 +113,16 @@ class RecordedLines:
             self._scan(file, identity)
 
     def get(self, image: ImageInput) -> Record | None:
-        """The finished record of an input, or None."""
+        """The finished record of an input, or None. Raises OutputError where the file is no more what it was."""
         offset = self._offsets.get(image.key)
         if offset is None:
             return None
-        with open(self.path, "rb") as file:
-            file.seek(offset)
-            record = Record.from_dict(parse_json(file.readline()))
+        try:
+            with open(self.path, "rb") as file:
+                file.seek(offset)
+                record = Record.from_dict(parse_json(file.readline()))
+        except (OSError, ValueError) as error:  # it was whole when the run began
+            raise OutputError(f"{self.path} was deleted or changed while it was carried on: {error}") from error
         return record if record.key == image.key else None
 
     def _scan(self, file: IO[bytes], identity: RunIdentity) -> None:
