@@ -7,7 +7,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -18,9 +18,14 @@ from filelock import FileLock
 from posecli.commands import cli, convert
 from posecli.errors import EngineError, OutputError, UsageError
 from posecli.files.lock import locked
+from posecli.inputs.clips import ClipOptions
 from posecli.records.identity import RunIdentity
 from posecli.records.journal import RecordedLines
-from posecli.run import start
+from posecli.run import shards, start
+from posecli.run.destinations import Destinations, Policy
+from posecli.run.expectations import Expectations
+from posecli.run.pipeline import Work
+from posecli.run.report import Report
 from posecli.types import ImageInput, Record, Settings
 
 from ..conftest import Gate, Posecli, wait_for
@@ -355,3 +360,41 @@ def test_convert_names_no_option_that_it_lacks(
     named = set(re.findall(r"--[a-z-]+", error.value.hint))
     theirs = {"--shards"}  # what `estimate` wrote
     assert named <= {option for parameter in convert.command.params for option in parameter.opts} | theirs
+
+
+def test_overwritten_parts_stay_until_there_is_one_to_replace_them(tmp_path: Path) -> None:
+    folder, destinations = tmp_path / "parts", Destinations(shards=shards.Shards(f"{tmp_path}/parts", 1))
+    work = Work(Settings(), ClipOptions(), destinations, timeout=60)
+    images = [ImageInput(name, name) for name in ("a.png", "b.png", "c.png")]
+    seen: list[int] = []
+
+    def overwrite(model: str, fails: set[str], *, end: Callable[[], object] = lambda: None) -> int:
+        """Parts of three pictures, of which some fail."""
+
+        def estimate(inputs: Iterable[ImageInput]) -> Iterator[Record]:
+            for image in inputs:
+                yield image.failed("not_found", "no") if image.name in fails else make_record(image.name)
+
+        def do(pieces: Iterable[shards.Shard]) -> Generator[shards.ShardDone, None, None]:
+            for piece in pieces:
+                yield shards.ShardWork(work, Expectations()).do(piece, estimate)
+                seen.append(len(list(folder.iterdir())))
+            end()
+
+        identity = RunIdentity(model * 64, work.settings)
+        report = Report(quiet=True)
+        return shards.run(iter(images), do, work, report, policy=Policy.OVERWRITE, identity=identity)
+
+    assert overwrite("0", set()) == 0
+    old = set(folder.iterdir())
+    with pytest.raises(EngineError):
+        overwrite("1", {"a.png", "b.png", "c.png"}, end=no_engine)
+    assert old < set(folder.iterdir())
+    seen.clear()
+    assert overwrite("1", {"a.png"}) == 1  # those of another model go with the first picture that is ok
+    assert seen == [6, 3, 3]
+    images.pop()
+    seen.clear()
+    assert overwrite("1", set()) == 0  # of the same model, one after the other
+    assert seen == [3, 3]
+    assert len(list(folder.iterdir())) == 2

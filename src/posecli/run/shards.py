@@ -94,14 +94,10 @@ def shards_of(inputs: Iterable[ImageInput], *, size: int, made_with: str, kind: 
 def take_up(output: Shards, made_with: str, policy: Policy) -> dict[int, Part]:
     """What an earlier run has left, by number; nothing unless resuming. Raises UsageError where it differed,
     OutputError where the folder cannot be listed."""
-    if policy is Policy.REFUSE:
+    if policy is not Policy.RESUME:
         return {}
     with output_errors(output.folder):
         parts = list(list_parts(output.folder))
-    if policy is Policy.OVERWRITE:
-        for part in parts:
-            remove_part(output.folder, part)
-        return {}
     earlier = best_parts(output.folder)
     for part in parts:
         if (part.made_with, part.kind) != (made_with, output.kind):
@@ -113,6 +109,40 @@ def take_up(output: Shards, made_with: str, policy: Policy) -> dict[int, Part]:
         if part != earlier[part.number]:  # killed between writing the one and deleting the other
             remove_part(output.folder, part)
     return earlier
+
+
+class _Replaced:
+    """Parts of an earlier run that this one replaces. All stay until a part with an input that is ok is there: then
+    those go that another model or other settings made, and of each number those that its new part replaces."""
+
+    def __init__(self, output: Shards, made_with: str, parts: Iterable[Part]) -> None:
+        self._folder = output.folder
+        self._new: set[Part] = set()
+        self._foreign: list[Part] = []
+        self._alike: dict[int, list[Part]] = {}
+        for part in parts:
+            alike = (part.made_with, part.kind) == (made_with, output.kind)
+            (self._alike.setdefault(part.number, []) if alike else self._foreign).append(part)
+
+    def replace(self, done: ShardDone) -> None:
+        """Delete what a new part replaces. Raises OutputError."""
+        self._new.add(done.part)
+        if done.earlier is not None:
+            self._remove([done.earlier])
+        if done.tally.ok:
+            self._remove(self._foreign)
+            self._foreign = []
+            self._remove(self._alike.pop(done.part.number, []))
+
+    def finish(self, earlier: Iterable[Part]) -> None:
+        """Delete all that is left of the earlier run, and parts of it beyond the last input. Raises OutputError."""
+        for parts in (earlier, self._foreign, *self._alike.values()):
+            self._remove(parts)
+
+    def _remove(self, parts: Iterable[Part]) -> None:
+        for part in parts:
+            if part not in self._new:
+                remove_part(self._folder, part)
 
 
 def run(
@@ -134,20 +164,19 @@ def run(
     work.destinations.remove_dead_temporaries()
     made_with = identity.digest(str(output.size), repr(tuple(work.clip_options)))
     earlier = take_up(output, made_with, policy)
+    replaced = _Replaced(output, made_with, list_parts(output.folder) if policy is Policy.OVERWRITE else ())
     shards = shards_of(inputs, size=output.size, made_with=made_with, kind=output.kind)
     results = do(_unfinished(shards, earlier, report, work.destinations))
     interrupted = True
     try:
         for done in results:
-            if done.earlier is not None and done.earlier != done.part:
-                remove_part(output.folder, done.earlier)
+            replaced.replace(done)
             report.add(done.tally)
             if fail_fast and done.tally.failed:
                 report.say("stopped at the first failure (--fail-fast)")
                 break
         else:
-            for part in earlier.values():  # of a longer list of inputs
-                remove_part(output.folder, part)
+            replaced.finish(earlier.values())
         interrupted = False
     finally:
         results.close()  # ends the workers, whatever still refers to them
