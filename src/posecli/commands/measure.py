@@ -71,7 +71,7 @@ def _write(rows: Sequence[Measurement], output: str | None, *, as_json: bool) ->
 
 def _write_csv(rows: Sequence[Measurement], file: TextSink) -> None:
     from posecli.poses.angles import ANGLES
-    from posecli.records.formats.base import cell_text, csv_writer
+    from posecli.records.formats.csv_table import cell_text, csv_writer
 
     table = csv_writer(file)
     table.writerow(["image", "frame", "time", "person", "score", *ANGLES])

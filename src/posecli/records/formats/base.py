@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator
@@ -11,9 +10,6 @@ from typing import IO, Any, NamedTuple, Protocol
 from posecli.files.atomic import whole_file
 from posecli.files.storage import inside
 from posecli.types import Record
-
-#: First characters of a cell that spreadsheets take for a formula, or pass over before one.
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
 class ByteSink(Protocol):
@@ -114,28 +110,6 @@ def records_of(values: Iterable[Any], unit: str) -> Iterator[Record]:
         except ValueError as error:
             raise ValueError(f"{unit} {number}: {error}") from None
         yield record
-
-
-class _Rows:
-    """Rows of CSV that end with a line feed alone. csv quotes what is part of its own line end, so that has a carriage
-    return too: else one in a name would split its row."""
-
-    def __init__(self, file: TextSink) -> None:
-        self._file = file
-
-    def write(self, row: str) -> int:
-        return self._file.write(row.removesuffix("\r\n") + "\n")
-
-
-def csv_writer(file: TextSink) -> Any:
-    """A writer of CSV rows, as that of `csv`."""
-    return csv.writer(_Rows(file), lineterminator="\r\n")
-
-
-def cell_text(text: str) -> str:
-    """A name or message as a cell of a table. What a spreadsheet would take for a formula gets ./ in front: with it, a
-    path still names the same file."""
-    return "./" * text.startswith(_FORMULA_STARTS) + text_name(text)
 
 
 def text_name(name: str) -> str:

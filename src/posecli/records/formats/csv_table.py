@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Iterable, Iterator
+from typing import Any
 
-from posecli.records.formats.base import ByteSink, Format, TextSink, WriteOptions, cell_text, csv_writer
+from posecli.records.formats.base import ByteSink, Format, TextSink, WriteOptions, text_name
 from posecli.types import Record
 
 COLUMNS = (
     "image", "frame", "time", "status", "width", "height", "person", "track", "pose_score", "id", "part", "x", "y",
     "score", "message",
 )  # fmt: skip
+#: First characters of a cell that spreadsheets take for a formula, or pass over before one.
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
 def write(records: Iterable[Record], file: ByteSink, options: WriteOptions) -> None:
@@ -34,6 +38,28 @@ def _rows(record: Record) -> Iterator[tuple[object, ...]]:
         for point in pose.keypoints:
             position = round(point.x, 2), round(point.y, 2), round(point.score, 4)
             yield (*head, person, pose.id, round(pose.score, 4), point.id, point.part, *position, None)
+
+
+class _LineFeedRows:
+    """Rows of CSV that end with a line feed alone. csv quotes what is part of its own line end, so that has a carriage
+    return too: else one in a name would split its row."""
+
+    def __init__(self, file: TextSink) -> None:
+        self._file = file
+
+    def write(self, row: str) -> int:
+        return self._file.write(row.removesuffix("\r\n") + "\n")
+
+
+def csv_writer(file: TextSink) -> Any:
+    """A writer of CSV rows, as that of `csv`."""
+    return csv.writer(_LineFeedRows(file), lineterminator="\r\n")
+
+
+def cell_text(text: str) -> str:
+    """A name or message as a cell of a table. What a spreadsheet would take for a formula gets ./ in front: with it, a
+    path still names the same file."""
+    return "./" * text.startswith(_FORMULA_STARTS) + text_name(text)
 
 
 FORMAT = Format("csv", write, ".csv")
