@@ -64,6 +64,7 @@ def test_listed_names_on_another_drive(name: str, output: str) -> None:
         ("C:\\in\\a.jpg", "../in/a.jpg"),
         ("D:\\in\\a#1.jpg", "file:///D:/in/a%231.jpg"),
         ("\\\\server\\share\\a.jpg", "file://///server/share/a.jpg"),
+        ("https://host/in/a.jpg?size=2", "https://host/in/a.jpg?size=2"),
     ],
 )
 def test_a_page_links_to_pictures_on_any_drive(place: str, link: str) -> None:

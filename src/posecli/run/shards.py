@@ -96,8 +96,7 @@ def take_up(output: Shards, made_with: str, policy: Policy) -> dict[int, Part]:
     OutputError where the folder cannot be listed."""
     if policy is not Policy.RESUME:
         return {}
-    with output_errors(output.folder):
-        parts = list(list_parts(output.folder))
+    parts = _parts_in(output)
     earlier = best_parts(output.folder)
     for part in parts:
         if (part.made_with, part.kind) != (made_with, output.kind):
@@ -109,6 +108,12 @@ def take_up(output: Shards, made_with: str, policy: Policy) -> dict[int, Part]:
         if part != earlier[part.number]:  # killed between writing the one and deleting the other
             remove_part(output.folder, part)
     return earlier
+
+
+def _parts_in(output: Shards) -> list[Part]:
+    """All parts that are there. Raises OutputError where the folder cannot be listed."""
+    with output_errors(output.folder):
+        return list(list_parts(output.folder))
 
 
 class _Replaced:
@@ -164,7 +169,7 @@ def run(
     work.destinations.remove_dead_temporaries()
     made_with = identity.digest(str(output.size), repr(tuple(work.clip_options)))
     earlier = take_up(output, made_with, policy)
-    replaced = _Replaced(output, made_with, list_parts(output.folder) if policy is Policy.OVERWRITE else ())
+    replaced = _Replaced(output, made_with, _parts_in(output) if policy is Policy.OVERWRITE else ())
     shards = shards_of(inputs, size=output.size, made_with=made_with, kind=output.kind)
     results = do(_unfinished(shards, earlier, report, work.destinations))
     interrupted = True

@@ -21,7 +21,7 @@ from PIL import Image
 from posecli.errors import InputError
 from posecli.extras import need
 from posecli.files.atomic import whole_text
-from posecli.files.storage import name_bytes
+from posecli.files.storage import is_web, name_bytes
 from posecli.inputs.arguments import picture_path
 from posecli.inputs.clips import FrameReader, unpack
 from posecli.inputs.pictures import frame_from_array, read_frame
@@ -68,7 +68,9 @@ def write_page(
 
 
 def link_to(place: str, folder: str) -> str:
-    """How a page in a folder names a file: as seen from there, or in full where it lies on another drive."""
+    """How a page in a folder names a file: as seen from there, or in full where it lies on the web or another drive."""
+    if is_web(place):
+        return place
     try:
         path, start, safe = os.path.relpath(place, folder), "", "/"
     except ValueError:
