@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 
 from posecli.errors import ModelError
+from posecli.inputs import clip_decoder
 from posecli.model.catalog import KNOWN_MODELS
 from posecli.model.locate import find_model
 from posecli.model.sources import download_model
@@ -146,14 +147,16 @@ def _interrupts_are_heard() -> None:
 
 
 @pytest.fixture(autouse=True)
-def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """No test depends on what the user has set, and none touches the user's cache."""
+def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No test depends on what the user has set or an earlier test has left, and none touches the user's cache."""
     for name in [name for name in os.environ if name.startswith("POSECLI_")]:
         monkeypatch.delenv(name)
     if find_spec("tflite_runtime") is not None and int(np.__version__.split(".")[0]) < 2:
         # Where both runtimes are installed for the tests, this Python is the one that covers the older.
         monkeypatch.setenv("POSECLI_RUNTIME", "tflite-runtime")
     monkeypatch.setenv("POSECLI_CACHE", str(tmp_path_factory.mktemp("cache")))
+    yield
+    clip_decoder._stop_idle()
 
 
 @pytest.fixture

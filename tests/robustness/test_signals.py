@@ -19,7 +19,6 @@ import pytest
 from posecli.errors import EngineError
 from posecli.files import child_process
 from posecli.files.child_process import Child, RunningTime
-from posecli.inputs import clip_decoder
 from posecli.inputs.clip_decoder import ReadLimits, expand
 from posecli.inputs.clips import ClipOptions
 from posecli.model.locate import read_model_file
@@ -102,7 +101,6 @@ def test_a_clock_that_stands_while_nobody_can_look(monkeypatch: pytest.MonkeyPat
 
 
 def test_a_decoder_killed_between_two_clips_costs_no_clip(clip: ImageInput) -> None:
-    clip_decoder._stop_idle()  # of an earlier test
     before = spawned_children()
     frames = []
     for image in expand([clip, clip], ClipOptions(), limits=ReadLimits()):
