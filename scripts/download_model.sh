@@ -52,10 +52,11 @@ download() {
     fi
 }
 
-# curl: 6 the host cannot be resolved, 7 or 28 it does not answer; wget: 4 for all of these.
+# cannot_be_reached STATUS TRY: curl's 6 is a host that cannot be resolved, 7 and 28 one that does not answer. wget's 4
+# is these, and a connection that broke: it counts if it comes again.
 cannot_be_reached() {
     case $1 in
-        4) ! command -v curl >/dev/null ;;
+        4) ! command -v curl >/dev/null && [ "$2" -gt 1 ] ;;
         6 | 7 | 28) command -v curl >/dev/null ;;
         *) return 1 ;;
     esac
@@ -63,9 +64,10 @@ cannot_be_reached() {
 
 # Several tries at one address; 1 where they fail, 2 where the host cannot be reached.
 download_with_retries() {
+    try=0
     for pause in 0 1 2 4; do
         sleep "$pause"
-        status=0
+        status=0 try=$((try + 1))
         is_right "$part" || download "$1" || status=$?
         # curl's 33: the server cannot continue a file, so it must be begun again.
         [ "$status" != 33 ] || rm -f "$part"
@@ -73,7 +75,7 @@ download_with_retries() {
             mv "$part" "$target"
             return 0
         fi
-        if cannot_be_reached "$status" && [ ! -s "$part" ]; then
+        if cannot_be_reached "$status" "$try" && [ ! -s "$part" ]; then
             return 2
         fi
         # Whole or longer and still wrong: not a file to continue.

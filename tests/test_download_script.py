@@ -55,7 +55,7 @@ def script(request: pytest.FixtureRequest, tmp_path: Path) -> Script:
     return run
 
 
-@pytest.mark.parametrize("kind", ["fine", "cut", "norange", "redirect", "503"])
+@pytest.mark.parametrize("kind", ["fine", "cut", "norange", "broken", "redirect", "503"])
 def test_whole_and_right(kind: str, script: Script, server: Server, tmp_path: Path) -> None:
     result = script("257", f"{server.url}/{kind}")
     assert result.returncode == 0, result.stderr

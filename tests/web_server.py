@@ -71,6 +71,13 @@ class _Handler(BaseHTTPRequestHandler):
         first = self.server.count(self.path) == 1
         self._send(self.server.data, cut=1000 if first else None, ranges=False)
 
+    def _do_broken(self) -> None:
+        """The connection breaks the first time, before anything is answered."""
+        if self.server.count(self.path) == 1:
+            self.close_connection = True
+        else:
+            self._send(self.server.data)
+
     def _do_lies(self) -> None:
         self._send(bytes(len(self.server.data)))
 
