@@ -11,9 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from posecli.model import locate
+from posecli.model import installed, locate
 from posecli.model.catalog import BUILT_257
-from posecli.model.sources import package
 
 from ..conftest import Posecli
 
@@ -88,7 +87,7 @@ def test_the_default_model_from_a_wheel_comes_before_the_cache(
 def test_who_has_no_such_package_does_not_pay_for_looking(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(sys, "path", [str(tmp_path), str(tmp_path / "nothing"), "stdlib.zip"])
     monkeypatch.delitem(sys.modules, "importlib.metadata", raising=False)
-    assert package.installed_model("tiny") is None
+    assert installed.installed_model("tiny") is None
     assert "importlib.metadata" not in sys.modules
 
 

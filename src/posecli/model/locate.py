@@ -13,7 +13,7 @@ from typing import NamedTuple
 from posecli.errors import ModelError, UsageError
 from posecli.model import catalog
 from posecli.model.catalog import KnownModel
-from posecli.model.sources import package
+from posecli.model.installed import installed_model, installed_models
 
 #: Words for a switch, as options take them.
 _YES, _NO = ("1", "true", "yes", "on", "y", "t"), ("", "0", "false", "no", "off", "n", "f")
@@ -107,7 +107,7 @@ def resolve_name(model: str | None) -> tuple[Sequence[KnownModel], Path | None]:
     path = Path(wanted)
     if path.is_file():
         return (), path
-    if (installed := package.installed_model(wanted)) is not None:
+    if (installed := installed_model(wanted)) is not None:
         return (), installed
     names = ", ".join(known.name for known in catalog.KNOWN_MODELS)
     what = "is a folder" if path.is_dir() else "is neither a file nor a known name"
@@ -125,7 +125,7 @@ def candidate_paths(wanted: Sequence[KnownModel]) -> Iterator[Path]:
     if (checkout / "pyproject.toml").is_file():
         yield from (checkout / "models" / known.file_name for known in wanted)
     yield from (Path("models") / known.file_name for known in wanted)
-    yield from package.installed_models(wanted)
+    yield from installed_models(wanted)
     yield from (cache_folder() / known.file_name for known in wanted)
 
 

@@ -13,8 +13,8 @@ import re
 import zipfile
 from typing import IO
 
+from posecli.model.installed import DISTRIBUTION_PREFIX, ENTRY_POINT_GROUP, MANIFEST_NAME
 from posecli.model.locate import ModelFile
-from posecli.model.sources.package import DISTRIBUTION_PREFIX, ENTRY_POINT_GROUP, MANIFEST_NAME
 
 VERSION = "1.0.0"
 _TAG = "py3-none-any"

