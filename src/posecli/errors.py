@@ -105,6 +105,11 @@ class InputError(PosecliError):
 
     code = "internal_error"
 
+    @property
+    def reason(self) -> tuple[str, str]:
+        """Code and message, as inputs and records carry them."""
+        return self.code, str(self)
+
 
 class NotFound(InputError):
     code = "not_found"

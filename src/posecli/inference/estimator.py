@@ -127,7 +127,7 @@ class PoseEstimator:
                 frame = self._read(image, full_size=full_size)
             return self._look(frame, name, timings, known), frame
         except InputError as error:
-            return Record.failed(name, error.code, str(error)), None
+            return Record.failed(name, *error.reason), None
         except PosecliError:  # no fault of this picture: the next one would fail as well
             raise
         except MemoryError:

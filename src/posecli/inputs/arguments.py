@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import PurePath
 from typing import IO
 
-from posecli.errors import InputError, UsageError
+from posecli.errors import UsageError
 from posecli.files import storage
 from posecli.inputs.name_set import NameSet
 from posecli.inputs.pictures import failed_to_open
@@ -120,7 +120,7 @@ class Inputs:
         for path, error in self._walker.local(folder):
             if not self._was_seen(path):
                 output = os.path.relpath(path, base) if base is not None else self._output_name(path)
-                yield ImageInput(path, output, failure=_failure(error))
+                yield ImageInput(path, output, failure=error.reason if error is not None else None)
         self._walked.append(os.path.abspath(folder))
 
     def _remote(self, name: str) -> Iterator[ImageInput]:
@@ -131,7 +131,7 @@ class Inputs:
             try:
                 names = sorted(storage.matches(name), key=natural_key) or names
             except OSError as error:
-                yield ImageInput(name, storage.without_scheme(name), failure=_failure(failed_to_open(name, error)))
+                yield ImageInput(name, storage.without_scheme(name), failure=failed_to_open(name, error).reason)
                 return
         elif self._is_remote_folder(name):
             names = self._walker.remote(name)
@@ -225,11 +225,6 @@ def output_name(name: str) -> str:
 def picture_path(record: Record, root: str | None) -> str:
     """Where the picture of a record is: below a folder, if one is named, else where the record says."""
     return os.path.join(root, record.image) if root and not storage.is_remote(record.image) else record.image
-
-
-def _failure(error: InputError | None) -> tuple[str, str] | None:
-    """An error as inputs carry it."""
-    return (error.code, str(error)) if error is not None else None
 
 
 def _is_pattern(name: str) -> bool:

@@ -69,7 +69,7 @@ def expand(
             try:
                 is_clip = decoder.holds_frames(source_of(image))
             except InputError as error:
-                yield image._replace(failure=(error.code, str(error)))
+                yield image._replace(failure=error.reason)
                 continue
             if not is_clip:
                 yield image
@@ -114,7 +114,7 @@ def _frames(image: ImageInput, decoder: ClipDecoder, options: ClipOptions, *, gr
     except InputError as error:
         # It is the clip's, not a frame's: an earlier run may have finished the frame that would come now.
         output = frame_output(image.output, seen + 1)
-        yield image._replace(output=output, data=None, failure=(error.code, str(error)))
+        yield image._replace(output=output, data=None, failure=error.reason)
 
 
 class _Groups:

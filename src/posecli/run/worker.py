@@ -52,7 +52,7 @@ class Worker:
         try:
             return self._process(image)
         except InputError as error:
-            return image.failed(error.code, str(error))
+            return image.failed(*error.reason)
         except MemoryError:
             return image.failed(ImageTooLarge.code, f"{image.name}: not enough memory to draw it")
 
