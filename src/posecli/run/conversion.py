@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from posecli.errors import UsageError
 from posecli.inputs.arguments import output_name, picture_path
@@ -14,12 +14,9 @@ from posecli.inputs.pictures import read_frame
 from posecli.records.journal import read_records
 from posecli.run.batch import write_run_file
 from posecli.run.destinations import Destinations, Policy
-from posecli.run.pipeline import write_files
+from posecli.run.pipeline import DrawnClips, write_files
 from posecli.run.report import Report
 from posecli.types import ImageInput, Record, Settings
-
-if TYPE_CHECKING:
-    from posecli.render.clip_drawing import ClipDrawing
 
 
 class Conversion(NamedTuple):
@@ -98,8 +95,7 @@ class _Drawer:
         self._root = conversion.image_root
         self._report = report
         self._frames = FrameReader()
-        self._drawing: ClipDrawing | None = None
-        self._begun: str | None = None  # path of the clip whose frames are drawn, whether that can be or not
+        self._clips = DrawnClips(conversion.destinations.clips)
 
     def written(self, records: Iterable[Record]) -> Iterator[Record]:
         """Records on their way to the file of the run."""
@@ -109,10 +105,9 @@ class _Drawer:
                 image = _input_of(record)
                 self._report.count(write_files((self._write_data, self._draw), record, image) or record)
                 yield record
-            self._finish_clip()
+            self._clips.finish()
         except BaseException as error:
-            if self._drawing is not None:
-                self._drawing.abandon(error)
+            self._clips.abandon(error)
             raise
 
     def _write_data(self, record: Record, image: ImageInput) -> None:
@@ -120,28 +115,13 @@ class _Drawer:
             self._destinations.image_files.write(record, image)
 
     def _draw(self, record: Record, image: ImageInput) -> None:
+        if not record.ok:
+            return
         path = picture_path(record, self._root)
         if record.frame is not None:
-            self._draw_frame(record, image, path)
-        elif record.ok and self._destinations.pictures is not None:
+            if self._clips.wants(path):
+                pixels = self._frames.read(path, record.frame)
+                self._clips.add(image._replace(pixels=pixels), record.poses, path)
+        elif self._destinations.pictures is not None:
             frame = read_frame(path, max_pixels=Settings.max_pixels)
             self._destinations.pictures.write(frame.image, record, image)
-
-    def _draw_frame(self, record: Record, image: ImageInput, path: str) -> None:
-        clips = self._destinations.clips
-        if clips is None or record.frame is None or not record.ok:
-            return
-        if path == self._begun and self._drawing is None:
-            return  # the clip cannot be there, which is said
-        pixels = self._frames.read(path, record.frame)
-        if path != self._begun:
-            self._finish_clip()
-            self._begun = path
-            self._drawing = clips.begin(image, path)
-        if self._drawing is not None:
-            self._drawing.add(image._replace(pixels=pixels), record.poses)
-
-    def _finish_clip(self) -> None:
-        if self._drawing is not None:
-            drawing, self._drawing = self._drawing, None
-            drawing.finish()

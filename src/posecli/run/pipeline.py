@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, NamedTuple
 from posecli.errors import InputError
 from posecli.inputs.clip_decoder import ReadLimits, expand
 from posecli.inputs.clips import ClipOptions
-from posecli.run.destinations import Destinations
+from posecli.run.destinations import AnnotatedClips, Destinations
 from posecli.run.progress import Known, Progress
-from posecli.types import ImageInput, Record, Settings
+from posecli.types import ImageInput, Pose, Record, Settings
 
 if TYPE_CHECKING:
     from posecli.render.clip_drawing import ClipDrawing
@@ -72,8 +72,7 @@ class Pipeline:
         self._skipped = skipped
         self._steps = steps_over_time(work.settings)
         self._expected: deque[_Expected] = deque()
-        self._drawing: ClipDrawing | None = None
-        self._begun: str | None = None  # name of the clip whose frames are drawn, whether that can be or not
+        self._clips = DrawnClips(work.destinations.clips)
         self._draws: dict[str, bool] = {}
 
     def records(self, images: Iterable[ImageInput], estimate: Estimate) -> Iterator[Done]:
@@ -87,10 +86,9 @@ class Pipeline:
                     yield from (self._finish(raw) for raw in raws)
                     break
                 yield self._finish(image.recorded)
-            self._finish_clip()
+            self._clips.finish()
         except BaseException as error:
-            if self._drawing is not None:
-                self._drawing.abandon(error)
+            self._clips.abandon(error)
             raise
 
     def _unfinished(self, images: Iterable[ImageInput]) -> Iterator[ImageInput]:
@@ -146,22 +144,45 @@ class Pipeline:
             files.write(record, image)
 
     def _draw(self, record: Record, image: ImageInput) -> None:
-        """Draw a frame in its clip; a frame that failed has no place there. Raises InputError for the first frame of a
-        clip that cannot be there."""
-        clips = self._work.destinations.clips
-        if image.pixels is None or not record.ok or clips is None:
-            return
-        if image.name != self._begun:
-            self._finish_clip()
-            self._begun = image.name
-            self._drawing = clips.begin(image, image.name)
-        if self._drawing is not None:
-            self._drawing.add(image, record.poses)
+        """Draw a frame in its clip; a frame that failed has no place there."""
+        if image.pixels is not None and record.ok:
+            self._clips.add(image, record.poses, image.name)
 
-    def _finish_clip(self) -> None:
+
+class DrawnClips:
+    """Annotated clips, one after the other, each begun with its first frame. clips: where they go, None for nowhere."""
+
+    def __init__(self, clips: AnnotatedClips | None) -> None:
+        self._clips = clips
+        self._source: str | None = None  # of the clip whose frames come, whether it can be there or not
+        self._drawing: ClipDrawing | None = None
+
+    def wants(self, source: str) -> bool:
+        """Whether frames of a source are drawn: not those of a clip that cannot be there, which was said."""
+        return self._clips is not None and (source != self._source or self._drawing is not None)
+
+    def add(self, image: ImageInput, poses: tuple[Pose, ...], source: str) -> None:
+        """Draw the next frame, of the clip that is made from a source. Raises InputError for the first frame of a clip
+        that cannot be there, OutputError."""
+        if self._clips is None:
+            return
+        if source != self._source:
+            self.finish()
+            self._source = source
+            self._drawing = self._clips.begin(image, source)
+        if self._drawing is not None:
+            self._drawing.add(image, poses)
+
+    def finish(self) -> None:
+        """End the clip that was begun, if one was: its file appears. Raises OutputError."""
         if self._drawing is not None:
             drawing, self._drawing = self._drawing, None
             drawing.finish()
+
+    def abandon(self, error: BaseException) -> None:
+        """Leave nothing behind of a clip that was begun."""
+        if self._drawing is not None:
+            self._drawing.abandon(error)
 
 
 def write_files(
@@ -178,7 +199,7 @@ def _failure_of(write: Callable[[Record, ImageInput], None], record: Record, ima
     try:
         write(record, image)
     except InputError as error:
-        return image.failed(error.code, str(error))
+        return image.failed(*error.reason)
     return None
 
 
