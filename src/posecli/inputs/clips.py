@@ -63,7 +63,10 @@ class ClipFrame(NamedTuple):
 
 def is_video(source: str | bytes) -> bool:
     """Whether a file, or its bytes, are a video: by their first bytes and, where these do not tell, by the name."""
-    content = content_of(source)
+    return _is_video(source, content_of(source))
+
+
+def _is_video(source: str | bytes, content: Content) -> bool:
     if content is not Content.UNKNOWN or isinstance(source, bytes):
         return content is Content.VIDEO
     return os.path.splitext(source)[1].lower() in VIDEO_EXTENSIONS
@@ -100,7 +103,8 @@ def may_hold_frames(source: str | bytes) -> bool:
     """Whether a local file, or its bytes, could be a clip that can be read here: a look at its first bytes."""
     if isinstance(source, str) and not os.path.isfile(source):  # to open a pipe may take forever
         return False
-    return can_read_videos() if is_video(source) else content_of(source) is Content.SEQUENCE
+    content = content_of(source)
+    return can_read_videos() if _is_video(source, content) else content is Content.SEQUENCE
 
 
 def holds_frames(source: str | bytes) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import sys
 from collections.abc import Iterable, Iterator
+from functools import partial
 
 from posecli.errors import PosecliError
 from posecli.files.memory import share_of_memory
@@ -61,9 +62,15 @@ def _start(plan: RunPlan) -> int:
         report.say(hint)
     if inputs.can_be_listed_again():
         report.expect_in_background(plan.inputs())
-    status = (
-        _in_shards(plan, images, model, report) if plan.destinations.shards else _whole(plan, images, model, report)
-    )
+    work, identity = _work(plan), RunIdentity(model.sha256, plan.settings)
+    job = _job(work, model)
+    if plan.destinations.shards:
+        status = _in_shards(plan, images, report, work=work, job=job, identity=identity)
+    else:
+        estimate = partial(_estimate, plan, job, streamed=inputs.is_stream())
+        status = batch.run(
+            images, estimate, work, report, policy=plan.policy, identity=identity, fail_fast=plan.fail_fast
+        )
     if plan.talk is Talk.VERBOSE:
         report.say(f"{inputs.passed_over} other files were passed over")
     return status
@@ -88,31 +95,17 @@ def _max_memory(plan: RunPlan) -> int | None:
     return share_of_memory(_options_for(plan, EngineName.PROCESSES).workers + 1)
 
 
-def _job(plan: RunPlan, model: ModelFile) -> Job:
+def _job(work: Work, model: ModelFile) -> Job:
     """What workers must know. What is known of a frame only after those before it is not written by them."""
-    files = None if _work(plan).has_steps else plan.destinations.image_files
-    return Job(plan.settings, str(model.path), model.sha256, plan.destinations.pictures, files, _max_memory(plan))
+    pictures, files = work.destinations.pictures, None if work.has_steps else work.destinations.image_files
+    return Job(work.settings, str(model.path), model.sha256, pictures, files, work.max_memory)
 
 
-def _whole(plan: RunPlan, images: Iterable[ImageInput], model: ModelFile, report: Report) -> int:
-    """All records come back here, and are written here."""
-    job = _job(plan, model)
-    return batch.run(
-        images,
-        lambda inputs: _estimate(plan, job, inputs),
-        _work(plan),
-        report,
-        policy=plan.policy,
-        identity=RunIdentity(model.sha256, plan.settings),
-        fail_fast=plan.fail_fast,
-    )
-
-
-def _estimate(plan: RunPlan, job: Job, images: Iterable[ImageInput]) -> Iterator[Record]:
+def _estimate(plan: RunPlan, job: Job, images: Iterable[ImageInput], *, streamed: bool) -> Iterator[Record]:
     """Choose the engine: one picture alone is done here, with all processors; more, and those of a list that may let
-    one wait, go to workers."""
+    one wait, go to workers. streamed: they are of such a list."""
     engine = plan.engine
-    streamed = engine is not EngineName.RAY and plan.inputs().is_stream()  # Ray takes inputs by the chunk
+    streamed = streamed and engine is not EngineName.RAY  # which takes inputs by the chunk
     if engine is EngineName.AUTO and streamed:
         engine = EngineName.PROCESSES
     elif engine is EngineName.AUTO:
@@ -131,17 +124,19 @@ def _options_for(plan: RunPlan, engine: EngineName) -> EngineOptions:
     return EngineOptions(workers, threads, timeout=wanted.timeout, ray_address=wanted.ray_address)
 
 
-def _in_shards(plan: RunPlan, images: Iterable[ImageInput], model: ModelFile, report: Report) -> int:
+def _in_shards(
+    plan: RunPlan, images: Iterable[ImageInput], report: Report, *, work: Work, job: Job, identity: RunIdentity
+) -> int:
     """Records stay where they are made; what comes back are summaries."""
     engine = EngineName.PROCESSES if plan.engine is EngineName.AUTO else plan.engine
-    work, job = shards.ShardWork(_work(plan), plan.expectations), _job(plan, model)
+    do = shards.ShardWork(work, plan.expectations).do
     run_pieces, options = get_piece_engine(engine.value), _options_for(plan, engine)
     return shards.run(
         images,
-        lambda pieces: run_pieces(pieces, work.do, job, options),
-        _work(plan),
+        lambda pieces: run_pieces(pieces, do, job, options),
+        work,
         report,
         policy=plan.policy,
-        identity=RunIdentity(model.sha256, plan.settings),
+        identity=identity,
         fail_fast=plan.fail_fast,
     )
