@@ -197,6 +197,13 @@ class Destinations(NamedTuple):
             found.append((self.pictures.path, "." + self.pictures.kind))
         return found
 
+    def _local_folders(self) -> list[str]:
+        """Folders of this machine that anything is written to, each once."""
+        found = [folder for folder, _ in self.folders()] + ([self.shards.folder] if self.shards is not None else [])
+        if self.clips is not None and not self.clips.is_file:
+            found.append(self.clips.path)
+        return [folder for folder in dict.fromkeys(found) if not storage.is_remote(folder)]
+
     def paths_for(self, image: ImageInput) -> list[str]:
         """The files that are made for one input; of a clip's data files only the first."""
         drawn = self.drawn_path(image)
@@ -236,12 +243,8 @@ class Destinations(NamedTuple):
         return locked(self._locks())
 
     def _locks(self) -> Iterator[tuple[str, str]]:
-        folders = [folder for folder, _ in self.folders()] + ([self.shards.folder] if self.shards is not None else [])
-        if self.clips is not None and not self.clips.is_file:
-            folders.append(self.clips.path)
-        for folder in folders:
-            if not storage.is_remote(folder):
-                yield os.path.join(os.path.realpath(folder), _LOCK_PREFIX + LOCK_SUFFIX), folder
+        for folder in self._local_folders():
+            yield os.path.join(os.path.realpath(folder), _LOCK_PREFIX + LOCK_SUFFIX), folder
         for output in (self.run_file, self.pictures, self.clips):
             path = output.path if output is not None and getattr(output, "is_file", True) else None
             if path is not None and not storage.is_remote(path) and not _is_device(path):
@@ -298,10 +301,8 @@ class Destinations(NamedTuple):
 
     def remove_dead_temporaries(self) -> None:
         """Delete temporary files that runs left that were killed."""
-        trees = [folder for folder, _ in self.folders()] + ([self.shards.folder] if self.shards is not None else [])
-        for folder in trees:
-            if not storage.is_remote(folder):
-                remove_dead_temporaries(folder)
+        for folder in self._local_folders():
+            remove_dead_temporaries(folder)
         for output in (self.run_file, self.pictures, self.clips):
             if output is not None and output.path is not None and not storage.is_remote(output.path):
                 remove_dead_temporaries_beside(output.path)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from posecli.files.terminal import encodable, printable
+from posecli.files.terminal import encodable, print_line, printable
 from posecli.run.expectations import Expectations
 from posecli.types import Record
 
@@ -121,11 +121,11 @@ class Report:
 
     def say(self, message: str) -> None:
         """One line on standard error, above the progress bar; control characters of file names are escaped."""
-        line = encodable(printable(f"posecli: {message}"), sys.stderr)
+        line = f"posecli: {message}"
         if self._bar is not None:
-            self._bar.write(line, file=sys.stderr)
+            self._bar.write(encodable(printable(line), sys.stderr), file=sys.stderr)
         else:
-            print(line, file=sys.stderr, flush=True)
+            print_line(line, sys.stderr)
 
     def _hold_against(self, complaints: Iterable[str]) -> None:
         for complaint in complaints:
