@@ -64,9 +64,9 @@ def test_maps_of_wrong_shape_are_refused() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"input_size": 258}, "the nearest are 257 and 289"),
-        ({"input_size": 1}, "the nearest are 33 and 65"),
-        ({"input_size": 10**9}, "the nearest are 4065 and 4097"),
+        ({"input_size": (258,)}, "the nearest are 257 and 289"),
+        ({"input_size": (1,)}, "the nearest are 33 and 65"),
+        ({"input_size": (10**9,)}, "the nearest are 4065 and 4097"),
         ({"stride": 7}, "not one of 8, 16, 32"),
         ({"score_threshold": float("nan")}, "not between 0 and 1"),
         ({"max_poses": 0}, "max_poses is 0"),

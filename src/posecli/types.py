@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 SCHEMA = "posecli/1"
 DECODERS = ("multi", "single")
 FITS = ("aspect", "pad", "stretch")
+#: Whether pictures are searched turned by 90, 180 and 270 degrees too: never; in full where a small pass finds
+#: somebody so; always in full.
+TURNS = ("off", "auto", "all")
 STRIDES = (8, 16, 32)
 #: What may be drawn besides skeletons, and what people may be drawn on.
 EXTRAS = ("scores", "boxes", "names", "angles")
@@ -81,12 +84,13 @@ class Settings:
     """What to compute. Checked when built; raises `UsageError`."""
 
     stride: int | None = None  # None: the model's own
-    input_size: int | None = None  # longer side of the input, pixels; None: the model's own
+    input_size: tuple[int, ...] | None = None  # one first pass each; longer side, pixels; None: the model's own
     fit: str = "aspect"
-    zoom: bool = False  # a second look at each person
-    zoom_size: tuple[int, ...] = (257,)  # one look each; its input has about this many pixels squared, or more
-    max_zooms: int = 20  # people who get one
-    mirror: bool = False  # each look joined with one at the mirror image
+    turns: str = "off"  # first passes over the picture in quarter turns, and crops turned with the person
+    zoom: bool = False  # second passes over each person
+    zoom_size: tuple[int, ...] = (257,)  # one second pass each; its input has about this many pixels squared
+    max_zooms: int = 20  # people who get them
+    mirror: bool = False  # each last pass joined with one over the mirror image
     decoder: str = "multi"
     max_poses: int = 20
     score_threshold: float = 0.5  # root part score, 0..1
@@ -102,9 +106,10 @@ class Settings:
         _check_choice("decoder", self.decoder, DECODERS)
         if self.stride is not None:
             _check_choice("stride", self.stride, STRIDES)
-        if self.input_size is not None:
-            _check_input_size(self.input_size)
-        for size in self.zoom_size:
+        _check_choice("turns", self.turns, TURNS)
+        if self.input_size == ():
+            raise UsageError("input_size names no size")
+        for size in (*(self.input_size or ()), *self.zoom_size):
             _check_input_size(size)
         _check_range("max_zooms", self.max_zooms, 0, math.inf)
         _check_range("max_poses", self.max_poses, 1, math.inf)
@@ -117,7 +122,7 @@ class Settings:
     def to_dict(self) -> dict[str, Any]:
         """What shapes the poses of a picture that can be read: written into each record, compared by --resume."""
         shaping = {name: value for name, value in asdict(self).items() if name != "max_pixels"}
-        return {**shaping, "zoom_size": list(self.zoom_size)}  # as JSON gives it back
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in shaping.items()}  # as JSON
 
 
 def _check_choice(name: str, value: object, choices: Iterable[object]) -> None:

@@ -1,4 +1,4 @@
-"""The second look and the refining of positions: on poses and maps made up for it, and on real people."""
+"""First and second passes, and the refining of positions: on poses and maps made up for it, and on real people."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ from PIL import Image
 from posecli import PoseEstimator
 from posecli.decode.refine import certainty, mirror_average, refine
 from posecli.errors import UsageError
-from posecli.inference.crops import average, fills, join_looks, person_crop, put_together
-from posecli.inputs.pictures import frame_from_image
+from posecli.inference.crops import person_crop
+from posecli.inference.passes import PoseFinder
+from posecli.inference.presets import PRESETS
+from posecli.inputs.pictures import frame_from_image, prepare_part, turned_bounds, turned_xy
 from posecli.model.graph import read_graph
 from posecli.model.runtime import Runtime
 from posecli.skeleton import TWIN_PARTS
-from posecli.types import DecodedPose, Settings
+from posecli.types import DecodedPose, Maps, Settings
 
 from ..conftest import SAMPLES, make_maps
 from ..tiny_model import person_at
@@ -75,55 +77,84 @@ def test_crops_stay_inside_the_picture(where: tuple[float, float]) -> None:
     assert 0.6 < crop.size_hw[0] * crop.size_hw[1] / 257**2 < 1.5
 
 
-def test_looks_are_joined_where_they_agree() -> None:
-    first, second = pose(100, 100, score=0.4), pose(100, 100, score=0.9, shift=1)
-    joined = join_looks(first, [pose(400, 100, score=0.99), second])
-    assert (first.xy < joined.xy).all()
-    assert (joined.xy <= second.xy).all()
-    assert joined.score == pytest.approx(0.6)
+@pytest.mark.parametrize("turn", [30.0, 90.0, 180.0, -120.0])
+def test_a_turned_crop_shows_the_person_upright(turn: float) -> None:
+    """The same part of the person lies at the same place of the input as in the crop of an upright one."""
+    upright, middle = pose(320, 240), np.array([320.0, 240.0])
+    turned = upright._replace(xy=turned_xy(upright.xy - middle, turn) + middle)
+    frame = frame_from_image(Image.new("RGB", (640, 480)))
+    plain, crop = person_crop(upright, (640, 480), 257), person_crop(turned, (640, 480), 257, turn=turn)
+    assert plain is not None
+    assert crop is not None
+    assert crop.size_hw == plain.size_hw
+    seen = [
+        prepare_part(frame, one.box, size_hw=one.size_hw, turn=one.turn).transform.to_input(person.xy)
+        for one, person in ((plain, upright), (crop, turned))
+    ]
+    np.testing.assert_allclose(seen[0], seen[1], atol=1e-6)
 
 
-def test_a_second_look_that_shows_somebody_else_is_none() -> None:
-    first = pose(100, 100)
-    assert join_looks(first, []) is None
-    assert join_looks(first, [pose(400, 100)]) is None
+def test_crops_of_a_turned_picture_stay_inside_of_it() -> None:
+    crop = person_crop(pose(600, 20), (640, 480), 257, turn=90.0)
+    assert crop is not None
+    left, top, right, bottom = turned_bounds((640, 480), 90.0)
+    assert left <= crop.box[0] < crop.box[2] <= right
+    assert top <= crop.box[1] < crop.box[3] <= bottom
 
 
-def test_several_looks_are_averaged() -> None:
-    near, far = pose(100, 100, score=0.9), pose(100, 100, score=0.3, shift=10)
-    joined = average([near, far._replace(scores=far.scores / 2)])
-    assert (abs(joined.xy - near.xy) < abs(joined.xy - far.xy)).all()
-    assert joined.score == pytest.approx(0.6)
+@pytest.mark.slow
+@pytest.mark.parametrize("turn", [90, 180, 270])
+@pytest.mark.parametrize("preset", ["accurate", "best"])
+def test_people_are_found_any_way_up(preset: str, turn: int, real_model: Path) -> None:
+    """Who lies or stands on the head is found where the same person is found upright."""
+    estimator = PoseEstimator(real_model, preset=preset)
+    picture = Image.open(SAMPLES / "wave.jpg").convert("RGB")
+    (upright,) = estimator.estimate(picture).poses
+    (turned,) = estimator.estimate(picture.rotate(-turn, expand=True)).poses
+    centre, turned_centre = (
+        np.array(picture.size) / 2,
+        np.array(picture.size if turn == 180 else picture.size[::-1]) / 2,
+    )
+    expected = turned_xy(np.array([(p.x, p.y) for p in upright.keypoints]) - centre, turn) + turned_centre
+    found = np.array([(p.x, p.y) for p in turned.keypoints])
+    sure = np.array([p.score for p in upright.keypoints]) > 0.5
+    assert np.linalg.norm(found - expected, axis=1)[sure].max() < 0.05 * max(upright.box[2:])
 
 
-def test_crops_are_no_coarser_than_asked_for() -> None:
-    person = pose(320, 240)
-    small, fine = person_crop(person, (640, 480), 129), person_crop(person, (640, 480), 129, least_scale=2)
-    assert small is not None
-    assert fine is not None
-    assert small.box == fine.box
-    left, _, right, _ = fine.box
-    assert small.size_hw[1] / (right - left) < 2
-    assert fine.size_hw[1] / (right - left) == pytest.approx(2, rel=0.3)
-    assert person_crop(person, (640, 480), 129, least_scale=2, largest=129) == small
+@pytest.mark.slow
+def test_without_turns_nobody_upside_down_is_found(real_model: Path) -> None:
+    picture = Image.open(SAMPLES / "wave.jpg").convert("RGB").rotate(180)
+    off = PoseEstimator(real_model, preset="accurate", turns="off").estimate(picture).poses
+    on = PoseEstimator(real_model, preset="accurate").estimate(picture).poses
+    assert max((pose.score for pose in off), default=0) < 0.5 < on[0].score
 
 
-def test_large_people_take_the_place_of_their_pieces() -> None:
-    person, elsewhere = pose(100, 100, score=0.6), pose(400, 100, score=0.2)
-    piece = person._replace(scores=np.where(np.arange(17) < 5, 0.9, 0.0), score=0.3)
-    assert put_together([piece, elsewhere], [person]) == [elsewhere, person]
-    better = piece._replace(score=0.7)
-    assert put_together([better, elsewhere], [person]) == [better, elsewhere]
-    assert put_together([elsewhere], [person]) == [elsewhere, person]
+def test_one_small_pass_decides_on_turned_passes(tiny_model: Path) -> None:
+    """With `auto` one pass a turn where there is nobody, with `all` every size at every turn."""
+    passes = {}
+    for turns in ("off", "auto", "all"):
+        settings = Settings(input_size=(65, 129), turns=turns)
+        finder = PoseFinder(read_graph(tiny_model.read_bytes()), settings, threads=1, runtime_class=CountingRuntime)
+        finder.find(frame_from_image(Image.new("RGB", (200, 100))), {})
+        (runtime,) = finder.runtimes
+        assert isinstance(runtime, CountingRuntime)
+        passes[turns] = runtime.count
+    assert passes == {"off": 2, "auto": 2 + 3, "all": 2 + 6}
 
 
-def test_how_much_of_the_picture_a_person_fills() -> None:
-    person = pose(100, 100)
-    low, high = person.xy.min(axis=0), person.xy.max(axis=0)
-    assert fills(person, (1000, 1000)) == pytest.approx((high - low).max() / 1000)
+class CountingRuntime(Runtime):
+    """A runtime that counts its passes."""
+
+    count = 0
+
+    def run(self, image: np.ndarray) -> Maps:
+        self.count += 1
+        return super().run(image)
 
 
-@pytest.mark.parametrize("preset", ["fast", "balanced", pytest.param("accurate", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "preset", [pytest.param(name, marks=[pytest.mark.slow] * (name in ("accurate", "best"))) for name in PRESETS]
+)
 def test_every_preset_finds_the_samples(preset: str, real_model: Path) -> None:
     estimator = PoseEstimator(real_model, preset=preset)
     assert [len(estimator.estimate(SAMPLES / f"{name}.jpg").poses) for name in ("wave", "three", "exercise")] == [
@@ -165,6 +196,15 @@ def test_large_jpegs_are_decoded_as_finely_as_the_crops_need(real_model: Path, t
         assert far < 0.06 * height
 
 
+def test_settings_of_passes_are_checked() -> None:
+    with pytest.raises(UsageError, match="nearest are 193 and 225"):
+        Settings(input_size=(257, 200))
+    with pytest.raises(UsageError, match="no size"):
+        Settings(input_size=())
+    with pytest.raises(UsageError, match="off, auto, all"):
+        Settings(turns="90")
+
+
 def test_zoom_settings_are_checked() -> None:
     with pytest.raises(UsageError, match="nearest are 193 and 225"):
         Settings(zoom_size=(200,))
@@ -173,7 +213,6 @@ def test_zoom_settings_are_checked() -> None:
 
 
 def test_frames_of_one_pixel_survive_every_preset(tiny_model: Path) -> None:
-    from posecli.inference.passes import Looker
-
-    looker = Looker(read_graph(tiny_model.read_bytes()), Settings(zoom=True, mirror=True), threads=1)
-    looker.look(frame_from_image(Image.new("RGB", (1, 1))), {})
+    settings = Settings(input_size=(65, 129), turns="all", zoom=True, mirror=True)
+    finder = PoseFinder(read_graph(tiny_model.read_bytes()), settings, threads=1)
+    finder.find(frame_from_image(Image.new("RGB", (1, 1))), {})

@@ -11,7 +11,18 @@ import pytest
 from PIL import Image
 
 from posecli.errors import ImageTooLarge, InputError, NotFound, PermissionDenied, UnreadableImage, UnsupportedImage
-from posecli.inputs.pictures import Frame, Transform, finer, fitted_size, input_size_for, prepare, read_frame
+from posecli.inputs.pictures import (
+    Frame,
+    Transform,
+    finer,
+    fitted_size,
+    frame_from_array,
+    input_size_for,
+    prepare,
+    prepare_part,
+    read_frame,
+    turned_bounds,
+)
 
 LIMIT = 10**8
 
@@ -213,3 +224,47 @@ def test_aspect_inputs_are_whole_cells_and_keep_the_budget(size: tuple[int, int]
 def test_input_size_of_a_model_that_is_not_square() -> None:
     assert input_size_for((640, 480), (353, 481), None, "pad") == (353, 481)
     assert input_size_for((640, 480), (353, 481), 257, "pad") == (193, 257)
+
+
+@pytest.mark.parametrize("turn", [0.0, 90.0, 180.0, 270.0, 30.0, -75.0])
+def test_turned_transforms_go_both_ways(turn: float) -> None:
+    transform = Transform((2.0, 4.0), (10.0, -3.0), turn)
+    points = np.array([(0.0, 0.0), (1.0, 2.0), (100.0, 50.0)])
+    np.testing.assert_allclose(transform.to_input(transform.to_picture(points)), points, atol=1e-9)
+
+
+@pytest.mark.parametrize("turn", [90.0, 180.0, 270.0, 45.0, -30.0])
+def test_a_spot_of_a_turned_part_lies_where_the_transform_says(turn: float) -> None:
+    pixels = np.zeros((120, 200, 3), np.uint8)
+    pixels[60:66, 140:146] = 255
+    frame = frame_from_array(pixels)
+    prepared = prepare_part(frame, turned_bounds((200, 120), turn), size_hw=(257, 321), turn=turn)
+    ys, xs = np.nonzero(prepared.pixels[:, :, 0] > 128)
+    centre = np.array([[xs.mean() + 0.5, ys.mean() + 0.5]])
+    np.testing.assert_allclose(prepared.transform.to_picture(centre), [[143, 63]], atol=0.5)
+
+
+@pytest.mark.parametrize("turn", [90.0, 180.0, 270.0])
+def test_a_quarter_turn_only_moves_pixels(turn: float) -> None:
+    pixels = np.random.default_rng(1).integers(0, 256, (65, 97, 3), np.uint8)
+    size_hw = (97, 65) if turn != 180 else (65, 97)
+    prepared = prepare_part(frame_from_array(pixels), turned_bounds((97, 65), turn), size_hw=size_hw, turn=turn)
+    np.testing.assert_array_equal(prepared.pixels, np.rot90(pixels, int(turn) // 90))
+
+
+def test_what_lies_outside_of_the_picture_is_black() -> None:
+    frame = frame_from_array(np.full((100, 100, 3), 200, np.uint8))
+    corner = prepare_part(frame, turned_bounds((100, 100), 45.0), size_hw=(65, 65), turn=45.0).pixels
+    assert (corner[0, 0] == 0).all()
+    assert (corner[32, 32] == 200).all()
+    outside = prepare_part(frame, (500, 500, 600, 600), size_hw=(65, 65), turn=45.0).pixels
+    assert not outside.any()
+
+
+def test_a_slanted_part_of_a_reduced_frame_is_the_same_part() -> None:
+    pixels = np.asarray(Image.effect_noise((400, 300), 60).resize((800, 600)).convert("RGB"))
+    full = frame_from_array(pixels)
+    reduced = Frame(full.image.reduce(2), 800, 600, reduction=2)
+    box = (100.0, -300.0, 600.0, 200.0)
+    a, b = (prepare_part(one, box, size_hw=(129, 129), turn=60.0).pixels.astype(int) for one in (full, reduced))
+    assert np.abs(a - b).mean() < 6

@@ -51,7 +51,7 @@ def int8_models(real_model: Path, tmp_path_factory: pytest.TempPathFactory) -> d
 def test_int8_finds_the_same_people(recipe: str, int8_models: dict[str, Path], real_model: Path) -> None:
     path = int8_models[recipe]
     assert path.stat().st_size < real_model.stat().st_size / 3
-    for options in ({}, {"stride": 16}, {"input_size": 385}, {"zoom": True}):
+    for options in ({}, {"stride": 16}, {"input_size": (385,)}, {"zoom": True}):
         expected = PoseEstimator(real_model, **options).estimate(SAMPLES / "three.jpg")
         found = PoseEstimator(path, **options).estimate(SAMPLES / "three.jpg")
         assert len(found.poses) == len(expected.poses) == 3

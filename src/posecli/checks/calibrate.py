@@ -12,7 +12,7 @@ import numpy as np
 from tqdm import tqdm
 
 from posecli.errors import InputError, UsageError
-from posecli.inference.passes import Looker
+from posecli.inference.passes import PoseFinder
 from posecli.inputs.arguments import Inputs
 from posecli.inputs.pictures import Frame, read_frame
 from posecli.model.graph import Graph, read_graph
@@ -93,11 +93,11 @@ def _observe(graph: Graph, frames: Sequence[Frame], settings: Sequence[Settings]
     ranges: dict[str, tuple[float, float]] = {}
     with tqdm(total=len(settings) * len(frames), desc="calibrating", unit=" pictures", disable=None) as bar:
         for one in settings:
-            looker = Looker(graph, one, threads=1, runtime_class=ObservingRuntime)
+            finder = PoseFinder(graph, one, threads=1, runtime_class=ObservingRuntime)
             for frame in frames:
-                looker.look(frame, {})
+                finder.find(frame, {})
                 bar.update()
-            for runtime in looker.runtimes:
+            for runtime in finder.runtimes:
                 assert isinstance(runtime, ObservingRuntime)
                 for name, (low, high) in runtime.ranges.items():
                     known = ranges.get(name, (low, high))
@@ -106,11 +106,11 @@ def _observe(graph: Graph, frames: Sequence[Frame], settings: Sequence[Settings]
 
 
 def _compare(graph: Graph, quantised: Graph, frames: Sequence[Frame], settings: Settings) -> Comparison:
-    before, after = (Looker(one, settings, threads=1) for one in (graph, quantised))
+    before, after = (PoseFinder(one, settings, threads=1) for one in (graph, quantised))
     people = found = 0
     moved: list[float] = []
     for frame in tqdm(frames, desc="comparing", unit=" pictures", disable=None):
-        truth, others = before.look(frame, {}), after.look(frame, {})
+        truth, others = before.find(frame, {}), after.find(frame, {})
         people += len(truth)
         for distances in _pairs(truth, others):
             found += 1

@@ -83,7 +83,7 @@ def _measure(
 
     both = sorted({1, available_processors()})
     combinations = [
-        Settings(stride=int(stride) if stride else None, input_size=size, fit=options["fit"])
+        Settings(stride=int(stride) if stride else None, input_size=size and (size,), fit=options["fit"])
         for size in options["sizes"] or (None,)
         for stride in options["strides"] or (None,)
     ]

@@ -12,7 +12,7 @@ import click
 from posecli.errors import UsageError
 from posecli.inference.presets import DEFAULT_PRESET, PRESETS, with_preset
 from posecli.records.formats import FORMAT_NAMES
-from posecli.types import BACKGROUNDS, DECODERS, EXTRAS, FITS, STRIDES, Settings
+from posecli.types import BACKGROUNDS, DECODERS, EXTRAS, FITS, STRIDES, TURNS, Settings
 
 if TYPE_CHECKING:
     from posecli.checks.compare import Limits
@@ -122,8 +122,8 @@ def _of_settings(name: str, help_text: str, kind: Any, metavar: str | None = Non
     """An option of `Settings`; None where it is not given, so that it can win over a preset."""
     flag = "--" + name.replace("_", "-")
     value = getattr(Settings, name)
-    several = isinstance(value, tuple)
-    by_preset = kind is bool and not name.startswith(("track", "smooth"))
+    several = name in _REPEATABLE
+    by_preset = name == "turns" or (kind is bool and not name.startswith(("track", "smooth")))
     default = "by preset" if by_preset or several else "off" if kind is bool else value or "the model's"
     shown = f"{help_text}  [default: {default}]"
     if kind is bool:
@@ -131,9 +131,16 @@ def _of_settings(name: str, help_text: str, kind: Any, metavar: str | None = Non
     return click.option(flag, name, type=kind, metavar=metavar, multiple=several, help=shown)
 
 
+#: Options of which each value means a pass of its own.
+_REPEATABLE = ("input_size", "zoom_size")
 _SETTINGS = {
     "stride": ("Output stride: smaller is finer and slower.", click.Choice([str(stride) for stride in STRIDES]), None),
-    "input_size": ("Longer side of the input, n*32+1; the budget of pixels is its square.", int, "N"),
+    "input_size": (
+        "Longer side of the input, n*32+1; its square is the pixel budget; repeatable: a pass each.",
+        int,
+        "N",
+    ),
+    "turns": ("Find people who lie or stand on their heads.", click.Choice(TURNS), None),
     "fit": ("How a picture meets the input.", click.Choice(FITS), None),
     "zoom": ("Look a second time at each person, closer.", bool, None),
     "zoom_size": ("As --input-size, of the second look; repeatable: a look each.", int, "N"),
@@ -185,7 +192,8 @@ def settings_of(options: dict[str, Any]) -> Settings:
     explicit = {name: options[name] for name in _SETTINGS}
     if explicit["stride"] is not None:
         explicit["stride"] = int(explicit["stride"])
-    explicit["zoom_size"] = explicit["zoom_size"] or None  # repeatable options are empty where they are not given
+    for name in _REPEATABLE:
+        explicit[name] = explicit[name] or None  # empty where it is not given
     explicit["track"] = explicit["track"] or explicit["smooth"]
     return Settings(**with_preset(options["preset"], explicit))
 

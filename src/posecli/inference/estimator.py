@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from posecli.errors import INTERNAL_ERROR, ImageTooLarge, InputError, ModelError, PosecliError
-from posecli.inference.passes import Looker, timed
+from posecli.inference.passes import PoseFinder, timed
 from posecli.inference.presets import DEFAULT_PRESET, with_preset
 from posecli.inputs.pictures import (
     Frame,
@@ -51,8 +51,9 @@ class PoseEstimator:
         *,
         preset: str = DEFAULT_PRESET,
         stride: int | None = None,
-        input_size: int | None = None,
+        input_size: int | Sequence[int] | None = None,
         fit: str | None = None,
+        turns: str | None = None,
         zoom: bool | None = None,
         zoom_size: int | Sequence[int] | None = None,
         max_zooms: int | None = None,
@@ -68,10 +69,11 @@ class PoseEstimator:
     ) -> None:
         explicit = {
             "stride": stride,
-            "input_size": input_size,
+            "input_size": _as_tuple(input_size),
             "fit": fit,
+            "turns": turns,
             "zoom": zoom,
-            "zoom_size": (zoom_size,) if isinstance(zoom_size, int) else zoom_size and tuple(zoom_size),
+            "zoom_size": _as_tuple(zoom_size),
             "max_zooms": max_zooms,
             "mirror": mirror,
             "decoder": decoder,
@@ -98,7 +100,7 @@ class PoseEstimator:
         self._model = model
         try:
             graph = read_graph(model.data, trusted=model.known)
-            self._looker = Looker(graph, settings, threads=threads)
+            self._finder = PoseFinder(graph, settings, threads=threads)
         except ModelError as error:
             raise ModelError(f"cannot use the model {model.path}: {error.message}", error.hint) from error
 
@@ -141,18 +143,18 @@ class PoseEstimator:
         if isinstance(image, np.ndarray):
             return frame_from_array(image)
         return read_frame(
-            image, max_pixels=self._settings.max_pixels, detail=None if full_size else self._looker.needed_detail
+            image, max_pixels=self._settings.max_pixels, detail=None if full_size else self._finder.needed_detail
         )
 
     def _look(self, frame: Frame, name: str, timings: dict[str, float], known: Sequence[Pose]) -> Record:
-        poses = self._looker.look(frame, timings, [as_decoded(pose) for pose in known])
-        size_hw = self._looker.input_size(frame.width, frame.height)
+        poses = self._finder.find(frame, timings, [as_decoded(pose) for pose in known])
+        size_hw = self._finder.input_size(frame.width, frame.height)
         return Record(
             image=name,
             status="ok",
             width=frame.width,
             height=frame.height,
-            model=ModelInfo(self._model.name, self._model.sha256, size_hw, self._looker.output_stride),
+            model=ModelInfo(self._model.name, self._model.sha256, size_hw, self._finder.output_stride),
             settings=self._settings_record,
             poses=tuple(self._to_pose(pose, frame) for pose in poses),
             timings=timings,
@@ -163,6 +165,12 @@ class PoseEstimator:
         if self._settings.track:
             pose = pose._replace(clothes=clothes(frame.image, decoded.xy / frame.reduction))
         return pose.rounded()
+
+
+def _as_tuple(sizes: int | Sequence[int] | None) -> tuple[int, ...] | None:
+    if sizes is None:
+        return None
+    return (sizes,) if isinstance(sizes, int) else tuple(sizes)
 
 
 def to_pose(decoded: DecodedPose) -> Pose:

@@ -6,8 +6,23 @@ from typing import Any
 
 PRESETS: dict[str, dict[str, Any]] = {
     "fast": {},
-    "balanced": {"input_size": 481, "zoom": True, "zoom_size": (193,)},
-    "accurate": {"input_size": 513, "stride": 16, "zoom": True, "zoom_size": (257, 321), "mirror": True},
+    "balanced": {"input_size": (481,), "zoom": True, "zoom_size": (225,)},
+    "accurate": {
+        "input_size": (385, 641),
+        "stride": 16,
+        "turns": "auto",
+        "zoom": True,
+        "zoom_size": (257, 385),
+        "mirror": True,
+    },
+    "best": {
+        "input_size": (385, 513, 769),
+        "stride": 16,
+        "turns": "auto",
+        "zoom": True,
+        "zoom_size": (257, 321, 385),
+        "mirror": True,
+    },
 }
 DEFAULT_PRESET = "fast"
 

@@ -10,7 +10,7 @@ import os
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from math import sqrt
+from math import cos, radians, sin, sqrt
 from typing import IO, NamedTuple
 
 import numpy as np
@@ -41,6 +41,12 @@ _UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 _SIDEWAYS = (5, 6, 7, 8)
+#: What makes upright whatever is turned clockwise by so many quarters.
+_TURNED_BACK = {
+    1: Image.Transpose.ROTATE_90,
+    2: Image.Transpose.ROTATE_180,
+    3: Image.Transpose.ROTATE_270,
+}
 #: First bytes of files that people take for pictures, and that Pillow cannot open everywhere.
 _FOREIGN = (
     (4, b"ftyphei", "a HEIC picture"),
@@ -79,25 +85,50 @@ class Frame(NamedTuple):
 
 
 class Transform(NamedTuple):
-    """From input pixels to picture pixels and back, each axis on its own: picture = scale · input + shift.
+    """From input pixels to picture pixels and back: picture = turned(scale · input + shift), each axis on its own.
 
     Both are counted from the outer corner of the first pixel. For the maps that is what PoseNet was trained with: the
     reference implementations scale positions so, and half a pixel more costs average precision at every size tried
-    (`benchmarks/results.md`).
+    (`benchmarks/results.md`). `turn`: degrees clockwise, about the origin of the picture.
     """
 
     scale_xy: tuple[float, float]
     shift_xy: tuple[float, float]
+    turn: float = 0.0
+
+    @property
+    def input_scale(self) -> float:
+        """Input pixels to a picture pixel, along the axis that has more of them."""
+        return 1 / min(self.scale_xy)
 
     def to_picture(self, xy: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """[n, 2] input pixels → [n, 2] picture pixels."""
-        picture_xy: npt.NDArray[np.float64] = xy * np.array(self.scale_xy) + np.array(self.shift_xy)
-        return picture_xy
+        return turned_xy(xy * np.array(self.scale_xy) + np.array(self.shift_xy), self.turn)
 
     def to_input(self, xy: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """[n, 2] picture pixels → [n, 2] input pixels: the exact inverse."""
-        input_xy: npt.NDArray[np.float64] = (xy - np.array(self.shift_xy)) / np.array(self.scale_xy)
+        input_xy: npt.NDArray[np.float64] = (turned_xy(xy, -self.turn) - np.array(self.shift_xy)) / self.scale_xy
         return input_xy
+
+
+def turned_xy(xy: npt.NDArray[np.float64], degrees: float) -> npt.NDArray[np.float64]:
+    """Points [n, 2] turned clockwise about the origin."""
+    if degrees == 0:
+        return xy
+    if degrees % 90 == 0:  # exactly
+        cosine, sine = ((1.0, 0.0), (0.0, 1.0), (-1.0, 0.0), (0.0, -1.0))[int(degrees // 90) % 4]
+    else:
+        cosine, sine = cos(radians(degrees)), sin(radians(degrees))
+    x, y = xy[:, 0], xy[:, 1]
+    return np.stack([cosine * x - sine * y, sine * x + cosine * y], axis=1)
+
+
+def turned_bounds(picture_wh: tuple[int, int], turn: float) -> tuple[float, float, float, float]:
+    """Left, top, right, bottom of a picture that is turned back by so many degrees, about its origin."""
+    width, height = picture_wh
+    corners = turned_xy(np.array([(0, 0), (width, 0), (0, height), (width, height)], np.float64), -turn)
+    (left, top), (right, bottom) = corners.min(axis=0), corners.max(axis=0)
+    return float(left), float(top), float(right), float(bottom)
 
 
 class ModelInput(NamedTuple):
@@ -354,9 +385,43 @@ def prepare(frame: Frame, *, size_hw: tuple[int, int], fit: str) -> ModelInput:
     return ModelInput(np.asarray(picture), transform)
 
 
-def prepare_part(frame: Frame, box: tuple[float, float, float, float], *, size_hw: tuple[int, int]) -> ModelInput:
-    """Resize a part of a frame (left, top, right, bottom in picture pixels) to fill the network's input."""
+def prepare_part(
+    frame: Frame, box: tuple[float, float, float, float], *, size_hw: tuple[int, int], turn: float = 0.0
+) -> ModelInput:
+    """Resize a part of a frame to fill the network's input.
+
+    box: left, top, right, bottom in pixels of the picture turned back by `turn` degrees (as `turned_bounds` gives
+    them): somebody who is turned clockwise by so many degrees is upright in it. Outside of the picture it is black.
+    """
     height, width = size_hw
     left, top, right, bottom = box
-    picture = frame.image.resize((width, height), Image.Resampling.BILINEAR, box=frame.part(*box))
-    return ModelInput(np.asarray(picture), Transform(((right - left) / width, (bottom - top) / height), (left, top)))
+    transform = Transform(((right - left) / width, (bottom - top) / height), (left, top), turn)
+    corners = transform.to_picture(np.array([(0, 0), (width, 0), (0, height), (width, height)], np.float64))
+    part = frame.part(*corners.min(axis=0), *corners.max(axis=0))
+    if turn % 90 == 0:
+        quarters = int(turn // 90) % 4
+        size = (width, height) if quarters % 2 == 0 else (height, width)
+        picture = frame.image.resize(size, Image.Resampling.BILINEAR, box=part)
+        if quarters:
+            picture = picture.transpose(_TURNED_BACK[quarters])
+    else:
+        picture = _slanted(frame, part, transform, size_hw)
+    return ModelInput(np.asarray(picture), transform)
+
+
+def _slanted(
+    frame: Frame, part: tuple[float, float, float, float], transform: Transform, size_hw: tuple[int, int]
+) -> Image.Image:
+    """The input at an angle that is no quarter turn; part: what is seen of the frame, in pixels of its image."""
+    left, top, right, bottom = part
+    if right <= left or bottom <= top:
+        return Image.new("RGB", size_hw[::-1], PADDING_COLOUR)
+    # Shrunk first: an affine transform samples single points, and does not average over what it drops.
+    shrink = min(frame.reduction * transform.input_scale, 1.0)
+    size = max(round((right - left) * shrink), 1), max(round((bottom - top) * shrink), 1)
+    region = frame.image.resize(size, Image.Resampling.BILINEAR, box=part)
+    steps = transform.to_picture(np.array([(0, 0), (1, 0), (0, 1)], np.float64)) / frame.reduction
+    origin, right_step, down_step = (steps - (left, top)) * np.array(size) / (right - left, bottom - top)
+    columns = (right_step - origin, down_step - origin, origin)
+    data = [float(column[axis]) for axis in (0, 1) for column in columns]
+    return region.transform(size_hw[::-1], Image.Transform.AFFINE, data, Image.Resampling.BICUBIC)
