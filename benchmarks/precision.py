@@ -1,27 +1,37 @@
 #!/usr/bin/env python3
 """Average precision and time of every idea that shaped the presets, and the front of what they reach.
 
-usage: precision.py PICTURES [--only WORD] [--plot FILE.png] [--threads N]
+usage: precision.py PICTURES [--only WORD] [--plot FILE.png] [--threads N] [--sizes FACTOR...]
 
-PICTURES holds pictures and person_keypoints.json (COCO annotations of them). Needs the extra `eval`; the plot needs
-matplotlib. Everything runs in this process, variant after variant, so that times can be compared with one another.
+PICTURES holds JPEGs and person_keypoints.json (COCO annotations of them). They are measured at several sizes: one size
+scatters by up to 0.05, their mean by less than 0.01. Needs the extra `eval`; the plot needs matplotlib. Everything runs
+in this process, variant after variant, so that times can be compared with one another.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from statistics import fmean
 from time import perf_counter
 from types import MappingProxyType
 from typing import Any, NamedTuple
 from unittest import mock
 
+from PIL import Image
+
 from posecli.checks.evaluate import evaluate_records
 from posecli.inference.estimator import PoseEstimator, available_processors
 from posecli.inference.presets import PRESETS
 
+#: COCO annotations, beside the pictures.
+TRUTH = "person_keypoints.json"
+#: Factors of the pictures' sizes.
+SIZES = (0.8, 0.9, 1.0, 1.1, 1.2, 1.35)
 #: What a measurement keeps of poses of low scores, so that the whole curve of precision is seen.
 MEASURED = {"min_pose_score": 0.05, "score_threshold": 0.3}
 
@@ -35,10 +45,12 @@ class Variant(NamedTuple):
 
 
 class Row(NamedTuple):
-    """What a variant reached; seconds a picture, preparation and decoding included."""
+    """What a variant reached, means over all sizes; seconds a picture, preparation and decoding included."""
 
     name: str
     ap: float
+    least_ap: float
+    most_ap: float
     ap50: float
     ar: float
     seconds: float
@@ -56,56 +68,63 @@ def part_mean(pose: Any) -> float:
 
 def variants() -> Iterator[Variant]:
     """All rows, in the order of the table."""
-    plain = {"posecli.inference.passes.refine": one_cell, "posecli.inference.passes.certainty": part_mean}
+    plain = {"posecli.inference.networks.refine": one_cell, "posecli.inference.networks.certainty": part_mean}
     yield Variant("257/32 pad, one cell a keypoint: what samples do", {"fit": "pad"}, plain)
-    yield Variant("257/32 aspect, one cell a keypoint", {}, plain)
-    yield Variant("and averaged votes", {}, {"posecli.inference.passes.certainty": part_mean})
-    yield Variant("257/32 pad", {"fit": "pad"})
     yield Variant("257/32: fast", PRESETS["fast"])
-    for spread in (0.25, 1.0):
-        yield Variant(f"257/32, spread of votes {spread}", {}, {"posecli.decode.refine.VOTE_SPREAD": spread})
-    yield Variant("257/32 mirrored", {"mirror": True})
-    for size, stride in ((257, 16), (385, 16), (513, 32), (513, 16), (513, 8), (641, 16)):
-        yield Variant(f"{size}/{stride}", {"input_size": size, "stride": stride})
-    yield Variant("513/16 mirrored", {"input_size": 513, "stride": 16, "mirror": True})
-    for size in (161, 193, 257):
-        yield Variant(f"513/32, zoom {size}", {"input_size": 513, "zoom": True, "zoom_size": size})
-    second = {"input_size": 513, "stride": 16, "zoom": True}
-    for size in (193, 257, 321):
-        yield Variant(f"513/16, zoom {size}", {**second, "zoom_size": size})
-    yield Variant("257/16, zoom 257", {"stride": 16, "zoom": True})
-    yield Variant("385/16, zoom 257", {**second, "input_size": 385})
+    yield Variant("257/16", {"stride": 16})
+    for sizes in ((385,), (513,), (769,), (513, 769), (385, 513, 769)):
+        yield Variant(f"{' and '.join(map(str, sizes))}/16", {"input_size": sizes, "stride": 16})
     yield Variant(
-        "513/16, zoom 257, no small look for large people", second, {"posecli.inference.passes.MUCH_LARGER": 1e9}
+        "385 and 513 and 769/16, all sizes trusted alike",
+        {"input_size": (385, 513, 769), "stride": 16},
+        {"posecli.poses.consensus.LEAST_VISIBILITY": 1.0},
     )
-    for margin in (1.5, 2.5):
-        yield Variant(f"513/16, zoom 257, margin {margin}", second, {"posecli.inference.crops.MARGIN": margin})
-    for least in (0.05, 0.15):
-        yield Variant(
-            f"513/16, zoom 257, box of keypoints from {least}",
-            second,
-            {"posecli.poses.similarity.CERTAIN_SCORE": least},
-        )
-    mirrored = {**second, "mirror": True}
-    for sizes in ((257,), (257, 289), (225, 321)):
-        yield Variant(f"513/16, zoom {sizes}, mirrored", {**mirrored, "zoom_size": sizes})
-    accurate = PRESETS["accurate"]
-    yield Variant("accurate, all crops mirrored", accurate, {"posecli.inference.passes.LARGEST_MIRRORED": 10000})
+    second = {"zoom": True, "zoom_size": 257, "stride": 16}
+    yield Variant("513/16, zoom 257", {**second, "input_size": 513})
+    yield Variant("513/32, zoom 193", {"input_size": 513, "zoom": True, "zoom_size": 193})
     yield Variant("balanced", PRESETS["balanced"])
-    yield Variant("accurate", PRESETS["accurate"])
+    accurate = PRESETS["accurate"]
+    yield Variant("accurate, not turned, not mirrored", {**accurate, "turns": "off", "mirror": False})
+    yield Variant("accurate, not turned", {**accurate, "turns": "off"})
+    yield Variant("accurate", accurate)
+    yield Variant("best", PRESETS["best"])
 
 
-def measure(variant: Variant, folder: Path, threads: int) -> Row:
-    """Run a variant over all pictures."""
-    pictures = sorted(path for path in folder.iterdir() if path.suffix.lower() in (".jpg", ".jpeg", ".png"))
-    with patched(variant.patches):
-        estimator = PoseEstimator(**{**MEASURED, **variant.settings}, threads=threads)
-        estimator.estimate(pictures[0])  # the first call is start-up
-        start = perf_counter()
-        records = [estimator.estimate(path, name=path.name) for path in pictures]
-        seconds = (perf_counter() - start) / len(pictures)
-    figures = evaluate_records(str(folder / "person_keypoints.json"), records).groups["all"].figures
-    return Row(variant.name, *(figures[name] or 0.0 for name in ("AP", "AP50", "AR")), seconds)
+def measure(variant: Variant, folders: list[Path], threads: int) -> Row:
+    """Run a variant over the pictures at all sizes."""
+    aps, means, seconds = [], [], []
+    for folder in folders:
+        pictures = sorted(folder.glob("*.jpg"))
+        with patched(variant.patches):
+            estimator = PoseEstimator(**{**MEASURED, **variant.settings}, threads=threads)
+            estimator.estimate(pictures[0])  # the first call is start-up
+            start = perf_counter()
+            records = [estimator.estimate(path, name=path.name) for path in pictures]
+            seconds.append((perf_counter() - start) / len(pictures))
+        figures = evaluate_records(str(folder / TRUTH), records).groups["all"].figures
+        aps.append(figures["AP"] or 0.0)
+        means.append([figures[name] or 0.0 for name in ("AP50", "AR")])
+    ap50, ar = (fmean(column) for column in zip(*means, strict=True))
+    return Row(variant.name, fmean(aps), min(aps), max(aps), ap50, ar, fmean(seconds))
+
+
+def resized(pictures: Path, folder: Path, factor: float) -> Path:
+    """A folder of the pictures and their annotations at another size."""
+    folder.mkdir()
+    for path in sorted(pictures.glob("*.jpg")):
+        picture = Image.open(path).convert("RGB")
+        size = round(picture.width * factor), round(picture.height * factor)
+        picture.resize(size, Image.Resampling.LANCZOS).save(folder / path.name, quality=95)
+    truth = json.loads((pictures / TRUTH).read_text())
+    for person in truth["annotations"]:
+        points = person["keypoints"]
+        person["keypoints"] = [value if index % 3 == 2 else value * factor for index, value in enumerate(points)]
+        person["bbox"] = [value * factor for value in person["bbox"]]
+        person["area"] *= factor**2
+    for picture in truth["images"]:
+        picture |= {side: round(picture[side] * factor) for side in ("width", "height")}
+    (folder / TRUTH).write_text(json.dumps(truth))
+    return folder
 
 
 @contextmanager
@@ -131,7 +150,9 @@ def plot(rows: list[Row], path: Path) -> None:
     figure, axes = plt.subplots(figsize=(7.5, 4.5))
     front = [row for row in rows if not any(other.seconds < row.seconds and other.ap > row.ap for other in rows)]
     presets = [row for row in rows if row.name.split()[-1] in PRESETS]
-    axes.plot([row.seconds for row in rows], [row.ap for row in rows], "o", color="0.7", markersize=5)
+    scatter = [[row.ap - row.least_ap for row in rows], [row.most_ap - row.ap for row in rows]]
+    seconds, precision = [row.seconds for row in rows], [row.ap for row in rows]
+    axes.errorbar(seconds, precision, scatter, fmt="o", color="0.7", markersize=5, linewidth=1)
     front.sort(key=lambda row: row.seconds)
     axes.plot([row.seconds for row in front], [row.ap for row in front], "-", color="0.6", linewidth=1)
     for row in presets:
@@ -140,12 +161,12 @@ def plot(rows: list[Row], path: Path) -> None:
     axes.annotate(rows[0].name, (rows[0].seconds, rows[0].ap), (8, -10), textcoords="offset points", color="0.4")
     axes.set_xscale("log")
     axes.set_xticks(
-        [value for value in (0.02, 0.05, 0.1, 0.2, 0.5, 1) if value < 1.2 * max(row.seconds for row in rows)]
+        [value for value in (0.02, 0.05, 0.1, 0.2, 0.5, 1, 2) if value < 1.2 * max(row.seconds for row in rows)]
     )
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel("seconds a picture")
-    axes.set_ylabel("COCO keypoint AP")
+    axes.set_ylabel("COCO keypoint AP, mean and range over sizes")
     axes.set_ylim(bottom=0)
     axes.grid(alpha=0.3)
     figure.tight_layout()
@@ -158,13 +179,17 @@ def main() -> None:
     parser.add_argument("--only", default="", help="only rows with this in their name")
     parser.add_argument("--plot", type=Path)
     parser.add_argument("--threads", type=int, default=available_processors())
+    parser.add_argument("--sizes", type=float, nargs="+", default=SIZES)
     arguments = parser.parse_args()
     rows = []
-    print("| what | AP | AP50 | AR | s a picture |\n| --- | --- | --- | --- | --- |")
-    for variant in variants():
-        if arguments.only in variant.name:
-            rows.append(row := measure(variant, arguments.pictures, arguments.threads))
-            print(f"| {row.name} | {row.ap:.3f} | {row.ap50:.3f} | {row.ar:.3f} | {row.seconds:.3f} |", flush=True)
+    print("| what | AP (least to most) | AP50 | AR | s a picture |\n| --- | --- | --- | --- | --- |")
+    with tempfile.TemporaryDirectory() as name:
+        folders = [resized(arguments.pictures, Path(name) / str(factor), factor) for factor in arguments.sizes]
+        for variant in variants():
+            if arguments.only in variant.name:
+                rows.append(row := measure(variant, folders, arguments.threads))
+                ap = f"{row.ap:.3f} ({row.least_ap:.3f} to {row.most_ap:.3f})"
+                print(f"| {row.name} | {ap} | {row.ap50:.3f} | {row.ar:.3f} | {row.seconds:.3f} |", flush=True)
     if arguments.plot:
         plot(rows, arguments.plot)
 

@@ -26,6 +26,8 @@ FITS = ("aspect", "pad", "stretch")
 #: somebody so; always in full.
 TURNS = ("off", "auto", "all")
 STRIDES = (8, 16, 32)
+#: Output strides of all networks that records may come from.
+RECORD_STRIDES = (4, *STRIDES)
 #: What may be drawn besides skeletons, and what people may be drawn on.
 EXTRAS = ("scores", "boxes", "names", "angles")
 BACKGROUNDS = ("picture", "none", "black", "white")
@@ -90,6 +92,7 @@ class Settings:
     zoom: bool = False  # second passes over each person
     zoom_size: tuple[int, ...] = (257,)  # one second pass each; its input has about this many pixels squared
     max_zooms: int = 20  # people who get them
+    zoom_model: str | None = None  # SHA-256 of the network of one more second pass
     mirror: bool = False  # each last pass joined with one over the mirror image
     decoder: str = "multi"
     max_poses: int = 20
@@ -118,6 +121,11 @@ class Settings:
         _check_range("min_pose_score", self.min_pose_score, 0, 1)
         _check_range("track_gap", self.track_gap, 0, 1e6)
         _check_range("max_pixels", self.max_pixels, 1, math.inf)
+
+    @property
+    def second_passes(self) -> bool:
+        """Whether people are cropped and run again."""
+        return self.zoom or self.zoom_model is not None
 
     def to_dict(self) -> dict[str, Any]:
         """What shapes the poses of a picture that can be read: written into each record, compared by --resume."""
@@ -367,7 +375,7 @@ def _model(data: Mapping[str, Any]) -> ModelInfo:
     name, digest = (fields.text(fields.member(data, key, "model."), f"model.{key}") for key in ("name", "sha256"))
     size = fields.sequence(fields.member(data, "input", "model."), "model.input", length=2)
     height, width = (fields.whole(value, "model.input", 1) for value in size)
-    stride = fields.one_of(fields.member(data, "stride", "model."), "model.stride", STRIDES)
+    stride = fields.one_of(fields.member(data, "stride", "model."), "model.stride", RECORD_STRIDES)
     return ModelInfo(name, fields.sha256(digest, "model.sha256"), (height, width), stride)
 
 

@@ -16,7 +16,7 @@ from posecli.model.locate import read_model_file
 from posecli.model.runtime import find_runtime
 from posecli.model.runtime_choice import choose_runtime
 from posecli.run.engines import ENGINE_NAMES, EngineOptions, get_engine
-from posecli.run.worker import Job
+from posecli.run.worker import Job, JobModel
 from posecli.types import ImageInput, Settings
 
 from ..conftest import Posecli
@@ -116,7 +116,7 @@ def test_workers_do_not_begin_on_an_unusable_runtime(
     engine: str, pictures: list[Path], tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Workers of a cluster may have other packages than the machine that the run is started from."""
-    job = Job(Settings(), str(tiny_model), read_model_file(tiny_model).sha256)
+    job = Job(Settings(), JobModel.of(read_model_file(tiny_model)))
     monkeypatch.setenv("POSECLI_RUNTIME", "nonsense")
     images = [ImageInput(str(path), path.name) for path in pictures]
     with pytest.raises(PosecliError, match="POSECLI_RUNTIME"):

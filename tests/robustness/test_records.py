@@ -135,7 +135,7 @@ def test_what_is_read_can_be_written_again() -> None:
     read = [parsed(text) for text in changed_lines()]
     for record in read:
         assert record is None or parsed(to_json(record.to_dict(raw=True))) == rounded(record)
-    assert 50 < sum(record is not None for record in read) < 0.2 * len(read)
+    assert 50 < sum(record is not None for record in read) < 0.25 * len(read)
 
 
 def parsed(text: str) -> Record | None:

@@ -23,7 +23,7 @@ from posecli.inputs.clip_decoder import ReadLimits, expand
 from posecli.inputs.clips import ClipOptions
 from posecli.model.locate import read_model_file
 from posecli.run.engines import EngineOptions, processes
-from posecli.run.worker import Job
+from posecli.run.worker import Job, JobModel
 from posecli.types import ImageInput, Settings
 
 from ..conftest import Gate, spawned_children, wait_for
@@ -35,7 +35,7 @@ OPTIONS = EngineOptions(workers=1, threads=1, timeout=60)
 
 @pytest.fixture
 def job(tiny_model: Path) -> Job:
-    return Job(Settings(), str(tiny_model), read_model_file(tiny_model).sha256)
+    return Job(Settings(), JobModel.of(read_model_file(tiny_model)))
 
 
 @pytest.fixture
@@ -66,7 +66,11 @@ def test_a_worker_that_hangs_while_it_loads_is_given_up(
     monkeypatch.setattr(processes, "LOADING_SECONDS", 0.2)
     model = make_gate(tmp_path / "model")
     with pytest.raises(EngineError, match=r"3 workers did nothing for 0\.2 seconds before they could begin"):
-        list(processes.run([ImageInput("a.png", "a.png")], job._replace(model_path=str(model.path)), OPTIONS))
+        list(
+            processes.run(
+                [ImageInput("a.png", "a.png")], job._replace(model=JobModel(str(model.path), "0" * 64)), OPTIONS
+            )
+        )
 
 
 def test_time_in_which_all_processes_were_stopped_does_not_count(

@@ -19,7 +19,7 @@ from posecli.run.destinations import AnnotatedClips, AnnotatedPictures, Destinat
 from posecli.run.engines import EngineOptions, get_engine, processes, ray
 from posecli.run.pipeline import Work
 from posecli.run.report import Report
-from posecli.run.worker import Job
+from posecli.run.worker import Job, JobModel
 from posecli.types import ImageInput, Record, Settings
 
 from ..conftest import Gate, spawned_children, wait_for
@@ -37,7 +37,7 @@ def engine(request: pytest.FixtureRequest) -> engines.Engine:
 
 @pytest.fixture
 def job(tiny_model: Path) -> Job:
-    return Job(Settings(), str(tiny_model), read_model_file(tiny_model).sha256)
+    return Job(Settings(), JobModel.of(read_model_file(tiny_model)))
 
 
 @pytest.fixture
@@ -93,9 +93,9 @@ def test_a_model_that_cannot_load_is_one_fatal_error(
     engine: engines.Engine, pictures: list[ImageInput], job: Job
 ) -> None:
     with pytest.raises(FatalError):
-        list(engine(pictures, job._replace(model_path="/no/such/model"), OPTIONS))
+        list(engine(pictures, job._replace(model=job.model._replace(path="/no/such/model")), OPTIONS))
     with pytest.raises(FatalError, match="changed while it was in use"):
-        list(engine(pictures, job._replace(model_sha256="0" * 64), OPTIONS))
+        list(engine(pictures, job._replace(model=job.model._replace(sha256="0" * 64)), OPTIONS))
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
@@ -198,7 +198,7 @@ def test_clips_and_files_of_one_image_are_the_same_whatever_the_engine(
             work,
             Report(quiet=True),
             policy=Policy.REFUSE,
-            identity=RunIdentity(job.model_sha256, settings),
+            identity=RunIdentity(job.model.sha256, settings),
         )
         assert status == 1  # one of the pictures is damaged
         return {path.name: path.read_bytes() for path in (tmp_path / name).iterdir()}

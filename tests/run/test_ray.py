@@ -20,7 +20,7 @@ from posecli.errors import EngineError, ModelError
 from posecli.model.locate import read_model_file
 from posecli.records.parts import list_parts, read_parts
 from posecli.run.engines import EngineOptions, ray
-from posecli.run.worker import Job
+from posecli.run.worker import Job, JobModel
 from posecli.types import ImageInput, Record, Settings
 
 from ..conftest import PATIENCE, Gate, Posecli, running, wait_for
@@ -32,7 +32,7 @@ OPTIONS = EngineOptions(workers=2, threads=1, timeout=60)
 
 @pytest.fixture
 def job(tiny_model: Path) -> Job:
-    return Job(Settings(), str(tiny_model), read_model_file(tiny_model).sha256)
+    return Job(Settings(), JobModel.of(read_model_file(tiny_model)))
 
 
 @pytest.fixture
@@ -179,15 +179,18 @@ def test_no_cluster_at_the_address(many: list[ImageInput], job: Job, tmp_path: P
 
 
 def test_a_model_reaches_machines_that_lack_it(job: Job, tiny_model: Path, tmp_path: Path) -> None:
-    there = job._replace(model_path=str(tmp_path / "elsewhere" / tiny_model.name))
-    model = tiny_model.read_bytes()
-    here = ray.with_model_here(there, model)
-    assert Path(here.model_path).read_bytes() == model
-    assert Path(here.model_path).name == tiny_model.name
-    assert ray.with_model_here(there, b"not looked at again") == here
-    assert ray.with_model_here(job, b"") == job
+    elsewhere = job.model._replace(path=str(tmp_path / "elsewhere" / tiny_model.name))
+    second = tmp_path / "second.tflite"
+    second.write_bytes(b"second")
+    zoom_model = JobModel(str(tmp_path / "elsewhere" / second.name), read_model_file(second).sha256)
+    there, models = job.with_models(elsewhere, zoom_model), [tiny_model.read_bytes(), b"second"]
+    here = ray.with_models_here(there, models)
+    assert [Path(model.path).read_bytes() for model in here.models] == models
+    assert [Path(model.path).name for model in here.models] == [tiny_model.name, second.name]
+    assert ray.with_models_here(there, [b"not looked at again"] * 2) == here
+    assert ray.with_models_here(job, [b""]) == job
     with pytest.raises(ModelError, match="changed"):
-        ray.with_model_here(there._replace(model_sha256="1" * 64), model)
+        ray.with_models_here(there.with_models(elsewhere._replace(sha256="1" * 64)), models[:1])
 
 
 def test_another_version_on_the_cluster_is_refused(ray_cluster: Any, job: Job, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -79,7 +79,7 @@ def _measure(
 ) -> tuple[list[StageTimes], list[Throughput]]:
     from posecli.checks.benchmark import measure_stages, measure_throughput
     from posecli.inference.estimator import available_processors
-    from posecli.run.worker import Job
+    from posecli.run.worker import Job, JobModel
 
     both = sorted({1, available_processors()})
     combinations = [
@@ -92,7 +92,7 @@ def _measure(
         for settings in combinations
         for threads in options["threads"] or both
     ]
-    job = Job(combinations[0], str(model.path), model.sha256)
+    job = Job(combinations[0], JobModel.of(model))
     rates = [
         measure_throughput(job, images, workers=workers, count=len(images) * workers)
         for workers in options["workers"] or both

@@ -43,6 +43,9 @@ LONGEST_TIMEOUT = 864_000
 @picture_options
 @model_options
 @settings_options
+@click.option(
+    "--zoom-model", metavar="NAME|PATH", help="One more second pass over each person, with a network for one person."
+)
 @clip_options
 @click.option(
     "--engine",
@@ -128,6 +131,7 @@ def plan_of(options: dict[str, Any]) -> RunPlan:
         ),
         expectations=_expectations(options),
         model=options["model"],
+        zoom_model=options["zoom_model"],
         offline=options["offline"],
         fail_fast=options["fail_fast"],
         progress=options["progress"],

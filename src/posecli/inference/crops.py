@@ -18,6 +18,8 @@ from posecli.types import INPUT_SIZE_STEP, DecodedPose
 
 #: A crop's sides relative to the box around the person's certain keypoints: the room helps up to here.
 MARGIN = 2.0
+#: The same for networks of a single person, which were trained with people who fill the input.
+SQUARE_MARGIN = 1.3
 #: Crops smaller than this, in picture pixels, show nothing more.
 MIN_CROP_PX = 8.0
 #: Shapes of crops, longer to shorter side, upright or lying: few, so that interpreters are used again.
@@ -58,6 +60,20 @@ def person_crop(pose: DecodedPose, picture_wh: tuple[int, int], size: int, *, tu
         return None
     shape = min(_SHAPES, key=lambda ratio: abs(log(ratio) - abs(log(width / height))))
     return Crop((low[0], low[1], high[0], high[1]), _crop_size(shape, size, upright=width < height), turn)
+
+
+def square_crop(pose: DecodedPose, picture_wh: tuple[int, int], size: int, *, turn: float = 0.0) -> Crop | None:
+    """The square around a person for a network whose input is size × size; None where there is nothing to see.
+
+    It may reach out of the picture: proportions are kept.
+    """
+    corner, far_corner = body_box(pose._replace(xy=turned_xy(pose.xy, -turn)))
+    half = max(float((far_corner - corner).max()) / 2 * SQUARE_MARGIN, MIN_CROP_PX / 2)
+    x, y = (corner + far_corner) / 2
+    left, top, right, bottom = turned_bounds(picture_wh, turn)
+    if not (left < x < right and top < y < bottom):
+        return None
+    return Crop((x - half, y - half, x + half, y + half), (size, size), turn)
 
 
 def _crop_size(shape: float, size: float, *, upright: bool) -> tuple[int, int]:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import IO, TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
 
 from posecli.errors import INTERNAL_ERROR, ImageTooLarge, InputError, ModelError, PosecliError
-from posecli.inference.passes import PoseFinder, timed
+from posecli.inference.networks import SinglePersonPasses, timed
+from posecli.inference.passes import PoseFinder
 from posecli.inference.presets import DEFAULT_PRESET, with_preset
 from posecli.inputs.pictures import (
     Frame,
@@ -36,8 +39,9 @@ class PoseEstimator:
 
     model: a known name or a path; None: POSECLI_MODEL, else the official PoseNet, fetched on first use.
     threads: processors for one picture; None: all that this process may use.
-    preset: fast, balanced or accurate; the arguments after it, which are those of `posecli estimate`, win over it.
+    preset: fast, balanced, accurate or best; the arguments after it, those of `posecli estimate`, win over it.
     offline: never fetch a model.
+    zoom_model: a network for one person, by name or path, for one more second pass over each person.
 
     One estimator may be used from several threads: the network runs for one of them at a time, everything else side
     by side. It cannot be pickled: build one in each process.
@@ -66,6 +70,7 @@ class PoseEstimator:
         max_pixels: int | None = None,
         threads: int | None = None,
         offline: bool = False,
+        zoom_model: str | os.PathLike[str] | None = None,
     ) -> None:
         explicit = {
             "stride": stride,
@@ -84,25 +89,35 @@ class PoseEstimator:
             "max_pixels": max_pixels,
         }
         settings = Settings(**with_preset(preset, explicit))
-        file = load_model_file(os.fspath(model) if model is not None else None, offline=offline)
-        self._load(file, settings, threads or available_processors())
+        file = load_model_file(None if model is None else os.fspath(model), offline=offline)
+        zoom_file = None if zoom_model is None else load_model_file(os.fspath(zoom_model), offline=offline)
+        if zoom_file is not None:
+            settings = replace(settings, zoom_model=zoom_file.sha256)
+        self._load(file, zoom_file, settings, threads or available_processors())
 
     @classmethod
-    def from_settings(cls, settings: Settings, *, model: ModelFile, threads: int) -> PoseEstimator:
-        """An estimator for checked settings and a model that was found already."""
+    def from_settings(
+        cls, settings: Settings, *, model: ModelFile, threads: int, zoom_model: ModelFile | None = None
+    ) -> PoseEstimator:
+        """An estimator for checked settings and models that were found already."""
         estimator = cls.__new__(cls)
-        estimator._load(model, settings, threads)
+        estimator._load(model, zoom_model, settings, threads)
         return estimator
 
-    def _load(self, model: ModelFile, settings: Settings, threads: int) -> None:
+    def _load(self, model: ModelFile, zoom_model: ModelFile | None, settings: Settings, threads: int) -> None:
         self._settings = settings
         self._settings_record = settings.to_dict()
         self._model = model
-        try:
+        with _naming(model):
             graph = read_graph(model.data, trusted=model.known)
-            self._finder = PoseFinder(graph, settings, threads=threads)
-        except ModelError as error:
-            raise ModelError(f"cannot use the model {model.path}: {error.message}", error.hint) from error
+        zoom_network = None
+        if zoom_model is not None:
+            with _naming(zoom_model):
+                zoom_network = SinglePersonPasses(
+                    read_graph(zoom_model.data, trusted=zoom_model.known), threads=threads
+                )
+        with _naming(model):
+            self._finder = PoseFinder(graph, settings, threads=threads, zoom_network=zoom_network)
 
     def estimate(self, image: AnyImage, *, name: str | None = None) -> Record:
         """Find the people in one picture.
@@ -165,6 +180,15 @@ class PoseEstimator:
         if self._settings.track:
             pose = pose._replace(clothes=clothes(frame.image, decoded.xy / frame.reduction))
         return pose.rounded()
+
+
+@contextmanager
+def _naming(model: ModelFile) -> Iterator[None]:
+    """What is wrong with a model names its file."""
+    try:
+        yield
+    except ModelError as error:
+        raise ModelError(f"cannot use the model {model.path}: {error.message}", error.hint) from error
 
 
 def _as_tuple(sizes: int | Sequence[int] | None) -> tuple[int, ...] | None:

@@ -6,7 +6,7 @@ from typing import Any
 
 PRESETS: dict[str, dict[str, Any]] = {
     "fast": {},
-    "balanced": {"input_size": (481,), "zoom": True, "zoom_size": (225,)},
+    "balanced": {"input_size": (257, 481), "zoom": True, "zoom_size": (225,)},
     "accurate": {
         "input_size": (385, 641),
         "stride": 16,
@@ -20,7 +20,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "stride": 16,
         "turns": "auto",
         "zoom": True,
-        "zoom_size": (257, 321, 385),
+        "zoom_size": (257, 385, 449),
         "mirror": True,
     },
 }

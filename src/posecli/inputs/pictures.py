@@ -41,6 +41,8 @@ _UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 _SIDEWAYS = (5, 6, 7, 8)
+#: What lies so little outside of a picture does so by rounding: picture pixels.
+_BORDER_PX = 0.01
 #: What makes upright whatever is turned clockwise by so many quarters.
 _TURNED_BACK = {
     1: Image.Transpose.ROTATE_90,
@@ -397,22 +399,27 @@ def prepare_part(
     left, top, right, bottom = box
     transform = Transform(((right - left) / width, (bottom - top) / height), (left, top), turn)
     corners = transform.to_picture(np.array([(0, 0), (width, 0), (0, height), (width, height)], np.float64))
-    part = frame.part(*corners.min(axis=0), *corners.max(axis=0))
-    if turn % 90 == 0:
+    low, high = corners.min(axis=0), corners.max(axis=0)
+    part = frame.part(*low, *high)
+    inside = min(*low, *(np.array((frame.width, frame.height)) - high)) > -_BORDER_PX
+    if turn % 90 == 0 and inside:
         quarters = int(turn // 90) % 4
         size = (width, height) if quarters % 2 == 0 else (height, width)
         picture = frame.image.resize(size, Image.Resampling.BILINEAR, box=part)
         if quarters:
             picture = picture.transpose(_TURNED_BACK[quarters])
     else:
-        picture = _slanted(frame, part, transform, size_hw)
+        picture = _sampled(frame, part, transform, size_hw)
     return ModelInput(np.asarray(picture), transform)
 
 
-def _slanted(
+def _sampled(
     frame: Frame, part: tuple[float, float, float, float], transform: Transform, size_hw: tuple[int, int]
 ) -> Image.Image:
-    """The input at an angle that is no quarter turn; part: what is seen of the frame, in pixels of its image."""
+    """The input at an angle that is no quarter turn, or that reaches out of the picture.
+
+    part: what is seen of the frame, in pixels of its image.
+    """
     left, top, right, bottom = part
     if right <= left or bottom <= top:
         return Image.new("RGB", size_hw[::-1], PADDING_COLOUR)

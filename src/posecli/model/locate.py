@@ -40,7 +40,8 @@ def load_model_file(model: str | None = None, *, offline: bool = False, progress
 
 
 def read_model_file(path: Path) -> ModelFile:
-    """Read a model and identify it by its hash. Raises ModelError. The last file read is kept while it is unchanged."""
+    """Read a model and identify it by its hash. Raises ModelError. The last two files
+    read are kept while they are unchanged: a run has a second model at most."""
     try:
         status = path.stat()
         return _identify(path, status.st_mtime_ns, status.st_size)
@@ -48,7 +49,7 @@ def read_model_file(path: Path) -> ModelFile:
         raise ModelError(f"cannot read the model {path}: {error.strerror or error}") from error
 
 
-@lru_cache(maxsize=1)
+@lru_cache(maxsize=2)
 def _identify(path: Path, modified_ns: int, size: int) -> ModelFile:
     data = path.read_bytes()
     digest = hashlib.sha256(data).hexdigest()

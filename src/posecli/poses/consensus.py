@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from posecli.poses.similarity import CERTAIN_SCORE, SAME_PERSON, body_box, pose_nms, similarity
+from posecli.poses.similarity import CERTAIN_SCORE, SAME_PERSON, body_box, keypoint_similarities, pose_nms, similarity
 from posecli.types import DecodedPose
 
 #: Two whole-picture passes show one person from this OKS on.
@@ -30,8 +30,9 @@ SIZE_SPREAD = log(2)
 LEAST_VISIBILITY = 0.2
 #: A closer pass says more about a person than a pass over all of the picture does.
 CROP_WEIGHT = 4.0
-#: The agreement of passes that were made for a person, none of which saw anybody: keeps a rank above 0.
-UNSEEN_SCORE = 0.02
+#: The score of closer passes none of which shows the person: that of the least pose that is kept by default, so that a
+#: closer look alone makes nobody disappear.
+UNSEEN_SCORE = 0.15
 #: People found in a turned picture are people more rarely: their scores are multiplied by this.
 TURNED_WEIGHT = 0.8
 #: Poses of passes at different turns show one person from this OKS on, or from this overlap of their boxes on.
@@ -139,8 +140,10 @@ def merge(views: Sequence[View]) -> DecodedPose:
     scores = np.array([pose.scores for pose in poses])
     weights = (scores + _LEAST_WEIGHT) ** 2 * (seen[:, None] + _LEAST_WEIGHT**2)
     weights /= weights.sum(axis=0)
-    xy = (weights[:, :, None] * np.array([pose.xy for pose in poses])).sum(axis=0)
-    return DecodedPose(xy, (weights * scores).sum(axis=0), float(seen.sum() / trust.sum()))
+    views_xy = np.array([pose.xy for pose in poses])
+    xy = (weights[:, :, None] * views_xy).sum(axis=0)
+    near = keypoint_similarities(views_xy, xy, area=size**2 / 2)
+    return DecodedPose(xy, (near * scores).max(axis=0), float(seen.sum() / trust.sum()))
 
 
 def longer_side(pose: DecodedPose) -> float:

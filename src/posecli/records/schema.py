@@ -8,7 +8,7 @@ from typing import Any
 from posecli.errors import ERROR_CODES
 from posecli.fields import FARTHEST_PX
 from posecli.skeleton import KEYPOINT_COUNT, KEYPOINT_NAMES
-from posecli.types import SCHEMA, STRIDES
+from posecli.types import RECORD_STRIDES, SCHEMA
 
 _PIXELS = {
     "type": "number",
@@ -53,7 +53,7 @@ def _ok_schema() -> dict[str, Any]:
             name={"type": "string"},
             sha256={"type": "string", "pattern": "^[0-9a-f]{64}$"},
             input={**_array(2, {"type": "integer", "minimum": 1}), "description": "height, width in pixels"},
-            stride={"enum": list(STRIDES)},
+            stride={"enum": list(RECORD_STRIDES)},
         ),
         "settings": {"type": "object", "description": "the settings that shaped the poses"},
         "poses": {

@@ -65,8 +65,11 @@ class Concurrency:
 
 @dataclass(frozen=True)
 class RunPlan:
-    """A whole run. model: a known name or a path, None for the default; progress: show a bar, None where standard error
-    is a terminal."""
+    """A whole run.
+
+    model: a known name or a path, None for the default; zoom_model: likewise, None for none. progress: show a bar,
+    None where standard error is a terminal.
+    """
 
     names: InputNames
     settings: Settings
@@ -77,6 +80,7 @@ class RunPlan:
     concurrency: Concurrency
     expectations: Expectations
     model: str | None = None
+    zoom_model: str | None = None
     offline: bool = False
     fail_fast: bool = False
     progress: bool | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import sys
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from functools import partial
 
 from posecli.errors import PosecliError
@@ -20,7 +21,7 @@ from posecli.run.engines import EngineOptions, get_engine, get_piece_engine
 from posecli.run.pipeline import Work
 from posecli.run.plan import EngineName, RunPlan, Talk
 from posecli.run.report import EXIT_OK, EXIT_USAGE, Report
-from posecli.run.worker import Job
+from posecli.run.worker import Job, JobModel
 from posecli.types import ImageInput, Record
 
 
@@ -56,14 +57,19 @@ def _start(plan: RunPlan) -> int:
     runtime = choose_runtime()
     inputs, listed = plan.checked_inputs()
     images = batch.at_least_one(listed)
-    model = load_model_file(plan.model, offline=plan.offline, progress=plan.talk is not Talk.QUIET)
+    shown = plan.talk is not Talk.QUIET
+    model = load_model_file(plan.model, offline=plan.offline, progress=shown)
+    zoom_model = None
+    if plan.zoom_model is not None:
+        zoom_model = load_model_file(plan.zoom_model, offline=plan.offline, progress=shown)
+        plan = replace(plan, settings=replace(plan.settings, zoom_model=zoom_model.sha256))
     report = _report(plan)
     if plan.talk is not Talk.QUIET and (hint := runtime_hint(model, runtime)):
         report.say(hint)
     if inputs.can_be_listed_again():
         report.expect_in_background(plan.inputs())
     work, identity = _work(plan), RunIdentity(model.sha256, plan.settings)
-    job = _job(work, model)
+    job = _job(work, model, zoom_model)
     if plan.destinations.shards:
         status = _in_shards(plan, images, report, work=work, job=job, identity=identity)
     else:
@@ -95,10 +101,11 @@ def _max_memory(plan: RunPlan) -> int | None:
     return share_of_memory(_options_for(plan, EngineName.PROCESSES).workers + 1)
 
 
-def _job(work: Work, model: ModelFile) -> Job:
+def _job(work: Work, model: ModelFile, zoom_model: ModelFile | None) -> Job:
     """What workers must know. What is known of a frame only after those before it is not written by them."""
     pictures, files = work.destinations.pictures, None if work.has_steps else work.destinations.image_files
-    return Job(work.settings, str(model.path), model.sha256, pictures, files, work.max_memory)
+    second = None if zoom_model is None else JobModel.of(zoom_model)
+    return Job(work.settings, JobModel.of(model), pictures, files, work.max_memory, second)
 
 
 def _estimate(plan: RunPlan, job: Job, images: Iterable[ImageInput], *, streamed: bool) -> Iterator[Record]:

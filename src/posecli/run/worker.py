@@ -20,22 +20,43 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 
+class JobModel(NamedTuple):
+    """A model's file, told by its hash."""
+
+    path: str
+    sha256: str
+
+    @classmethod
+    def of(cls, model: ModelFile) -> JobModel:
+        """What stands for a file that was found."""
+        return cls(str(model.path), model.sha256)
+
+    def read(self) -> ModelFile:
+        """The file. Raises ModelError where it cannot be read, or is another one than the job was made for."""
+        model = read_model_file(Path(self.path))
+        if model.sha256 != self.sha256:
+            raise ModelError(f"the model {self.path} changed while it was in use")
+        return model
+
+
 class Job(NamedTuple):
-    """All that a worker must know; plain data that travels to other processes."""
+    """All that a worker must know; plain data that travels to other processes. zoom_model: for second passes."""
 
     settings: Settings
-    model_path: str
-    model_sha256: str
+    model: JobModel
     pictures: AnnotatedPictures | None = None
     image_files: ImageFiles | None = None
     max_memory: int | None = None  # bytes of one process; None: no limit
+    zoom_model: JobModel | None = None
 
-    def read_model(self) -> ModelFile:
-        """The model's file. Raises ModelError where it cannot be read, or is another one than the job was made for."""
-        model = read_model_file(Path(self.model_path))
-        if model.sha256 != self.model_sha256:
-            raise ModelError(f"the model {self.model_path} changed while it was in use")
-        return model
+    @property
+    def models(self) -> tuple[JobModel, ...]:
+        """All files that a worker reads."""
+        return (self.model,) if self.zoom_model is None else (self.model, self.zoom_model)
+
+    def with_models(self, model: JobModel, zoom_model: JobModel | None = None) -> Job:
+        """The same job with its models at other places."""
+        return self._replace(model=model, zoom_model=zoom_model)
 
 
 class Worker:
@@ -44,7 +65,10 @@ class Worker:
     def __init__(self, job: Job, *, threads: int) -> None:
         limit_pillow(job.settings.max_pixels)
         self._job = job
-        self._estimator = PoseEstimator.from_settings(job.settings, model=job.read_model(), threads=threads)
+        model, *zoom_models = (one.read() for one in job.models)
+        self._estimator = PoseEstimator.from_settings(
+            job.settings, model=model, zoom_model=next(iter(zoom_models), None), threads=threads
+        )
         self._before: tuple[ImageInput, Record] | None = None  # the last frame of a group, without its pixels
 
     def __call__(self, image: ImageInput) -> Record:

@@ -15,7 +15,7 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout, suppress
 from pathlib import Path
 from typing import Any, Generic, NamedTuple
@@ -28,7 +28,7 @@ from posecli.files.child_process import interrupts_held_back
 from posecli.model.locate import cache_folder
 from posecli.run.engines import EngineOptions, Estimate, InOrder, Piece, Summary, Work, in_groups
 from posecli.run.engines.processes import Pool
-from posecli.run.worker import Job
+from posecli.run.worker import Job, JobModel
 from posecli.types import ImageInput, Record
 
 EXTRA = "ray"
@@ -160,7 +160,7 @@ class _Tasks(Generic[Piece, Summary]):
         self._ray = ray
         self._stays_connected = stays_connected
         self._lost = lost
-        self._to_share = (work, context, context.job.read_model().data)
+        self._to_share = (work, context, [model.read().data for model in context.job.models])
         self._share()
         self._remote = ray.remote(num_cpus=context.options.threads, max_retries=RAY_RETRIES)(_do)
         self._in_flight: dict[Any, tuple[int, Piece, int]] = {}  # by reference: number, piece, how often it was lost
@@ -227,10 +227,10 @@ def _all_lost(images: list[ImageInput]) -> list[Record]:
     return [image.failed(WORKER_CRASHED, f"{image.name}: {why}") for image in images]
 
 
-def _do(piece: Piece, work: Work[Piece, Summary], context: Context, model: bytes) -> Summary | PosecliError:
+def _do(piece: Piece, work: Work[Piece, Summary], context: Context, models: list[bytes]) -> Summary | PosecliError:
     """A task, on some machine of the cluster. Its pool is kept for the next one."""
     try:
-        return work(piece, _pool(context, model).records)
+        return work(piece, _pool(context, models).records)
     except PosecliError as error:
         _close_pools()  # in whatever state they are
         return error
@@ -240,14 +240,14 @@ def _do(piece: Piece, work: Work[Piece, Summary], context: Context, model: bytes
 _pools: dict[Context, Pool] = {}
 
 
-def _pool(context: Context, model: bytes) -> Pool:
+def _pool(context: Context, models: list[bytes]) -> Pool:
     if context not in _pools:
         _close_pools()
         if context.version != __version__:
             raise EngineError(f"posecli {__version__} is installed on the cluster, and {context.version} here")
         if os.path.isdir(context.folder):
             os.chdir(context.folder)
-        _pools[context] = Pool(with_model_here(context.job, model), context.options._replace(workers=1))
+        _pools[context] = Pool(with_models_here(context.job, models), context.options._replace(workers=1))
     return _pools[context]
 
 
@@ -256,16 +256,22 @@ def _close_pools() -> None:
         _pools.popitem()[1].close()
 
 
-def with_model_here(job: Job, model: bytes) -> Job:
-    """The job with a path to its model on this machine: its own, where the right file is there, else one in the cache,
-    written if need be. Raises ModelError where the bytes are others than the job's."""
-    name = Path(job.model_path).name
-    cached = job._replace(model_path=str(cache_folder() / job.model_sha256[:16] / name))
-    for candidate in (job, cached):
+def with_models_here(job: Job, models: Sequence[bytes]) -> Job:
+    """The job with paths to its models on this machine, written if need be.
+
+    models: the bytes of each, in the order of `Job.models`. Raises ModelError where they are others than the job's.
+    """
+    return job.with_models(*(_model_here(model, data) for model, data in zip(job.models, models, strict=True)))
+
+
+def _model_here(model: JobModel, data: bytes) -> JobModel:
+    """A model's own path, where the right file is there, else one in the cache."""
+    cached = model._replace(path=str(cache_folder() / model.sha256[:16] / Path(model.path).name))
+    for candidate in (model, cached):
         with suppress(ModelError):
-            candidate.read_model()
+            candidate.read()
             return candidate
-    with whole_file(cached.model_path) as file:
-        file.write(model)
-    cached.read_model()
+    with whole_file(cached.path) as file:
+        file.write(data)
+    cached.read()
     return cached

@@ -1,0 +1,158 @@
+"""One pass of a network: from a prepared part of a picture to the poses in it, in picture pixels.
+
+Two kinds of networks serve: PoseNet, which finds everybody in an input of any size, and networks for a single person,
+such as MoveNet SinglePose, whose input is a square of a fixed size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from time import perf_counter
+
+import numpy as np
+import numpy.typing as npt
+
+from posecli.decode import decode_multi, decode_output, decode_single
+from posecli.decode.refine import certainty, mirror_average, refine
+from posecli.errors import UsageError
+from posecli.inference.crops import Crop, person_crop, square_crop
+from posecli.inputs.pictures import Frame, ModelInput, Transform, input_size_for, prepare_part
+from posecli.model.graph import Graph
+from posecli.model.heads import SinglePersonHeads, check_fixed_input, find_single_person
+from posecli.model.runtime import Runtime, SinglePersonRuntime
+from posecli.poses.consensus import View, same_person
+from posecli.types import DecodedPose, Maps, Settings
+
+#: Second passes find people in a crop whom the first passes know.
+ZOOM_SCORE_THRESHOLD = 0.2
+ZOOM_MAX_POSES = 6
+#: Larger inputs, side in pixels, are not mirrored: it costs most there, and shows a large person no better.
+LARGEST_MIRRORED = 353
+
+Decoder = Callable[[Maps], Sequence[DecodedPose]]
+#: Milliseconds by stage.
+Timings = dict[str, float]
+
+
+class PoseNetPasses:
+    """Passes of a PoseNet. settings: size, fit and decoder of first passes, sizes of second passes, and mirroring."""
+
+    def __init__(self, runtime: Runtime, settings: Settings) -> None:
+        self.runtime = runtime
+        self.output_stride = runtime.output_stride
+        self.fit = settings.fit
+        self._settings = settings
+
+    def input_sizes(self, width: int, height: int) -> list[tuple[int, int]]:
+        """Height and width of the inputs of all first passes, the smallest first; sizes that come out alike are one."""
+        native, fit = self.runtime.native_size_hw, self.fit
+        sizes = self._settings.input_size or (None,)
+        found = {input_size_for((width, height), native, size, fit) for size in sizes}
+        return sorted(found, key=lambda size_hw: size_hw[0] * size_hw[1])
+
+    def find(self, prepared: ModelInput, timings: Timings) -> list[DecodedPose]:
+        """Everybody in a first pass."""
+        mirror = self._settings.mirror and not self._settings.second_passes
+        return self._poses(prepared, self._decode, mirror=mirror, timings=timings)
+
+    def _decode(self, maps: Maps) -> list[DecodedPose]:
+        settings = self._settings
+        if settings.decoder == "single":
+            found = [decode_single(maps)]
+        else:
+            found = decode_multi(
+                maps,
+                max_poses=settings.max_poses,
+                score_threshold=settings.score_threshold,
+                nms_radius=settings.nms_radius,
+            )
+        # Chosen before the score becomes a rank: what is left over of people already found has little of its own.
+        return [pose for pose in found if pose.score >= settings.min_pose_score]
+
+    def crops(self, pose: DecodedPose, picture_wh: tuple[int, int], turn: float) -> list[Crop]:
+        """What second passes look at for a person; sizes that come out alike are one."""
+        found = (person_crop(pose, picture_wh, size, turn=turn) for size in self._settings.zoom_size)
+        return list(dict.fromkeys(crop for crop in found if crop is not None))
+
+    def view(self, frame: Frame, pose: DecodedPose, crop: Crop) -> View:
+        """A known person in a second pass."""
+        prepared = prepare_part(frame, crop.box, size_hw=crop.size_hw, turn=crop.turn)
+        mirror = self._settings.mirror and crop.size_hw[0] * crop.size_hw[1] <= LARGEST_MIRRORED**2
+        found = self._poses(prepared, _decode_crop, mirror=mirror, timings={})
+        return View(same_person(pose, found), 1 / crop.scale)
+
+    def _poses(self, prepared: ModelInput, decode: Decoder, *, mirror: bool, timings: Timings) -> list[DecodedPose]:
+        with timed(timings, "infer"):
+            maps = _run(self.runtime, prepared, mirror=mirror)
+        with timed(timings, "decode"):
+            return [_in_picture(maps, pose, prepared.transform) for pose in decode(maps)]
+
+
+class SinglePersonPasses:
+    """Passes of a network for a single person. Raises ModelError where the file holds another network."""
+
+    def __init__(self, graph: Graph, *, threads: int) -> None:
+        heads = find_single_person(graph)
+        if heads is None:
+            raise UsageError("the model for second passes is no network for a single person", "name a MoveNet")
+        self.runtime = SinglePersonRuntime(graph, heads, threads=threads)
+        self.output_stride = heads.network.output_stride
+        self.fit = "pad"  # its input is a square, and people in it keep their proportions
+
+    def input_sizes(self, width: int, height: int) -> list[tuple[int, int]]:
+        """Height and width of the one input, whatever the picture."""
+        return [self.runtime.native_size_hw]
+
+    def find(self, prepared: ModelInput, timings: Timings) -> list[DecodedPose]:
+        """The person in a picture: always one pose, however low its score."""
+        with timed(timings, "infer"):
+            output = self.runtime.run(prepared.pixels)
+        with timed(timings, "decode"):
+            pose = decode_output(output)
+            return [pose._replace(xy=prepared.transform.to_picture(pose.xy))]
+
+    def crops(self, pose: DecodedPose, picture_wh: tuple[int, int], turn: float) -> list[Crop]:
+        """The square around a person."""
+        crop = square_crop(pose, picture_wh, self.runtime.native_size_hw[0], turn=turn)
+        return [crop] if crop is not None else []
+
+    def view(self, frame: Frame, pose: DecodedPose, crop: Crop) -> View:
+        """A known person in a second pass."""
+        prepared = prepare_part(frame, crop.box, size_hw=crop.size_hw, turn=crop.turn)
+        return View(same_person(pose, self.find(prepared, {})), 1 / crop.scale)
+
+
+def single_person_heads(graph: Graph, settings: Settings) -> SinglePersonHeads | None:
+    """The heads of a network for a single person, None for another one. Raises UsageError for settings that it does
+    not have."""
+    heads = find_single_person(graph)
+    if heads is not None:
+        size = settings.input_size[0] if settings.input_size else None
+        check_fixed_input(heads, stride=settings.stride, input_size=size)
+    return heads
+
+
+def _decode_crop(maps: Maps) -> list[DecodedPose]:
+    return decode_multi(maps, max_poses=ZOOM_MAX_POSES, score_threshold=ZOOM_SCORE_THRESHOLD)
+
+
+def _run(runtime: Runtime, prepared: ModelInput, *, mirror: bool) -> Maps:
+    maps = runtime.run(prepared.pixels)
+    if not mirror:
+        return maps
+    flipped: npt.NDArray[np.uint8] = prepared.pixels[:, ::-1]
+    return mirror_average(maps, runtime.run(flipped), prepared.pixels.shape[1])
+
+
+def _in_picture(maps: Maps, pose: DecodedPose, transform: Transform) -> DecodedPose:
+    refined = refine(maps, pose)
+    return DecodedPose(transform.to_picture(refined.xy), refined.scores, certainty(refined))
+
+
+@contextmanager
+def timed(timings: Timings, stage: str) -> Iterator[None]:
+    """Add the milliseconds that a block takes."""
+    start = perf_counter()
+    yield
+    timings[stage] = timings.get(stage, 0.0) + 1000 * (perf_counter() - start)

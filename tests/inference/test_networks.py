@@ -1,0 +1,121 @@
+"""Two kinds of networks in first and second passes: the tiny PoseNet and the tiny MoveNet see the same drawn people."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from posecli import PoseEstimator, Record
+from posecli.errors import ModelError, UsageError
+from posecli.inference.crops import square_crop
+from posecli.types import DecodedPose
+
+from ..conftest import SAMPLES, Posecli
+from ..tiny_model import RADIUS, draw_discs, person_at
+from ..tiny_movenet import write_tiny_movenet
+
+MOVENET = "movenet_lightning_int8.tflite"
+
+
+@pytest.fixture(scope="session")
+def tiny_movenet_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tiny_movenet(tmp_path_factory.mktemp("model") / "movenet.tflite")
+
+
+def positions(record: Record, index: int = 0) -> np.ndarray:
+    return np.array([(point.x, point.y) for point in record.poses[index].keypoints])
+
+
+def test_a_network_for_one_person_alone(tiny_movenet_model: Path) -> None:
+    """One person a picture, whatever its shape, at the true places."""
+    person = person_at(160, 90)
+    record = PoseEstimator(tiny_movenet_model).estimate(draw_discs([person], (320, 240), RADIUS * 1.5))
+    assert len(record.poses) == 1
+    assert record.model is not None
+    assert (record.model.input, record.model.stride) == ((96, 96), 4)
+    assert np.linalg.norm(positions(record) - person, axis=1).max() < 3
+    assert Record.from_dict(record.to_dict()) == record
+
+
+def test_an_empty_picture_has_nobody(tiny_movenet_model: Path) -> None:
+    assert PoseEstimator(tiny_movenet_model).estimate(Image.new("RGB", (96, 96), (128, 128, 128))).poses == ()
+
+
+@pytest.mark.parametrize("zoom", [False, True])
+def test_second_passes_of_another_network(zoom: bool, tiny_model: Path, tiny_movenet_model: Path) -> None:
+    """It is one more voice beside the first passes, and beside PoseNet's own second passes."""
+    person = person_at(128, 90)
+    picture = draw_discs([person])
+    alone = PoseEstimator(tiny_model, zoom=zoom).estimate(picture)
+    both = PoseEstimator(tiny_model, zoom=zoom, zoom_model=tiny_movenet_model).estimate(picture)
+    assert len(alone.poses) == len(both.poses) == 1
+    assert both.settings is not None
+    assert len(both.settings["zoom_model"]) == 64
+    assert positions(both).tolist() != positions(alone).tolist()
+    assert np.linalg.norm(positions(both) - person, axis=1).max() < 4
+
+
+def test_a_posenet_is_no_network_for_second_passes(tiny_model: Path) -> None:
+    with pytest.raises(UsageError, match="no network for a single person"):
+        PoseEstimator(tiny_model, zoom_model=tiny_model)
+
+
+@pytest.mark.parametrize("settings", [{"stride": 16}, {"input_size": 257}])
+def test_a_fixed_input_cannot_be_chosen(settings: dict[str, int], tiny_movenet_model: Path) -> None:
+    with pytest.raises(UsageError, match="always 96 x 96"):
+        PoseEstimator(tiny_movenet_model, **settings)
+
+
+def test_a_broken_second_network_is_named(tiny_model: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "broken.tflite"
+    broken.write_bytes(b"TFL3" * 100)
+    with pytest.raises(ModelError, match=r"broken\.tflite"):
+        PoseEstimator(tiny_model, zoom_model=broken)
+
+
+@pytest.mark.parametrize("engine", ["serial", "processes"])
+def test_the_second_network_from_the_command_line(
+    engine: str, tiny_model: Path, tiny_movenet_model: Path, posecli: Posecli, tmp_path: Path
+) -> None:
+    """The records of a run are those of the library, and a resumed run refuses another second network."""
+    folder, out = tmp_path / "in", tmp_path / "out.jsonl"
+    folder.mkdir()
+    for number in range(2):
+        draw_discs([person_at(128, 60 + 40 * number)]).save(folder / f"{number}.png")
+    command = ["estimate", folder, "-o", out, "--model", tiny_model, "--engine", engine, "-q"]
+    assert posecli(*command, "--zoom-model", tiny_movenet_model).returncode == 0
+    records = [Record.from_dict(json.loads(line)) for line in out.read_text().splitlines()]
+    estimator = PoseEstimator(tiny_model, zoom_model=tiny_movenet_model)
+    for record in sorted(records, key=lambda one: one.image):
+        assert record.poses == estimator.estimate(record.image).poses
+    assert posecli(*command, "--zoom-model", tiny_movenet_model, "--resume").returncode == 0
+    refused = posecli(*command, "--resume")
+    assert refused.returncode == 2
+    assert b"zoom-model" in refused.stderr
+
+
+def test_the_square_around_a_person_may_reach_out_of_the_picture() -> None:
+    pose = DecodedPose(person_at(20, 40), np.full(17, 0.8), 0.8)
+    crop = square_crop(pose, (640, 480), 96)
+    assert crop is not None
+    left, top, right, bottom = crop.box
+    assert left < 0
+    assert right - left == pytest.approx(bottom - top)
+    assert square_crop(pose._replace(xy=pose.xy - 1000), (640, 480), 96) is None
+
+
+@pytest.mark.slow
+def test_the_real_network_agrees_with_posenet(real_model: Path, test_data: Path) -> None:
+    """MoveNet Lightning on crops finds the people of the samples where PoseNet finds them."""
+    second = test_data / "models" / MOVENET
+    for name in ("wave", "three"):
+        one, both = (
+            PoseEstimator(real_model, input_size=385, zoom_model=model).estimate(SAMPLES / f"{name}.jpg")
+            for model in (None, second)
+        )
+        assert len(one.poses) == len(both.poses)
+        assert min(pose.score for pose in both.poses) > 0.5
