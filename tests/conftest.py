@@ -29,6 +29,7 @@ from posecli.run.engines import serial
 from posecli.types import Maps, Record
 
 from .tiny_model import write_tiny_model
+from .tiny_movenet import write_tiny_movenet
 
 ROOT = Path(__file__).resolve().parent.parent
 DATA = Path(os.environ.get("POSECLI_TEST_DATA") or ROOT.parent / "shared")
@@ -138,6 +139,12 @@ def built_models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The built model that finds coloured discs."""
     return write_tiny_model(tmp_path_factory.mktemp("model") / "tiny.tflite")
+
+
+@pytest.fixture(scope="session")
+def tiny_movenet(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The built network for one person that finds coloured discs."""
+    return write_tiny_movenet(tmp_path_factory.mktemp("model") / "tiny_movenet.tflite")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -21,6 +21,7 @@ ROWS = (
     ("files.storage", "files.child_process", "files.descriptors", "files.terminal", "files.lock"),
     ("files",),
     ("model.catalog", "model.flatbuffer", "model.runtime_choice"),
+    ("model.operators",),
     ("model.graph",),
     ("model.build", "model.heads", "model.stride"),
     ("model.installed", "model.sources.progress", "model.sources.pace"),

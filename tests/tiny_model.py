@@ -69,7 +69,7 @@ def write_tiny_model(path: Path, *, variant: str = "float", side: int = SIDE) ->
     return path
 
 
-def _colour_layer() -> tuple[np.ndarray, np.ndarray]:
+def colour_layer() -> tuple[np.ndarray, np.ndarray]:
     """1×1: [17, 1, 1, 3] and bias, so that ReLU leaves 1 for a part's own colour, 0 for grey and the others."""
     to_input = 1 / 127.5
     direction = (colours().astype(float) - GREY) * to_input
@@ -92,7 +92,7 @@ def _area(radius: float = RADIUS) -> float:
     centre = np.full((KEYPOINT_COUNT, 2), np.nan)
     centre[0] = 32.5, 32.5
     pixels = np.asarray(draw_discs([centre], (65, 65), radius), float) / 127.5 - 1
-    weights, bias = _colour_layer()
+    weights, bias = colour_layer()
     return float(np.maximum(pixels @ weights[0, 0, 0] + bias[0], 0).sum())
 
 
@@ -149,7 +149,7 @@ class _Builder:
     def build(self) -> bytes:
         cells = (self._side - 1) // STRIDE + 1
         image = self._tensor("image", (1, self._side, self._side, 3))
-        parts = self._conv(image, _colour_layer(), (1, self._side, self._side, KEYPOINT_COUNT), "parts")
+        parts = self._conv(image, colour_layer(), (1, self._side, self._side, KEYPOINT_COUNT), "parts")
         tiles = self._depthwise(parts, _tile_layer(), (1, cells, cells, 3 * KEYPOINT_COUNT))
         outputs = {}
         for name, layer in _head_layers().items():

@@ -185,6 +185,17 @@ class Maps:
             raise ValueError(f"output_stride is {self.output_stride}, expected a positive number")
 
 
+class SinglePersonOutput(NamedTuple):
+    """What a network for a single person says, finite numbers as they come.
+
+    network: its name in `model.heads`. values: float32, without the batch axis. input_size: pixels of both sides.
+    """
+
+    network: str
+    values: npt.NDArray[np.float32]
+    input_size: int
+
+
 class DecodedPose(NamedTuple):
     """One person as a decoder found it. xy: [17, 2] float64, input pixels; scores: [17] float64; score: 0..1."""
 

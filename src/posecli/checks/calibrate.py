@@ -17,7 +17,7 @@ from posecli.inputs.arguments import Inputs
 from posecli.inputs.pictures import Frame, read_frame
 from posecli.model.graph import Graph, read_graph
 from posecli.model.locate import load_model_file
-from posecli.model.quantize import quantize
+from posecli.model.quantize import check_quantizable, quantize
 from posecli.model.runtime import ObservingRuntime, Runtime, find_runtime
 from posecli.model.runtime_choice import choose_runtime
 from posecli.poses.similarity import CERTAIN_SCORE, SAME_PERSON, match_greedily, similarities
@@ -66,6 +66,7 @@ def make_int8(
     choose_runtime()  # before a download
     file = load_model_file(model, progress=True)
     graph = read_graph(file.data, trusted=file.known)
+    check_quantizable(graph)
     frames = _frames(folder, count)
     ranges = _observe(graph, frames, settings)
     source = {

@@ -108,12 +108,12 @@ def _has(feature: str) -> bool:
 
 def _model(model: str | None) -> str:
     from posecli.model.graph import read_graph
-    from posecli.model.heads import name_heads
+    from posecli.model.heads import find_heads
     from posecli.model.locate import find_model, read_model_file
 
     file = read_model_file(find_model(model))
     try:
-        name_heads(read_graph(file.data))
+        find_heads(read_graph(file.data, trusted=file.known))
     except ModelError as error:
         raise ModelError(f"cannot use the model {file.path}: {error.message}", error.hint) from error
     return f"{file.path} ({'known, its SHA-256 is right' if file.known else 'no known model'})"

@@ -124,12 +124,12 @@ def wheel(model: str | None, *, output: Path) -> None:
     from posecli.files.atomic import whole_file
     from posecli.model.catalog import find_by_name
     from posecli.model.graph import read_graph
-    from posecli.model.heads import name_heads
+    from posecli.model.heads import find_heads
     from posecli.model.locate import find_model, read_model_file
     from posecli.model.wheel import wheel_name, write_wheel
 
     file = read_model_file(find_model(model))
-    name_heads(read_graph(file.data, trusted=file.known))
+    find_heads(read_graph(file.data, trusted=file.known))
     target = str(output / wheel_name(file))
     known = find_by_name(file.name) if file.known else None
     with whole_file(target) as stream:
@@ -142,12 +142,14 @@ def wheel(model: str | None, *, output: Path) -> None:
 def verify(model: str | None) -> None:
     """Check a model's file: its hash where it is a known one, its structure always."""
     from posecli.model.graph import read_graph
-    from posecli.model.heads import name_heads
+    from posecli.model.heads import find_heads
     from posecli.model.locate import find_model, read_model_file
 
     file = read_model_file(find_model(model))
-    name_heads(read_graph(file.data))
-    identity = f"it is {file.name}, its SHA-256 is right" if file.known else "no known model, but a sound PoseNet"
+    heads = find_heads(read_graph(file.data, trusted=file.known))
+    identity = (
+        f"it is {file.name}, its SHA-256 is right" if file.known else f"no known model, but a sound {heads.title}"
+    )
     click.echo(f"{file.path}: ok, {identity}")
 
 
@@ -171,22 +173,21 @@ def info(model: str | None, *, as_json: bool) -> None:
 
 def _describe(model: str | None) -> dict[str, Any]:
     from posecli.model.graph import read_graph
-    from posecli.model.heads import name_heads
+    from posecli.model.heads import find_heads
     from posecli.model.locate import find_model, read_model_file
 
     file = read_model_file(find_model(model))
-    graph = read_graph(file.data)
-    heads = name_heads(graph)
+    graph = read_graph(file.data, trusted=file.known)
+    heads = find_heads(graph)
     return {
         "name": file.name,
         "path": str(file.path),
         "size": len(file.data),
         "sha256": file.sha256,
         "known": file.known,
+        "network": heads.title,
         "input": graph.input.describe(),
-        "output stride": heads.output_stride,
-        "heatmaps are": "logits" if heads.heatmaps_are_logits else "scores",
-        "outputs": {name: tensor.describe() for name, tensor in heads.tensors.items()},
+        **heads.describe(),
         "operators": len(graph.operators),
         **({"made by posecli": _provenance(graph.provenance)} if graph.provenance else {}),
     }

@@ -2,7 +2,7 @@
 
 A runtime follows the offsets of a flatbuffer without looking: a damaged file ends the process. This reader walks
 every table, vector and string that a runtime may follow, refuses whatever leaves the file, and returns plain
-values. It knows the tables of the schema (version 3) that a PoseNet needs. Options of other operators are not
+values. It knows the tables of the schema (version 3) that PoseNet and MoveNet need. Options of other operators are not
 read (their value is None): `graph` refuses such operators.
 
 Source: the FlatBuffers internals document (layout of tables, vtables, vectors) and TensorFlow Lite's schema.fbs.
@@ -55,6 +55,16 @@ _SCHEMA = {
     "DepthwiseConv2DOptions": "padding:i8 stride_w:i32 stride_h:i32 depth_multiplier:i32 activation:i8"
     " dilation_w:i32=1 dilation_h:i32=1",
     "ConcatenationOptions": "axis:i32 activation:i8",
+    "AddOptions": "activation:i8 pot_scale_int16:bool=1",
+    "SubOptions": "activation:i8 pot_scale_int16:bool=1",
+    "MulOptions": "activation:i8",
+    "DivOptions": "activation:i8",
+    "ResizeBilinearOptions": "new_height:i32 new_width:i32 align_corners:bool half_pixel_centers:bool",
+    "ReshapeOptions": "new_shape:[i32]",
+    "CastOptions": "in_type:i8 out_type:i8",
+    "ArgMaxOptions": "output_type:i8",
+    "PackOptions": "values_count:i32 axis:i32",
+    "UnpackOptions": "num:i32 axis:i32",
     "EmptyOptions": "",
 }
 #: The union BuiltinOptions: type code to table.
@@ -62,7 +72,19 @@ _UNION = {
     1: "Conv2DOptions",
     2: "DepthwiseConv2DOptions",
     10: "ConcatenationOptions",
+    11: "AddOptions",
+    15: "ResizeBilinearOptions",
+    17: "ReshapeOptions",
+    21: "MulOptions",
+    28: "SubOptions",
+    29: "DivOptions",
+    37: "CastOptions",
     38: "EmptyOptions",  # DequantizeOptions
+    40: "ArgMaxOptions",
+    59: "PackOptions",
+    64: "UnpackOptions",
+    65: "EmptyOptions",  # FloorDivOptions
+    83: "EmptyOptions",  # GatherNdOptions
     89: "EmptyOptions",  # QuantizeOptions
 }
 
@@ -162,7 +184,7 @@ class _Reader:
                 continue
             if slot >= len(fields) or fields[slot].type == "!":
                 name = fields[slot].name if slot < len(fields) else f"number {slot}"
-                raise ModelError(f"it is no PoseNet: its {kind} tables have the field {name}")
+                raise ModelError(f"it is no network that posecli knows: its {kind} tables have the field {name}")
             size = struct.calcsize(_SCALARS.get(fields[slot].type, "I"))
             if offset < _OFFSET_SIZE or offset + size > table_size:
                 raise self._damaged(f"{kind}.{fields[slot].name} at byte {position} lies outside its table")

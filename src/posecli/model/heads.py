@@ -1,13 +1,18 @@
-"""Which output is which: by name and shape, never by position. PoseNet files in the wild differ in both."""
+"""Which network a file holds, and which output is which: by name and shape, never by position.
+
+PoseNet has four heads over the whole picture; its files in the wild differ in names and shapes. Networks for a single
+person say all in one output: each is a row of `SINGLE_PERSON_NETWORKS`, and a decoder of that name in `decode/`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from math import prod
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from posecli.errors import ModelError
-from posecli.model.graph import CONVOLUTIONS, ELEMENTWISE, Graph, Operator, Tensor
+from posecli.errors import ModelError, UsageError
+from posecli.model.graph import NEITHER, Graph
+from posecli.model.operators import CONVOLUTIONS, ELEMENTWISE, Operator, Tensor
 from posecli.skeleton import EDGE_COUNT, KEYPOINT_COUNT
 from posecli.types import STRIDES
 
@@ -27,16 +32,100 @@ _EXPECTED = (
 )
 
 
+class SinglePersonNetwork(NamedTuple):
+    """A network for the picture of one person. Its input is a square of a fixed size that takes RGB values from 0 to
+    255 as they are; its file is told by the shape of the one output.
+
+    name: as in `decode.SINGLE_PERSON_DECODERS`. title: for messages. meaning: of the output's last axis.
+    """
+
+    name: str
+    title: str
+    output_shape: tuple[int, ...]
+    meaning: str
+
+
+SINGLE_PERSON_NETWORKS = (
+    SinglePersonNetwork(
+        "movenet", "MoveNet SinglePose", (1, 1, KEYPOINT_COUNT, 3), "y, x and score, as fractions of the input"
+    ),
+)
+#: Types of input that take pixel values as they are; 8-bit numbers have no scale then.
+_RAW_TYPES = ("uint8", "int32", "float32")
+#: What PoseNet files are made of.
+_POSENET_KINDS = {*CONVOLUTIONS, *ELEMENTWISE, "CONCATENATION"}
+
+
+class SinglePersonHeads(NamedTuple):
+    """The one output of a network for a single person."""
+
+    network: SinglePersonNetwork
+    output: Tensor
+    input_size: int  # pixels of both sides
+
+    @property
+    def title(self) -> str:
+        """What the network is called."""
+        return self.network.title
+
+    def describe(self) -> dict[str, Any]:
+        """The outputs in words, by meaning."""
+        return {"outputs": {"keypoints": f"{self.output.describe()}: {self.network.meaning}"}}
+
+
 class Heads(NamedTuple):
-    """The output tensors by meaning, and what is needed to read them."""
+    """The output tensors of a PoseNet by meaning, and what is needed to read them."""
 
     tensors: dict[str, Tensor]  # heatmaps, offsets, and displacement_fwd + displacement_bwd, or mid_offsets
     heatmaps_are_logits: bool
     output_stride: int
+    title: str = "PoseNet"
+
+    def describe(self) -> dict[str, Any]:
+        """The output stride and the outputs in words, by meaning."""
+        return {
+            "output stride": self.output_stride,
+            "heatmaps are": "logits" if self.heatmaps_are_logits else "scores",
+            "outputs": {name: tensor.describe() for name, tensor in self.tensors.items()},
+        }
+
+
+def find_heads(graph: Graph) -> Heads | SinglePersonHeads:
+    """The heads of whichever network the file holds. Raises ModelError where it is none that posecli knows."""
+    return find_single_person(graph) or name_heads(graph)
+
+
+def find_single_person(graph: Graph) -> SinglePersonHeads | None:
+    """The output of a network for a single person; None where the file holds another network."""
+    picture, outputs = graph.input, graph.outputs
+    _, height, width, _ = picture.shape
+    takes_pixels = picture.dtype in _RAW_TYPES and not picture.scales and height == width
+    for network in SINGLE_PERSON_NETWORKS:
+        if takes_pixels and [(tensor.shape, tensor.dtype) for tensor in outputs] == [(network.output_shape, "float32")]:
+            return SinglePersonHeads(network, outputs[0], height)
+    return None
+
+
+def check_fixed_input(heads: SinglePersonHeads, *, stride: int | None, input_size: int | None) -> None:
+    """Raise UsageError where a stride or an input size is asked of a network that has one way to run."""
+    size = heads.input_size
+    for option, value in (("an output stride", stride), ("an input size", input_size)):
+        if value is not None:
+            raise UsageError(
+                f"{heads.network.title} has no choice of {option}: its input is always {size} x {size} pixels",
+                "leave the option out, or use a PoseNet",
+            )
 
 
 def name_heads(graph: Graph) -> Heads:
     """Tell heatmaps, offsets and displacements apart. Raises ModelError where the file is no PoseNet."""
+    if (single := find_single_person(graph)) is not None:
+        raise ModelError(f"it is a {single.network.title}, and only a PoseNet will do here")
+    if foreign := {operator.kind for operator in graph.operators} - _POSENET_KINDS:
+        raise ModelError(f"{_no_posenet(graph).message}, and {', '.join(sorted(foreign))} among its operators")
+    if graph.input.dtype != "float32" and len(graph.input.scales) != 1:
+        raise ModelError(f"it is no PoseNet: its input {graph.input.describe()} has no scale")
+    _check_activations(graph)
     found: dict[str, Tensor] = {}
     for tensor in graph.outputs:
         head = _head_of(graph, tensor)
@@ -100,6 +189,34 @@ def _output_stride(graph: Graph, tensor: Tensor) -> int:
     return vertical
 
 
+def _check_activations(graph: Graph) -> None:
+    """Heads are linear; every layer before them has the same activation. A flipped byte often breaks this, and
+    nothing else would show it."""
+    body: set[int] = set()
+    heads: set[int] = set()
+    outputs = {tensor.number for tensor in graph.outputs}
+    read: set[int] = set()
+    for operator in reversed(graph.operators):
+        # What a convolution reads may have changed its type on the way.
+        if operator.kind in CONVOLUTIONS or (operator.kind in ELEMENTWISE and operator.output in read):
+            read.add(operator.inputs[0])
+    for operator in graph.operators:
+        if operator.kind in CONVOLUTIONS and operator.options is not None:
+            is_head = operator.output in outputs or operator.output not in read
+            (heads if is_head else body).add(operator.options["activation"])
+    if heads - {0} or len(body) > 1:
+        raise ModelError(
+            f"it is damaged: its layers have the activations {sorted(body)} and its heads {sorted(heads)}, "
+            "expected the same one in all layers and none in the heads"
+        )
+
+
 def _no_posenet(graph: Graph) -> ModelError:
     outputs = ", ".join(tensor.describe() for tensor in graph.outputs)
-    return ModelError(f"it is no PoseNet: {_EXPECTED}; found {outputs or 'no output'}")
+    single = "; or ".join(
+        f"{network.title}: an input of {'/'.join(_RAW_TYPES)} [1, n, n, 3] without a scale and one output "
+        f"{list(network.output_shape)} float32, {network.meaning}"
+        for network in SINGLE_PERSON_NETWORKS
+    )
+    found = f"found {outputs or 'no output'} and the input {graph.input.describe()}"
+    return ModelError(f"it is {NEITHER}: {_EXPECTED}; or {single}; {found}")

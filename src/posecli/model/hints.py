@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from posecli.errors import ModelError
-from posecli.model.flatbuffer import read_model
+from posecli.model.flatbuffer import Table, read_model
 from posecli.model.locate import ModelFile
 from posecli.model.runtime_choice import LITERT, steps_to_litert
 
@@ -15,7 +15,7 @@ def runtime_hint(file: ModelFile, runtime: str) -> str:
 
     runtime: the chosen one. The line is also empty for a damaged file: the error comes from whoever loads it.
     """
-    if file.known or runtime == LITERT or not _computes_in_8_bits(file.data):
+    if runtime == LITERT or not _computes_in_8_bits(file.data):
         return ""
     return f"{file.name} is an 8-bit model: LiteRT runs it about ten times faster ({steps_to_litert()})"
 
@@ -28,7 +28,13 @@ def _computes_in_8_bits(data: bytes) -> bool:
         return False
     constants = {index for index, buffer in enumerate(model["buffers"]) if buffer["data"] or buffer["size"]}
     return any(
-        tensor["type"] in (_UINT8, _INT8) and tensor["buffer"] not in constants
+        tensor["type"] in (_UINT8, _INT8) and _has_scale(tensor) and tensor["buffer"] not in constants
         for subgraph in model["subgraphs"]
         for tensor in subgraph["tensors"]
     )
+
+
+def _has_scale(tensor: Table) -> bool:
+    """Whether 8-bit numbers stand for real ones; the pixels of a picture do not."""
+    quantization = tensor["quantization"]
+    return quantization is not None and bool(quantization["scale"])

@@ -19,8 +19,9 @@ import numpy as np
 from posecli._version import __version__
 from posecli.errors import ModelError, UsageError
 from posecli.extras import need
-from posecli.model.graph import CONVOLUTIONS, PROVENANCE, Graph
-from posecli.model.heads import name_heads
+from posecli.model.graph import PROVENANCE, Graph
+from posecli.model.heads import find_single_person, name_heads
+from posecli.model.operators import CONVOLUTIONS
 from posecli.model.runtime import chatter_held_back
 
 EXTRA = "quantize"
@@ -36,10 +37,9 @@ def quantize(graph: Graph, ranges: Ranges, *, recipe: str, source: Mapping[str, 
 
     ranges: least and largest value of every tensor that the network computes, by name (`ObservingRuntime.ranges`).
     source: where the network comes from, kept in the file's metadata.
-    Raises UsageError for a network that is not float32, MissingExtra without the quantizer, ModelError where it fails.
+    Raises what `check_quantizable` raises, MissingExtra without the quantizer, ModelError where it fails.
     """
-    if graph.input.dtype != "float32":
-        raise UsageError(f"only float32 models can be quantised, and this one takes {graph.input.dtype}")
+    check_quantizable(graph)
     quantizer_package = need("ai_edge_quantizer.quantizer", extra=EXTRA)
     operation = need("ai_edge_quantizer.qtyping", extra=EXTRA).TFLOperationName
     unchanged = quantizer_package.AlgorithmName.NO_QUANTIZE
@@ -61,6 +61,17 @@ def quantize(graph: Graph, ranges: Ranges, *, recipe: str, source: Mapping[str, 
         except (ValueError, RuntimeError, KeyError, TypeError) as error:
             raise ModelError(f"it cannot be quantised: {error}") from error
     return _with_provenance(quantised.quantized_model, {"posecli": __version__, "recipe": recipe, **source})
+
+
+def check_quantizable(graph: Graph) -> None:
+    """Raise UsageError for what cannot be quantised: a network that is not float32, or is no PoseNet."""
+    if (single := find_single_person(graph)) is not None:
+        raise UsageError(
+            f"only PoseNet models can be quantised, and this one is a {single.title}",
+            "`posecli model list` names its published int8 file",
+        )
+    if graph.input.dtype != "float32":
+        raise UsageError(f"only float32 models can be quantised, and this one takes {graph.input.dtype}")
 
 
 def _kept_in_float(graph: Graph, recipe: str) -> list[str]:

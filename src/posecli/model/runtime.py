@@ -1,4 +1,4 @@
-"""Running a model: from a prepared picture to named maps. The only file that imports a TFLite runtime."""
+"""Running a model: from a prepared picture to named outputs. The only file that imports a TFLite runtime."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import tempfile
 import threading
 import warnings
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from typing import IO, TYPE_CHECKING, Any, ClassVar
 
@@ -19,12 +19,13 @@ import numpy.typing as npt
 
 from posecli.errors import EngineError, ModelError
 from posecli.extras import install_command
-from posecli.model.graph import Graph, Tensor
-from posecli.model.heads import Heads, name_heads
+from posecli.model.graph import Graph
+from posecli.model.heads import Heads, SinglePersonHeads, name_heads
+from posecli.model.operators import Tensor
 from posecli.model.runtime_choice import RUNTIMES, choose_runtime
 from posecli.model.stride import restride
 from posecli.skeleton import EDGE_COUNT
-from posecli.types import Maps
+from posecli.types import Maps, SinglePersonOutput
 
 if TYPE_CHECKING:
     from ai_edge_litert.interpreter import Interpreter
@@ -41,26 +42,20 @@ _ONE_AT_A_TIME = threading.RLock()
 UInt8Image = npt.NDArray[np.uint8]
 
 
-class Runtime:
-    """A model ready to run at any input size. One caller at a time: `run` holds a lock.
+class _Interpreters:
+    """The interpreters of one file, by input shape. One caller at a time: `_compute` holds a lock.
 
-    graph: a checked network. threads: processors that one call may use. stride: another output stride than the
-    file's own; raises UsageError where the network does not allow it, and what `find_runtime` raises.
+    data: the file that they run, which may be another than the graph's own. Raises what `find_runtime` raises.
     """
 
     _interpreter_options: ClassVar[dict[str, Any]] = {}
 
-    def __init__(self, graph: Graph, *, threads: int, stride: int | None = None) -> None:
+    def __init__(self, graph: Graph, data: bytes, *, threads: int) -> None:
         self._graph = graph
-        self._heads: Heads = name_heads(graph)
-        self._data = graph.data
-        self.output_stride = self._heads.output_stride  # input pixels from one cell of the maps to the next
-        if stride is not None and stride != self.output_stride:
-            self._data, self.output_stride = restride(graph, stride), stride
+        self._data = data
         self._threads = threads
         self._interpreters: OrderedDict[tuple[int, int], Interpreter] = OrderedDict()
         self._lock = threading.Lock()
-        self._pixel_values = _pixel_values(graph.input)
         self._interpreter_class = find_runtime()[1]
 
     @property
@@ -69,10 +64,10 @@ class Runtime:
         _, height, width, _ = self._graph.input.shape
         return height, width
 
-    def run(self, image: UInt8Image) -> Maps:
-        """Run the network on RGB pixels, uint8 [h, w, 3], sides n·32 + 1.
+    def _compute(self, image: UInt8Image, outputs: Sequence[Tensor]) -> list[npt.NDArray[np.float32]]:
+        """Run the network on RGB pixels, uint8 [h, w, 3], and return outputs without their batch axis.
 
-        Raises ModelError where the runtime refuses the model or the maps are not finite.
+        Raises ModelError where the runtime refuses the model or an output is not finite.
         """
         with self._lock:
             interpreter = self._interpreter(image.shape[0], image.shape[1])
@@ -82,8 +77,10 @@ class Runtime:
             except (RuntimeError, ValueError) as error:
                 raise ModelError(f"the runtime cannot run it: {error}") from error
             self._look_inside(interpreter)
-            outputs = {name: _read_output(interpreter, head) for name, head in self._heads.tensors.items()}
-        return self._to_maps(outputs)
+            values = [_read_output(interpreter, tensor) for tensor in outputs]
+        if not all(np.isfinite(one).all() for one in values):
+            raise ModelError("it is damaged: its outputs hold numbers that are not finite")
+        return values
 
     def _interpreter(self, height: int, width: int) -> Interpreter:
         """The interpreter for an input shape, made on first use; from then on the least recently used one changes its
@@ -117,26 +114,79 @@ class Runtime:
                 raise ModelError(f"the runtime cannot load it: {error} {chatter()}".rstrip()) from error
 
     def _fill_input(self, interpreter: Interpreter, image: UInt8Image) -> None:
-        tensor = interpreter.tensor(self._graph.input.number)()[0]
+        self._write_pixels(image, interpreter.tensor(self._graph.input.number)()[0])
+
+    def _write_pixels(self, image: UInt8Image, tensor: npt.NDArray[Any]) -> None:
+        """Write RGB pixels, as the network takes them, to its input [h, w, 3]."""
+        raise NotImplementedError
+
+    def _look_inside(self, interpreter: Interpreter) -> None:
+        """For those who want to see more than the outputs."""
+
+
+class Runtime(_Interpreters):
+    """A PoseNet ready to run at any input size. One caller at a time: `run` holds a lock.
+
+    graph: a checked network. threads: processors that one call may use. stride: another output stride than the
+    file's own; raises UsageError where the network does not allow it, and what `find_runtime` raises.
+    """
+
+    def __init__(self, graph: Graph, *, threads: int, stride: int | None = None) -> None:
+        self._heads: Heads = name_heads(graph)
+        self.output_stride = self._heads.output_stride  # input pixels from one cell of the maps to the next
+        data = graph.data
+        if stride is not None and stride != self.output_stride:
+            data, self.output_stride = restride(graph, stride), stride
+        self._pixel_values = _pixel_values(graph.input)
+        super().__init__(graph, data, threads=threads)
+
+    def run(self, image: UInt8Image) -> Maps:
+        """Run the network on RGB pixels, uint8 [h, w, 3], sides n·32 + 1.
+
+        Raises ModelError where the runtime refuses the model or the maps are not finite.
+        """
+        heads = self._heads.tensors
+        return self._to_maps(dict(zip(heads, self._compute(image, list(heads.values())), strict=True)))
+
+    def _write_pixels(self, image: UInt8Image, tensor: npt.NDArray[Any]) -> None:
         if self._pixel_values is None:
             np.multiply(image, np.float32(PIXEL_SCALE), out=tensor)
             tensor += np.float32(PIXEL_SHIFT)
         else:
             np.take(self._pixel_values, image, out=tensor)
 
-    def _look_inside(self, interpreter: Interpreter) -> None:
-        """For those who want to see more than the outputs."""
-
     def _to_maps(self, outputs: dict[str, npt.NDArray[np.float32]]) -> Maps:
         if "mid_offsets" in outputs:
             joined = outputs.pop("mid_offsets")
             outputs["displacement_fwd"] = joined[:, :, : 2 * EDGE_COUNT]
             outputs["displacement_bwd"] = joined[:, :, 2 * EDGE_COUNT :]
-        if not all(np.isfinite(values).all() for values in outputs.values()):
-            raise ModelError("it is damaged: its maps hold numbers that are not finite")
         if self._heads.heatmaps_are_logits:
             outputs["heatmaps"] = _sigmoid(outputs["heatmaps"])
         return Maps(**outputs, output_stride=self.output_stride)
+
+
+class SinglePersonRuntime(_Interpreters):
+    """A network for a single person ready to run. One caller at a time: `run` holds a lock.
+
+    graph: a checked network; heads: what `find_single_person` says of it. Raises what `find_runtime` raises.
+    """
+
+    def __init__(self, graph: Graph, heads: SinglePersonHeads, *, threads: int) -> None:
+        self._heads = heads
+        super().__init__(graph, graph.data, threads=threads)
+
+    def run(self, image: UInt8Image) -> SinglePersonOutput:
+        """Run the network on RGB pixels, uint8 [n, n, 3] of its own size (`native_size_hw`).
+
+        Raises ModelError where the runtime refuses the model or the output is not finite, ValueError for another size.
+        """
+        if image.shape[:2] != self.native_size_hw:
+            raise ValueError(f"the picture has {image.shape[:2]} pixels, the network takes {self.native_size_hw}")
+        (values,) = self._compute(image, [self._heads.output])
+        return SinglePersonOutput(self._heads.network.name, values, self._heads.input_size)
+
+    def _write_pixels(self, image: UInt8Image, tensor: npt.NDArray[Any]) -> None:
+        tensor[...] = image
 
 
 class ObservingRuntime(Runtime):

@@ -14,7 +14,8 @@ from typing import NamedTuple
 
 from posecli.errors import ModelError, UsageError
 from posecli.model.flatbuffer import append_table
-from posecli.model.graph import CONVOLUTIONS, Graph, Operator
+from posecli.model.graph import Graph
+from posecli.model.operators import CONVOLUTIONS, Operator
 
 
 class _Layer(NamedTuple):
