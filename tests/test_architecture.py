@@ -18,6 +18,7 @@ ROWS = (
     ("skeleton", "extras"),
     ("fields",),
     ("types",),
+    ("files.own_process",),
     ("files.storage", "files.child_process", "files.descriptors", "files.terminal", "files.lock"),
     ("files",),
     ("model.catalog", "model.flatbuffer", "model.runtime_choice"),

@@ -10,7 +10,7 @@ import click
 
 from posecli.commands import cli
 from posecli.errors import OutputError, PosecliError, ReaderLeft, Unforeseen, UsageError, is_debugging
-from posecli.files import descriptors
+from posecli.files import descriptors, own_process
 from posecli.files.terminal import print_line
 from posecli.run.report import EXIT_FATAL, EXIT_USAGE
 
@@ -24,6 +24,7 @@ class Terminated(BaseException):
 
 def main() -> None:
     """Run the command line and exit. Nothing ends in a traceback."""
+    own_process.set_up()
     descriptors.make_safe()
     signal.signal(signal.SIGTERM, _terminate)
     # So that worker processes know this for a start script and do not import it and all of click again.
@@ -41,6 +42,7 @@ def main() -> None:
         status = _BY_SIGNAL + signal.SIGINT
     except Exception as error:
         status = _status_of(Unforeseen.from_exception(error))
+    own_process.end_quickly()
     sys.exit(status)
 
 

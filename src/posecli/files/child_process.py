@@ -24,6 +24,7 @@ from types import FrameType
 from typing import Any, ClassVar, NamedTuple
 
 from posecli.errors import is_debugging
+from posecli.files import own_process
 
 _STDIN, _STDERR = 0, 2
 _START_METHOD = "spawn"
@@ -171,6 +172,7 @@ class _Inherited(NamedTuple):
 
 
 def _live(work: Callable[..., None], connection: Connection, inherited: _Inherited | None, *args: Any) -> None:
+    own_process.set_up()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with contextlib.suppress(EOFError, OSError, _Stopped):  # the parent is gone, or wants nothing more
         signal.signal(signal.SIGTERM, _stop_here)
