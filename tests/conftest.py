@@ -25,7 +25,7 @@ from posecli.model.catalog import KNOWN_MODELS
 from posecli.model.locate import find_model
 from posecli.model.sources import download_model
 from posecli.model.sources.npm import find_npm
-from posecli.run.engines import serial
+from posecli.run.engines import processes
 from posecli.types import Maps, Record
 
 from .tiny_model import write_tiny_model
@@ -170,7 +170,7 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest
 @pytest.fixture(autouse=True)
 def _tests_do_not_fork(monkeypatch: pytest.MonkeyPatch) -> None:
     """What other tests have loaded into this process may not survive it. posecli as a process does fork."""
-    monkeypatch.setattr(serial, "_can_fork", lambda: False)
+    monkeypatch.setattr(processes, "may_fork", lambda: False)
 
 
 @pytest.fixture

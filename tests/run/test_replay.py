@@ -24,7 +24,7 @@ import pytest
 
 from posecli.__main__ import main
 from posecli.files import child_process
-from posecli.run.engines import serial
+from posecli.run.engines import processes
 
 from ..tiny_model import draw_discs, person_at
 
@@ -91,7 +91,7 @@ class Command(NamedTuple):
         # Workers and the decoder of clips are forked as well: to spawn them takes longer than all the rest. The serial
         # engine does its work in this process, which is the one to be ended.
         child_process._START_METHOD = "fork"
-        serial._can_fork = lambda: False
+        processes.may_fork = lambda: False
         if self.boundary is not None:
             _end_at(self.boundary)
         main()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
+import select
 import signal
 import sys
 import threading
@@ -18,6 +19,7 @@ from collections.abc import Callable, Iterator
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
+from multiprocessing.reduction import ForkingPickler
 from queue import SimpleQueue
 from time import monotonic
 from types import FrameType
@@ -27,6 +29,8 @@ from posecli.errors import is_debugging
 from posecli.files import own_process
 
 _STDIN, _STDERR = 0, 2
+#: Bytes that fit into every pipe of which Linux says that it can be written to: three quarters of it are free then.
+_SENT_AT_ONCE = 16 << 10
 _START_METHOD = "spawn"
 #: Seconds that a process whose pipe has ended may take to be gone.
 _PATIENCE = 5
@@ -61,7 +65,7 @@ class Child:
     def __init__(self, work: Callable[..., None], *args: Any, name: str, forked: bool = False) -> None:
         context: Any = multiprocessing.get_context("fork" if forked else _START_METHOD)
         self.connection, theirs = context.Pipe()
-        inherited = _Inherited(self.connection, os.dup(_STDIN)) if forked else None
+        inherited = _Inherited((self.connection, *self._connections()), os.dup(_STDIN)) if forked else None
         self._process: BaseProcess = context.Process(
             target=_live, args=(work, theirs, inherited, *args), daemon=True, name=f"posecli-{name}"
         )
@@ -80,13 +84,23 @@ class Child:
             self._process.start()
         self._alive.add(self)
 
+    @classmethod
+    def _connections(cls) -> list[Connection]:
+        """This process's ends of the pipes to all that are there."""
+        return [child.connection for child in cls._alive]
+
     @property
     def has_ended(self) -> bool:
         """Whether it is no more."""
         return self._process.exitcode is not None
 
-    def send(self, message: object) -> None:
-        """Send a message soon. Never waits for a process that does not read; that it has ended shows at the pipe."""
+    def send(self, message: object, *, short: bool = False) -> None:
+        """Send a message soon. Never waits for a process that does not read; that it has ended shows at the pipe.
+
+        short: it hardly takes more than a name, and is sent without a thread where the pipe has room for it.
+        """
+        if self._sender is None and short and _send_at_once(self.connection, message):
+            return
         if self._sender is None:
             self._sender = _Sender(self.connection)
         self._sender.send(message)
@@ -151,6 +165,20 @@ class _Sender:
                 connection.send(message)
 
 
+def _send_at_once(connection: Connection, message: object) -> bool:
+    """Send a message if that waits for nobody; whether it did. Only Linux says of a pipe how much room it has."""
+    if sys.platform != "linux":
+        return False
+    data = ForkingPickler.dumps(message)
+    pipe = select.poll()
+    pipe.register(connection, select.POLLOUT)
+    if len(data) > _SENT_AT_ONCE or not pipe.poll(0):
+        return False
+    with contextlib.suppress(OSError):
+        connection.send_bytes(data)
+    return True
+
+
 def can_fork() -> bool:
     """Whether a child may be forked, as far as this module sees: no thread of Python's could hold a lock meanwhile."""
     return sys.platform == "linux" and threading.active_count() == 1
@@ -165,9 +193,9 @@ def _stop_helper() -> None:
 
 
 class _Inherited(NamedTuple):
-    """What a forked process gets from its parent: the parent's end of the pipe, a copy of standard input."""
+    """What a forked process gets from its parent: the parent's ends of all pipes, a copy of standard input."""
 
-    connection: Connection
+    connections: tuple[Connection, ...]
     stdin: int
 
 
@@ -179,7 +207,8 @@ def _live(work: Callable[..., None], connection: Connection, inherited: _Inherit
         if hasattr(signal, "pthread_sigmask"):
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
         if inherited is not None:
-            inherited.connection.close()  # else the end of the parent would not show
+            for end in inherited.connections:  # else the end of the parent would not show
+                end.close()
             os.dup2(inherited.stdin, _STDIN)  # multiprocessing has closed it
         if not is_debugging():
             _drop_messages()

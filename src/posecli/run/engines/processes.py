@@ -9,6 +9,7 @@ could leave locked.
 from __future__ import annotations
 
 import contextlib
+import sys
 import threading
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator
@@ -19,6 +20,7 @@ from typing import NamedTuple
 from posecli.errors import TIMED_OUT, WORKER_CRASHED, EngineError, PosecliError, Unforeseen
 from posecli.files.child_process import LOOK_AGAIN, Child, RunningTime, can_fork
 from posecli.files.memory import limit_memory
+from posecli.model.runtime_choice import RUNTIMES
 from posecli.run.engines import EngineOptions, InOrder, Piece, Summary, Work, in_groups, inputs_ahead
 from posecli.run.engines.read_ahead import ReadAhead
 from posecli.run.worker import Job, Worker
@@ -43,7 +45,7 @@ def run(inputs: Iterable[ImageInput], job: Job, options: EngineOptions) -> Itera
 
     Raises FatalError where the workers cannot start or cannot write.
     """
-    with Pool(job, options) as pool:
+    with Pool(job, options, forked=may_fork()) as pool:
         yield from pool.records(inputs)
 
 
@@ -51,9 +53,15 @@ def run_pieces(
     pieces: Iterable[Piece], work: Work[Piece, Summary], job: Job, options: EngineOptions
 ) -> Generator[Summary, None, None]:
     """Yield what each piece comes to, one after the other, each by all workers. Raises FatalError."""
-    with Pool(job, options) as pool:
+    with Pool(job, options, forked=may_fork()) as pool:
         for piece in pieces:
             yield work(piece, pool.records)
+
+
+def may_fork() -> bool:
+    """Whether workers may be forked, which takes milliseconds: not beside a runtime or Ray, whose threads would be
+    missing."""
+    return can_fork() and not any(module in sys.modules for module in ("ray", *RUNTIMES.values()))
 
 
 class Pool:
@@ -230,7 +238,8 @@ class _WorkerProcess:
     def give(self, item: _Item) -> None:
         """Put a picture into its hands. That it died meanwhile shows at the next look at its pipe."""
         self.in_hand.append(item)
-        self.child.send(item.image)
+        image = item.image
+        self.child.send(image, short=image.pixels is None and image.data is None and image.recorded is None)
         if len(self.in_hand) == 1 and self.has_begun:
             self._start_clock()
 

@@ -5,16 +5,13 @@ a picture that crashes or hangs costs itself only; else in this process, where n
 from __future__ import annotations
 
 import signal
-import sys
 import threading
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
 from posecli.errors import TIMED_OUT
-from posecli.files.child_process import can_fork
-from posecli.model.runtime_choice import RUNTIMES
-from posecli.run.engines import EngineOptions, Piece, Summary, Work
+from posecli.run.engines import EngineOptions, Piece, Summary, Work, processes
 from posecli.run.engines.processes import Pool
 from posecli.run.worker import Job, Worker
 from posecli.types import ImageInput, Record
@@ -26,7 +23,7 @@ class _TimeIsUpError(BaseException):
 
 def run(inputs: Iterable[ImageInput], job: Job, options: EngineOptions) -> Iterator[Record]:
     """Yield the record of each input, in order. Raises FatalError where nothing can run."""
-    if _can_fork():
+    if processes.may_fork():
         with Pool(job, options._replace(workers=1), forked=True) as pool:
             yield from pool.records(inputs)
     else:
@@ -37,7 +34,7 @@ def run_pieces(
     pieces: Iterable[Piece], work: Work[Piece, Summary], job: Job, options: EngineOptions
 ) -> Generator[Summary, None, None]:
     """Yield what each piece comes to, in order. Raises FatalError where nothing can run."""
-    if _can_fork():
+    if processes.may_fork():
         with Pool(job, options._replace(workers=1), forked=True) as pool:
             for piece in pieces:
                 yield work(piece, pool.records)
@@ -45,11 +42,6 @@ def run_pieces(
     worker = Worker(job, threads=options.threads)
     for piece in pieces:
         yield work(piece, lambda inputs: _records(inputs, worker, options))
-
-
-def _can_fork() -> bool:
-    """Not beside a runtime or Ray, whose threads do not survive it."""
-    return can_fork() and not any(module in sys.modules for module in ("ray", *RUNTIMES.values()))
 
 
 def _records(inputs: Iterable[ImageInput], worker: Worker, options: EngineOptions) -> Iterator[Record]:
