@@ -37,17 +37,19 @@ class SinglePersonNetwork(NamedTuple):
     255 as they are; its file is told by the shape of the one output.
 
     name: as in `decode.SINGLE_PERSON_DECODERS`. title: for messages. meaning: of the output's last axis.
+    output_stride: pixels of the input to a cell of its maps, which are inside the network.
     """
 
     name: str
     title: str
     output_shape: tuple[int, ...]
     meaning: str
+    output_stride: int
 
 
 SINGLE_PERSON_NETWORKS = (
     SinglePersonNetwork(
-        "movenet", "MoveNet SinglePose", (1, 1, KEYPOINT_COUNT, 3), "y, x and score, as fractions of the input"
+        "movenet", "MoveNet SinglePose", (1, 1, KEYPOINT_COUNT, 3), "y, x and score, as fractions of the input", 4
     ),
 )
 #: Types of input that take pixel values as they are; 8-bit numbers have no scale then.

@@ -97,7 +97,8 @@ class _Use(NamedTuple):
         tensor = self.inputs[index]
         if tensor.data is None or tensor.dtype != "int32" or len(tensor.shape) > 1:
             raise self.damaged()
-        return np.frombuffer(self.data, "<i4", prod(tensor.shape), tensor.data[0]).tolist()
+        values = np.frombuffer(self.data, "<i4", prod(tensor.shape), tensor.data[0])
+        return [int(value) for value in values]
 
 
 def check_operator(operator: Operator, tensors: tuple[Tensor, ...], data: bytes) -> None:
