@@ -16,7 +16,10 @@ from posecli.decode import decode_output
 from posecli.errors import ModelError, UsageError
 from posecli.model.graph import read_graph
 from posecli.model.heads import Heads, check_fixed_input, find_heads, find_single_person, name_heads
+from posecli.model.hints import runtime_hint
+from posecli.model.locate import read_model_file
 from posecli.model.runtime import SinglePersonRuntime
+from posecli.model.runtime_choice import TFLITE_RUNTIME
 from posecli.types import DecodedPose
 
 from ..conftest import SAMPLES, Posecli
@@ -111,6 +114,8 @@ from pathlib import Path
 from posecli.errors import ModelError
 from posecli.model.graph import read_graph
 from posecli.model.heads import find_single_person
+from posecli.model.hints import runtime_hint
+from posecli.model.locate import read_model_file
 from posecli.model.runtime import SinglePersonRuntime
 good, seed, count = Path(sys.argv[1]).read_bytes(), int(sys.argv[2]), int(sys.argv[3])
 places = np.ones(len(good), bool)
@@ -157,3 +162,9 @@ def test_the_commands_know_it(tiny_movenet: Path, tmp_path: Path, posecli: Posec
     wanted = ["model", "quantize", tiny_movenet, "-o", tmp_path / "x", "--calibrate", SAMPLES]
     result = posecli(*wanted)
     assert (result.returncode, b"only PoseNet models can be quantised" in result.stderr) == (2, True)
+
+
+def test_the_real_file_is_known(test_data: Path) -> None:
+    file = read_model_file(test_data / "models" / "movenet_lightning_int8.tflite")
+    assert (file.name, file.known) == ("movenet_singlepose_lightning_int8", True)
+    assert "ten times faster" in runtime_hint(file, TFLITE_RUNTIME)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import io
+import tarfile
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -251,3 +253,38 @@ def test_the_real_package_gives_the_model_of_the_catalog(built_models: dict[str,
             hashlib.sha256(path.read_bytes()).hexdigest(),
             True,
         )
+
+
+def _tar(name: str, data: bytes, *, kind: bytes = tarfile.REGTYPE) -> bytes:
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w:gz") as archive:
+        entry = tarfile.TarInfo(name)
+        entry.size, entry.type, entry.linkname = len(data), kind, "/etc/passwd"
+        archive.addfile(entry, io.BytesIO(data))
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("served", "way", "reason"),
+    [
+        (_tar("4.tflite", CONTENT), "fine", ""),
+        (_tar("4.tflite", CONTENT)[:-40], "fine", "no tar.gz that can be read"),
+        (_tar("../4.tflite", CONTENT), "fine", "it holds no 4.tflite"),
+        (_tar("4.tflite", b"", kind=tarfile.SYMTYPE), "fine", "of another kind"),
+        (_tar("4.tflite", CONTENT + b"more"), "fine", "expected 4.tflite of 7000 bytes, found 7004"),
+        (_tar("4.tflite", bytes(len(CONTENT))), "fine", "has the SHA-256"),
+        (b"<html>log in</html>", "fine", "no tar.gz that can be read"),
+        (CONTENT, "endless", "the server sends more"),
+    ],
+)
+def test_a_model_published_in_an_archive(served: bytes, way: str, reason: str, server: Server, tmp_path: Path) -> None:
+    server.data = served
+    known = PUBLISHED._replace(address=f"{server.url}/{way}", member="4.tflite")
+    if reason:
+        with pytest.raises(DownloadError, match=reason):
+            download_model([known], tmp_path / "new", source="official")
+    else:
+        assert download_model([known], tmp_path / "new", source="official").read_bytes() == CONTENT
+    left = {path.name for path in (tmp_path / "new").iterdir()} - {sources.LOCK_NAME}
+    assert left <= {"m.tflite", "m.tflite.tar.gz.part"}
+    assert ("m.tflite" in left) is not bool(reason)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+_MOVENET = "https://www.kaggle.com/api/v1/models/google/movenet/tfLite/{}/1/download"
 _OFFICIAL_HOST = "https://storage.googleapis.com/download.tensorflow.org/models/tflite/"
 
 
@@ -30,6 +31,7 @@ class KnownModel(NamedTuple):
     """A model told by its hash. input_size: height and width of its input in pixels.
 
     address: where its authors publish the file; empty where it is built.
+    member: the file's name in the tar.gz that is published there; empty where the file itself is.
     npm: weights that `model.build` makes the file of; None where the file itself is published.
     """
 
@@ -41,12 +43,19 @@ class KnownModel(NamedTuple):
     address: str = ""
     npm: NpmWeights | None = None
     licence: str = "Apache-2.0"
+    member: str = ""
 
 
 def _official(side: int, size: int, sha256: str) -> KnownModel:
     name = f"posenet_mobilenet_v1_100_{side}x{side}"
     file_name = f"{name}_multi_kpt_stripped.tflite"
     return KnownModel(name, file_name, size, sha256, (side, side), address=_OFFICIAL_HOST + file_name)
+
+
+def _movenet(variant: str, kind: str, side: int, size: int, sha256: str) -> KnownModel:
+    name = f"movenet_singlepose_{variant}_{kind}"
+    address = _MOVENET.format(f"singlepose-{variant}-tflite-{kind}")
+    return KnownModel(name, f"{name}.tflite", size, sha256, (side, side), address=address, member="4.tflite")
 
 
 def _built(name: str, size: int, sha256: str, npm: NpmWeights) -> KnownModel:
@@ -88,7 +97,17 @@ BUILT_075 = _built(
     _NARROW,
 )
 
-KNOWN_MODELS = (OFFICIAL_257, OFFICIAL_513, BUILT_257, BUILT_075)
+#: MoveNet SinglePose, for crops of one person: nobody gets it who does not name it.
+MOVENETS = (
+    _movenet("lightning", "int8", 192, 2_894_840, "cd7cc22fa946e5d146a7b98d496853e1923e22828d3972d579973f27f91bb105"),
+    _movenet(
+        "lightning", "float16", 192, 4_758_512, "0fac2226112d0371903ca86e3853cec24ef603a0b2f96f589b180f0ebdd135ab"
+    ),
+    _movenet("thunder", "int8", 256, 7_126_768, "b72fed22707cd6fb94b5a248b9bddb9c062b9f445471b4fa263407cf6d222011"),
+    _movenet("thunder", "float16", 256, 12_584_128, "41641538679ec79b07d4101e591dda47d098c09af29607674b2a40b8a3798dd3"),
+)
+
+KNOWN_MODELS = (OFFICIAL_257, OFFICIAL_513, BUILT_257, BUILT_075, *MOVENETS)
 #: What is used where nobody names a model: the first that is at hand, else the first that can be downloaded.
 DEFAULT_MODELS = (OFFICIAL_257, BUILT_257)
 

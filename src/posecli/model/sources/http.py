@@ -11,6 +11,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 from urllib.parse import SplitResult, urlsplit
@@ -35,7 +36,7 @@ _RETRIED_STATUS = (408, 425, 429, 500, 502, 503, 504)
 _HINT = "name a mirror with POSECLI_MODEL_URL"
 
 
-class _TransientError(Exception):
+class TransientError(Exception):
     """One try failed in a way that the next may not."""
 
 
@@ -46,18 +47,26 @@ def download(url: str, part: Path, *, size: int, sha256: str, progress: Progress
     right.
     Raises DownloadError; OSError where `part` cannot be written.
     """
+    download_until(lambda: _check(part, size, sha256), url, part, limit=size, progress=progress)
+
+
+def download_until(check: Callable[[], None], url: str, part: Path, *, limit: int, progress: Progress) -> None:
+    """Download `url` to `part`, as `download` does, until `check` raises no TransientError.
+
+    limit: bytes that the file may have at most. Raises DownloadError, what `check` raises, and OSError.
+    """
     backoff = _seconds("POSECLI_DOWNLOAD_BACKOFF", BACKOFF)
     timeout = _seconds("POSECLI_DOWNLOAD_TIMEOUT", TIMEOUT)
     _refuse_unreachable(url)
-    progress.say(f"downloading the model ({size / 1e6:.0f} MB) from {url}")
+    progress.say(f"downloading the model ({limit / 1e6:.0f} MB) from {url}")
     reason = ""
     for attempt in range(TRIES):
         if attempt:
             time.sleep(backoff * 2 ** (attempt - 1))
         try:
-            _continue_download(url, part, size, timeout, progress)
-            _check(part, size, sha256)
-        except _TransientError as error:
+            _continue_download(url, part, limit, timeout, progress)
+            check()
+        except TransientError as error:
             reason = str(error)
         else:
             return
@@ -141,7 +150,7 @@ def _continue_download(url: str, part: Path, size: int, timeout: float, progress
         with error:
             _explain_status(url, part, error)
     except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError) as error:
-        raise _TransientError(str(getattr(error, "reason", error) or type(error).__name__)) from error
+        raise TransientError(str(getattr(error, "reason", error) or type(error).__name__)) from error
     except ValueError as error:
         raise DownloadError(f"cannot download {url!r}: {error}") from error
 
@@ -153,9 +162,9 @@ def _starts_at(response: http.client.HTTPResponse, have: int) -> bool:
 def _explain_status(url: str, part: Path, error: urllib.error.HTTPError) -> None:
     if error.code == _RANGE_NOT_SATISFIABLE and part.exists():
         part.unlink(missing_ok=True)
-        raise _TransientError("the server has less than was already downloaded") from error
+        raise TransientError("the server has less than was already downloaded") from error
     if error.code in _RETRIED_STATUS:
-        raise _TransientError(f"the server answered {error.code} {error.reason}") from error
+        raise TransientError(f"the server answered {error.code} {error.reason}") from error
     raise DownloadError(
         f"cannot download {url}: the server answered {error.code} {error.reason}",
         _HINT,
@@ -172,16 +181,16 @@ def _copy(response: http.client.HTTPResponse, file: IO[bytes], have: int, size: 
             advance(len(chunk))
     if have > size:
         file.truncate(0)
-        raise _TransientError(f"the server sends more than the expected {size} bytes")
+        raise TransientError(f"the server sends more than the expected {size} bytes")
 
 
 def _check(part: Path, size: int, sha256: str) -> None:
-    """Raise _TransientError unless the file is whole and right; a wrong one is deleted."""
+    """Raise TransientError unless the file is whole and right; a wrong one is deleted."""
     found = part.stat().st_size
     if found < size:
-        raise _TransientError(f"the connection ended after {found} of {size} bytes")
+        raise TransientError(f"the connection ended after {found} of {size} bytes")
     with open(part, "rb") as file:
         digest = hashlib.sha256(file.read()).hexdigest()
     if digest != sha256:
         part.unlink()
-        raise _TransientError(f"what came has the SHA-256 {digest}, expected {sha256}")
+        raise TransientError(f"what came has the SHA-256 {digest}, expected {sha256}")
