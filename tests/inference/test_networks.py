@@ -16,24 +16,18 @@ from posecli.types import DecodedPose
 
 from ..conftest import SAMPLES, Posecli
 from ..tiny_model import RADIUS, draw_discs, person_at
-from ..tiny_movenet import write_tiny_movenet
 
 MOVENET = "movenet_lightning_int8.tflite"
-
-
-@pytest.fixture(scope="session")
-def tiny_movenet_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_tiny_movenet(tmp_path_factory.mktemp("model") / "movenet.tflite")
 
 
 def positions(record: Record, index: int = 0) -> np.ndarray:
     return np.array([(point.x, point.y) for point in record.poses[index].keypoints])
 
 
-def test_a_network_for_one_person_alone(tiny_movenet_model: Path) -> None:
+def test_a_network_for_one_person_alone(tiny_movenet: Path) -> None:
     """One person a picture, whatever its shape, at the true places."""
     person = person_at(160, 90)
-    record = PoseEstimator(tiny_movenet_model).estimate(draw_discs([person], (320, 240), RADIUS * 1.5))
+    record = PoseEstimator(tiny_movenet).estimate(draw_discs([person], (320, 240), RADIUS * 1.5))
     assert len(record.poses) == 1
     assert record.model is not None
     assert (record.model.input, record.model.stride) == ((96, 96), 4)
@@ -41,17 +35,17 @@ def test_a_network_for_one_person_alone(tiny_movenet_model: Path) -> None:
     assert Record.from_dict(record.to_dict()) == record
 
 
-def test_an_empty_picture_has_nobody(tiny_movenet_model: Path) -> None:
-    assert PoseEstimator(tiny_movenet_model).estimate(Image.new("RGB", (96, 96), (128, 128, 128))).poses == ()
+def test_an_empty_picture_has_nobody(tiny_movenet: Path) -> None:
+    assert PoseEstimator(tiny_movenet).estimate(Image.new("RGB", (96, 96), (128, 128, 128))).poses == ()
 
 
 @pytest.mark.parametrize("zoom", [False, True])
-def test_second_passes_of_another_network(zoom: bool, tiny_model: Path, tiny_movenet_model: Path) -> None:
+def test_second_passes_of_another_network(zoom: bool, tiny_model: Path, tiny_movenet: Path) -> None:
     """It is one more voice beside the first passes, and beside PoseNet's own second passes."""
     person = person_at(128, 90)
     picture = draw_discs([person])
     alone = PoseEstimator(tiny_model, zoom=zoom).estimate(picture)
-    both = PoseEstimator(tiny_model, zoom=zoom, zoom_model=tiny_movenet_model).estimate(picture)
+    both = PoseEstimator(tiny_model, zoom=zoom, zoom_model=tiny_movenet).estimate(picture)
     assert len(alone.poses) == len(both.poses) == 1
     assert both.settings is not None
     assert len(both.settings["zoom_model"]) == 64
@@ -65,9 +59,9 @@ def test_a_posenet_is_no_network_for_second_passes(tiny_model: Path) -> None:
 
 
 @pytest.mark.parametrize("settings", [{"stride": 16}, {"input_size": 257}])
-def test_a_fixed_input_cannot_be_chosen(settings: dict[str, int], tiny_movenet_model: Path) -> None:
+def test_a_fixed_input_cannot_be_chosen(settings: dict[str, int], tiny_movenet: Path) -> None:
     with pytest.raises(UsageError, match="always 96 x 96"):
-        PoseEstimator(tiny_movenet_model, **settings)
+        PoseEstimator(tiny_movenet, **settings)
 
 
 def test_a_broken_second_network_is_named(tiny_model: Path, tmp_path: Path) -> None:
@@ -79,7 +73,7 @@ def test_a_broken_second_network_is_named(tiny_model: Path, tmp_path: Path) -> N
 
 @pytest.mark.parametrize("engine", ["serial", "processes"])
 def test_the_second_network_from_the_command_line(
-    engine: str, tiny_model: Path, tiny_movenet_model: Path, posecli: Posecli, tmp_path: Path
+    engine: str, tiny_model: Path, tiny_movenet: Path, posecli: Posecli, tmp_path: Path
 ) -> None:
     """The records of a run are those of the library, and a resumed run refuses another second network."""
     folder, out = tmp_path / "in", tmp_path / "out.jsonl"
@@ -87,12 +81,12 @@ def test_the_second_network_from_the_command_line(
     for number in range(2):
         draw_discs([person_at(128, 60 + 40 * number)]).save(folder / f"{number}.png")
     command = ["estimate", folder, "-o", out, "--model", tiny_model, "--engine", engine, "-q"]
-    assert posecli(*command, "--zoom-model", tiny_movenet_model).returncode == 0
+    assert posecli(*command, "--zoom-model", tiny_movenet).returncode == 0
     records = [Record.from_dict(json.loads(line)) for line in out.read_text().splitlines()]
-    estimator = PoseEstimator(tiny_model, zoom_model=tiny_movenet_model)
+    estimator = PoseEstimator(tiny_model, zoom_model=tiny_movenet)
     for record in sorted(records, key=lambda one: one.image):
         assert record.poses == estimator.estimate(record.image).poses
-    assert posecli(*command, "--zoom-model", tiny_movenet_model, "--resume").returncode == 0
+    assert posecli(*command, "--zoom-model", tiny_movenet, "--resume").returncode == 0
     refused = posecli(*command, "--resume")
     assert refused.returncode == 2
     assert b"zoom-model" in refused.stderr
