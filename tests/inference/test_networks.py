@@ -35,6 +35,15 @@ def test_a_network_for_one_person_alone(tiny_movenet: Path) -> None:
     assert Record.from_dict(record.to_dict()) == record
 
 
+@pytest.mark.parametrize("turns", ["auto", "all"])
+def test_a_network_for_one_person_and_turned_pictures(turns: str, tiny_movenet: Path) -> None:
+    """It sees discs at any turn, and the pictures keep their proportions."""
+    person = person_at(160, 90)
+    record = PoseEstimator(tiny_movenet, turns=turns).estimate(draw_discs([person], (320, 240), RADIUS * 1.5))
+    assert len(record.poses) == 1
+    assert np.linalg.norm(positions(record) - person, axis=1).max() < 3
+
+
 def test_an_empty_picture_has_nobody(tiny_movenet: Path) -> None:
     assert PoseEstimator(tiny_movenet).estimate(Image.new("RGB", (96, 96), (128, 128, 128))).poses == ()
 

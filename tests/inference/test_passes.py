@@ -21,7 +21,7 @@ from posecli.skeleton import TWIN_PARTS
 from posecli.types import DecodedPose, Maps, Settings
 
 from ..conftest import SAMPLES, make_maps
-from ..tiny_model import person_at
+from ..tiny_model import draw_discs, person_at
 
 
 def pose(x: float, y: float, scale: float = 1.0, *, score: float = 0.5, shift: float = 0.0) -> DecodedPose:
@@ -140,6 +140,13 @@ def test_one_small_pass_decides_on_turned_passes(tiny_model: Path) -> None:
         assert isinstance(runtime, CountingRuntime)
         passes[turns] = runtime.count
     assert passes == {"off": 2, "auto": 2 + 3, "all": 2 + 6}
+
+
+def test_several_passes_find_no_more_people_than_asked_for(tiny_model: Path) -> None:
+    people = [person_at(x, y, 0.5) for x in (60, 130, 200) for y in (60, 160)]
+    settings = Settings(input_size=(257, 513), max_poses=4)
+    finder = PoseFinder(read_graph(tiny_model.read_bytes()), settings, threads=1)
+    assert len(finder.find(frame_from_image(draw_discs(people)), {})) <= 4
 
 
 class CountingRuntime(Runtime):

@@ -7,7 +7,7 @@ from contextlib import suppress
 from math import sqrt
 
 from posecli.errors import UsageError
-from posecli.inference.crops import Crop
+from posecli.inference.crops import Box, Crop
 from posecli.inference.networks import PoseNetPasses, SinglePersonPasses, Timings, single_person_heads, timed
 from posecli.inputs.pictures import Frame, finer, fitted_size, prepare, prepare_part, turned_bounds
 from posecli.model.graph import Graph
@@ -97,7 +97,7 @@ class PoseFinder:
 
     def _kept(self, poses: Sequence[DecodedPose]) -> list[DecodedPose]:
         kept = [pose for pose in pose_nms(poses) if pose.score >= self._settings.min_pose_score]
-        return kept[:1] if self._settings.decoder == "single" else kept
+        return kept[: 1 if self._settings.decoder == "single" else self._settings.max_poses]
 
     def _first_passes(self, frame: Frame, timings: Timings) -> list[Candidate]:
         """The people whom the passes over all of the frame agree on, upright and turned."""
@@ -123,10 +123,12 @@ class PoseFinder:
         return agree(passes, turn=turn)
 
     def _pass_over_all(self, frame: Frame, size_hw: tuple[int, int], timings: Timings, turn: float = 0.0) -> Pass:
-        """A first pass. Turned ones fill the input, whatever `fit` says."""
+        """A first pass."""
         with timed(timings, "prepare"):
             if turn:
                 box = turned_bounds((frame.width, frame.height), turn)
+                if self._first.fit == "pad":
+                    box = _padded(box, size_hw)
                 prepared = prepare_part(frame, box, size_hw=size_hw, turn=turn)
             else:
                 prepared = prepare(frame, size_hw=size_hw, fit=self._first.fit)
@@ -181,6 +183,14 @@ def _finer_runtime(first: Runtime, graph: Graph, *, threads: int, runtime_class:
         with suppress(UsageError):
             return runtime_class(graph, threads=threads, stride=ZOOM_STRIDE)
     return first
+
+
+def _padded(box: Box, size_hw: tuple[int, int]) -> Box:
+    """The smallest box around another one, about the same centre, that has the proportions of an input."""
+    left, top, right, bottom = box
+    scale = max((right - left) / size_hw[1], (bottom - top) / size_hw[0]) / 2
+    x, y = (left + right) / 2, (top + bottom) / 2
+    return x - size_hw[1] * scale, y - size_hw[0] * scale, x + size_hw[1] * scale, y + size_hw[0] * scale
 
 
 def _turned_wh(frame: Frame, turn: float) -> tuple[int, int]:
