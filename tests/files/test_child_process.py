@@ -1,4 +1,5 @@
 import os
+import signal
 import subprocess
 import sys
 from multiprocessing.connection import Connection
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from posecli.files.child_process import Child
+from posecli.files.lock import locked
 
 #: Messages of 4 KiB, ten times what a pipe takes on Linux.
 MESSAGES = [f"{number:04096}" for number in range(500)]
@@ -56,3 +58,35 @@ if __name__ == "__main__":
 def test_a_forked_child_does_not_hold_the_pipes_of_others() -> None:
     found = subprocess.run([sys.executable, "-c", TWO_CHILDREN], capture_output=True, check=True, text=True)
     assert found.stdout.split() == ["True", "False"]
+
+
+#: Dies while it holds a lock and a forked child lives on; prints the child's number first.
+LOCKED = """
+import os, signal, sys
+from posecli.files.child_process import Child
+from posecli.files.lock import locked
+
+def live_on(connection):
+    connection.send(os.getpid())
+    signal.pause()
+
+if __name__ == "__main__":
+    with locked([(sys.argv[1], "the output")]):
+        child = Child(live_on, name="test", forked=True)
+        print(child.connection.recv(), flush=True)
+        os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="forks only there")
+def test_a_forked_child_does_not_hold_the_locks_of_a_parent_that_was_killed(tmp_path: Path) -> None:
+    path = str(tmp_path / "a.lock")
+    with subprocess.Popen([sys.executable, "-c", LOCKED, path], stdout=subprocess.PIPE) as parent:
+        assert parent.stdout is not None
+        child = int(parent.stdout.readline())  # its end would not come: the child holds it as well
+        parent.wait(30)
+        try:
+            with locked([(path, "the output")]):
+                pass
+        finally:
+            os.kill(child, signal.SIGKILL)

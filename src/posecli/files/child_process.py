@@ -26,7 +26,7 @@ from types import FrameType
 from typing import Any, ClassVar, NamedTuple
 
 from posecli.errors import is_debugging
-from posecli.files import own_process
+from posecli.files import lock, own_process
 
 _STDIN, _STDERR = 0, 2
 #: Bytes that fit into every pipe of which Linux says that it can be written to: three quarters of it are free then.
@@ -207,6 +207,7 @@ def _live(work: Callable[..., None], connection: Connection, inherited: _Inherit
         if hasattr(signal, "pthread_sigmask"):
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
         if inherited is not None:
+            lock.close_inherited()
             for end in inherited.connections:  # else the end of the parent would not show
                 end.close()
             os.dup2(inherited.stdin, _STDIN)  # multiprocessing has closed it

@@ -9,6 +9,9 @@ from contextlib import ExitStack, contextmanager, suppress
 from posecli.errors import UsageError
 
 LOCK_SUFFIX = ".lock"
+_DESCRIPTORS = "/proc/self/fd"
+#: Real paths of the lock files that this process holds.
+_held: set[str] = set()
 
 
 @contextmanager
@@ -38,9 +41,11 @@ def _one(path: str, output: str) -> Iterator[None]:
         raise UsageError(f"another run writes {output}", "wait until it has ended, or name another output") from None
     except (OSError, NotImplementedError):
         pass
+    _held.add(os.path.realpath(path))
     try:
         yield
     finally:
+        _held.discard(os.path.realpath(path))
         if lock.is_locked:
             # Before the release: whoever has opened the file meanwhile finds that the one it locks has no name.
             with suppress(OSError):
@@ -49,6 +54,18 @@ def _one(path: str, output: str) -> Iterator[None]:
         for folder in reversed(made):
             with suppress(OSError):
                 os.rmdir(folder)
+
+
+def close_inherited() -> None:
+    """In a process forked on Linux: let go of the locks of the process that it was forked from, which may end first.
+    Nothing but the end of that process lifts them; older versions of filelock would keep them open here."""
+    descriptors: list[str] = []
+    with suppress(OSError):  # without /proc they go when the parent does
+        descriptors = os.listdir(_DESCRIPTORS)
+    for descriptor in descriptors:
+        with suppress(OSError):
+            if os.readlink(os.path.join(_DESCRIPTORS, descriptor)) in _held:
+                os.close(int(descriptor))
 
 
 def _make_folders(folder: str) -> list[str]:
