@@ -20,7 +20,7 @@ from posecli.types import DecodedPose, Settings
 ZOOM_STRIDE = 16
 QUARTER_TURNS = (90.0, 180.0, 270.0)
 #: Somebody found in a turned picture with less than this score, after all weights, is no reason to look closer.
-TURNED_SCORE = 0.2
+TURNED_SCORE = 0.25
 #: Trunks that lean less, degrees, are seen no better in a turned crop.
 UPRIGHT_LEAN = 45.0
 

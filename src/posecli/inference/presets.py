@@ -8,7 +8,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "fast": {},
     "balanced": {"input_size": (257, 481), "zoom": True, "zoom_size": (225,)},
     "accurate": {
-        "input_size": (385, 641),
+        "input_size": (353, 609),
         "stride": 16,
         "turns": "auto",
         "zoom": True,
