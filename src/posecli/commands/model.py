@@ -229,15 +229,7 @@ def quantize(model: str | None, output: str, calibrate: str, as_json: bool, over
 
     refuse_existing(output, overwrite=overwrite)
     settings = [
-        Settings(
-            **with_preset(
-                name,
-                {
-                    "input_size": options["input_size"] and (options["input_size"],),
-                    "stride": _number(options["stride"]),
-                },
-            )
-        )
+        Settings(**with_preset(name, {"input_size": options["input_size"], "stride": _number(options["stride"])}))
         for name in ([options["preset"]] if options["preset"] else PRESETS)
     ]
     data, summary = make_int8(model, calibrate, settings, recipe=options["recipe"], count=options["count"])

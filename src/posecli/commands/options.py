@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from posecli.errors import UsageError
-from posecli.inference.presets import DEFAULT_PRESET, PRESETS, with_preset
+from posecli.inference.presets import DEFAULT_PRESET, PRESETS, SIZES, with_preset
 from posecli.records.formats import FORMAT_NAMES
 from posecli.types import BACKGROUNDS, DECODERS, EXTRAS, FITS, STRIDES, TURNS, Settings
 
@@ -122,7 +122,7 @@ def _of_settings(name: str, help_text: str, kind: Any, metavar: str | None = Non
     """An option of `Settings`; None where it is not given, so that it can win over a preset."""
     flag = "--" + name.replace("_", "-")
     value = getattr(Settings, name)
-    several = name in _REPEATABLE
+    several = name in SIZES
     by_preset = name == "turns" or (kind is bool and not name.startswith(("track", "smooth")))
     default = "by preset" if by_preset or several else "off" if kind is bool else value or "the model's"
     shown = f"{help_text}  [default: {default}]"
@@ -131,8 +131,6 @@ def _of_settings(name: str, help_text: str, kind: Any, metavar: str | None = Non
     return click.option(flag, name, type=kind, metavar=metavar, multiple=several, help=shown)
 
 
-#: Options of which each value means a pass of its own.
-_REPEATABLE = ("input_size", "zoom_size")
 _SETTINGS = {
     "stride": ("Output stride: smaller is finer and slower.", click.Choice([str(stride) for stride in STRIDES]), None),
     "input_size": (
@@ -192,7 +190,7 @@ def settings_of(options: dict[str, Any]) -> Settings:
     explicit = {name: options[name] for name in _SETTINGS}
     if explicit["stride"] is not None:
         explicit["stride"] = int(explicit["stride"])
-    for name in _REPEATABLE:
+    for name in SIZES:
         explicit[name] = explicit[name] or None  # empty where it is not given
     explicit["track"] = explicit["track"] or explicit["smooth"]
     return Settings(**with_preset(options["preset"], explicit))

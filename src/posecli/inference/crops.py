@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from posecli.inputs.pictures import turned_bounds, turned_xy
-from posecli.poses.similarity import body_box
+from posecli.poses.similarity import Points, body_box
 from posecli.types import INPUT_SIZE_STEP, DecodedPose
 
 #: A crop's sides relative to the box around the person's certain keypoints: the room helps up to here.
@@ -49,10 +49,9 @@ def person_crop(pose: DecodedPose, picture_wh: tuple[int, int], size: int, *, tu
     size: the input has about size × size pixels. turn: degrees by which the person is turned clockwise from upright;
     the crop is turned with the person.
     """
-    corner, far_corner = body_box(pose._replace(xy=turned_xy(pose.xy, -turn)))
-    half = np.maximum((far_corner - corner) / 2 * MARGIN, MIN_CROP_PX / 2)
+    centre, half = _upright_box(pose, turn)
+    half = np.maximum(half * MARGIN, MIN_CROP_PX / 2)
     half = np.maximum(half, half.max() / _SHAPES[-1])
-    centre = (corner + far_corner) / 2
     bounds: npt.NDArray[np.float64] = np.array(turned_bounds(picture_wh, turn)).reshape(2, 2)
     low, high = np.maximum(centre - half, bounds[0]), np.minimum(centre + half, bounds[1])
     width, height = high - low
@@ -67,13 +66,18 @@ def square_crop(pose: DecodedPose, picture_wh: tuple[int, int], size: int, *, tu
 
     It may reach out of the picture: proportions are kept.
     """
-    corner, far_corner = body_box(pose._replace(xy=turned_xy(pose.xy, -turn)))
-    half = max(float((far_corner - corner).max()) / 2 * SQUARE_MARGIN, MIN_CROP_PX / 2)
-    x, y = (corner + far_corner) / 2
+    (x, y), sides = _upright_box(pose, turn)
+    half = max(float(sides.max()) * SQUARE_MARGIN, MIN_CROP_PX / 2)
     left, top, right, bottom = turned_bounds(picture_wh, turn)
     if not (left < x < right and top < y < bottom):
         return None
     return Crop((x - half, y - half, x + half, y + half), (size, size), turn)
+
+
+def _upright_box(pose: DecodedPose, turn: float) -> tuple[Points, Points]:
+    """The centre of the body box and half of its sides, x and y, in the picture turned back by `turn` degrees."""
+    corner, far_corner = body_box(pose._replace(xy=turned_xy(pose.xy, -turn)))
+    return (corner + far_corner) / 2, (far_corner - corner) / 2
 
 
 def _crop_size(shape: float, size: float, *, upright: bool) -> tuple[int, int]:

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from posecli.errors import INTERNAL_ERROR, ImageTooLarge, InputError, ModelError, PosecliError
-from posecli.inference.networks import SinglePersonPasses, timed
+from posecli.inference.networks import timed, zoom_passes
 from posecli.inference.passes import PoseFinder
 from posecli.inference.presets import DEFAULT_PRESET, with_preset
 from posecli.inputs.pictures import (
@@ -74,11 +74,11 @@ class PoseEstimator:
     ) -> None:
         explicit = {
             "stride": stride,
-            "input_size": _as_tuple(input_size),
+            "input_size": input_size,
             "fit": fit,
             "turns": turns,
             "zoom": zoom,
-            "zoom_size": _as_tuple(zoom_size),
+            "zoom_size": zoom_size,
             "max_zooms": max_zooms,
             "mirror": mirror,
             "decoder": decoder,
@@ -113,9 +113,7 @@ class PoseEstimator:
         zoom_network = None
         if zoom_model is not None:
             with _naming(zoom_model):
-                zoom_network = SinglePersonPasses(
-                    read_graph(zoom_model.data, trusted=zoom_model.known), threads=threads
-                )
+                zoom_network = zoom_passes(read_graph(zoom_model.data, trusted=zoom_model.known), threads=threads)
         with _naming(model):
             self._finder = PoseFinder(graph, settings, threads=threads, zoom_network=zoom_network)
 
@@ -189,12 +187,6 @@ def _naming(model: ModelFile) -> Iterator[None]:
         yield
     except ModelError as error:
         raise ModelError(f"cannot use the model {model.path}: {error.message}", error.hint) from error
-
-
-def _as_tuple(sizes: int | Sequence[int] | None) -> tuple[int, ...] | None:
-    if sizes is None:
-        return None
-    return (sizes,) if isinstance(sizes, int) else tuple(sizes)
 
 
 def to_pose(decoded: DecodedPose) -> Pose:

@@ -19,7 +19,7 @@ from posecli.errors import UsageError
 from posecli.inference.crops import Crop, person_crop, square_crop
 from posecli.inputs.pictures import Frame, ModelInput, Transform, input_size_for, prepare_part
 from posecli.model.graph import Graph
-from posecli.model.heads import SinglePersonHeads, check_fixed_input, find_single_person
+from posecli.model.heads import SinglePersonHeads, find_single_person
 from posecli.model.runtime import Runtime, SinglePersonRuntime
 from posecli.poses.consensus import View, same_person
 from posecli.types import DecodedPose, Maps, Settings
@@ -90,12 +90,9 @@ class PoseNetPasses:
 
 
 class SinglePersonPasses:
-    """Passes of a network for a single person. Raises ModelError where the file holds another network."""
+    """Passes of a network for a single person. heads: what `find_single_person` says of it."""
 
-    def __init__(self, graph: Graph, *, threads: int) -> None:
-        heads = find_single_person(graph)
-        if heads is None:
-            raise UsageError("the model for second passes is no network for a single person", "name a MoveNet")
+    def __init__(self, graph: Graph, heads: SinglePersonHeads, *, threads: int) -> None:
         self.runtime = SinglePersonRuntime(graph, heads, threads=threads)
         self.output_stride = heads.network.output_stride
         self.fit = "pad"  # its input is a square, and people in it keep their proportions
@@ -123,14 +120,12 @@ class SinglePersonPasses:
         return View(same_person(pose, self.find(prepared, {})), 1 / crop.scale)
 
 
-def single_person_heads(graph: Graph, settings: Settings) -> SinglePersonHeads | None:
-    """The heads of a network for a single person, None for another one. Raises UsageError for settings that it does
-    not have."""
+def zoom_passes(graph: Graph, *, threads: int) -> SinglePersonPasses:
+    """Second passes of a network of their own. Raises UsageError where it is none for a single person."""
     heads = find_single_person(graph)
-    if heads is not None:
-        size = settings.input_size[0] if settings.input_size else None
-        check_fixed_input(heads, stride=settings.stride, input_size=size)
-    return heads
+    if heads is None:
+        raise UsageError("the model for second passes is no network for a single person", "name a MoveNet")
+    return SinglePersonPasses(graph, heads, threads=threads)
 
 
 def _decode_crop(maps: Maps) -> list[DecodedPose]:

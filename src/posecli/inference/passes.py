@@ -8,9 +8,10 @@ from math import sqrt
 
 from posecli.errors import UsageError
 from posecli.inference.crops import Box, Crop
-from posecli.inference.networks import PoseNetPasses, SinglePersonPasses, Timings, single_person_heads, timed
+from posecli.inference.networks import PoseNetPasses, SinglePersonPasses, Timings, timed
 from posecli.inputs.pictures import Frame, finer, fitted_size, prepare, prepare_part, turned_bounds
 from posecli.model.graph import Graph
+from posecli.model.heads import check_fixed_input, find_single_person
 from posecli.model.runtime import Runtime
 from posecli.poses.consensus import Candidate, Pass, View, agree, best_way_up, confirm, merge, trunk_angle
 from posecli.poses.similarity import pose_nms
@@ -46,8 +47,9 @@ class PoseFinder:
         self._settings = settings
         self._first: Network
         self._second: list[Network] = []
-        if single_person_heads(graph, settings) is not None:
-            self._first = SinglePersonPasses(graph, threads=threads)
+        if (heads := find_single_person(graph)) is not None:
+            check_fixed_input(heads, stride=settings.stride, input_size=settings.input_size)
+            self._first = SinglePersonPasses(graph, heads, threads=threads)
             if settings.zoom:
                 self._second.append(self._first)
         else:
@@ -96,7 +98,8 @@ class PoseFinder:
             return self._kept(self._second_passes(frame, candidates))
 
     def _kept(self, poses: Sequence[DecodedPose]) -> list[DecodedPose]:
-        kept = [pose for pose in pose_nms(poses) if pose.score >= self._settings.min_pose_score]
+        """Those of poses in falling score that the settings ask for."""
+        kept = [pose for pose in poses if pose.score >= self._settings.min_pose_score]
         return kept[: 1 if self._settings.decoder == "single" else self._settings.max_poses]
 
     def _first_passes(self, frame: Frame, timings: Timings) -> list[Candidate]:
@@ -143,7 +146,7 @@ class PoseFinder:
             confirm(candidate, _views(frame, candidate.pose, found))
             for candidate, found in zip(chosen, crops, strict=True)
         ]
-        return [candidate.pose for candidate in best_way_up([*confirmed, *others])]
+        return pose_nms([candidate.pose for candidate in best_way_up([*confirmed, *others])])
 
     def _find_again(self, frame: Frame, known: Sequence[DecodedPose]) -> list[DecodedPose] | None:
         """The people of the frame before, by second passes alone; None where one of them does not show somebody."""
@@ -156,7 +159,8 @@ class PoseFinder:
                 return None
             again = merge(views)
             people.append(again._replace(score=sqrt(pose.score * again.score)))
-        return people if len(pose_nms(people)) == len(people) else None
+        kept = pose_nms(people)
+        return kept if len(kept) == len(people) else None
 
     def _crops(self, frame: Frame, pose: DecodedPose, turn: float) -> list[tuple[Network, Crop]]:
         """What second passes look at for a person whom passes turned by `turn` found, and with which network."""

@@ -25,8 +25,13 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
 }
 DEFAULT_PRESET = "fast"
+#: Settings of which each value means a pass of its own.
+SIZES = {"input_size", "zoom_size"}
 
 
 def with_preset(name: str, explicit: dict[str, Any]) -> dict[str, Any]:
-    """A preset's settings, of which those given explicitly (not None) win."""
-    return PRESETS[name] | {option: value for option, value in explicit.items() if value is not None}
+    """A preset's settings, of which those given explicitly (not None) win. One size stands for a sequence of one."""
+    given = {option: value for option, value in explicit.items() if value is not None}
+    for option in SIZES & given.keys():
+        given[option] = (given[option],) if isinstance(given[option], int) else tuple(given[option])
+    return PRESETS[name] | given

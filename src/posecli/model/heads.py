@@ -108,8 +108,11 @@ def find_single_person(graph: Graph) -> SinglePersonHeads | None:
     return None
 
 
-def check_fixed_input(heads: SinglePersonHeads, *, stride: int | None, input_size: int | None) -> None:
-    """Raise UsageError where a stride or an input size is asked of a network that has one way to run."""
+def check_fixed_input(heads: SinglePersonHeads, *, stride: object, input_size: object) -> None:
+    """Raise UsageError where a stride or an input size is asked of a network that has one way to run.
+
+    stride, input_size: as in `types.Settings`, None where they are left to the model.
+    """
     size = heads.input_size
     for option, value in (("an output stride", stride), ("an input size", input_size)):
         if value is not None:

@@ -65,8 +65,8 @@ def angles_of(pose: Pose, *, threshold: float = KEYPOINT_THRESHOLD) -> dict[str,
     }
     shoulders, hips = _between(points, "Shoulder"), _between(points, "Hip")
     head = _between(points, "Ear") or points[KEYPOINT_IDS["nose"]]
-    trunk = _lean(hips, shoulders)
-    neck = _lean(shoulders, head)
+    trunk = lean(hips, shoulders)
+    neck = lean(shoulders, head)
     found["trunk lean"] = trunk
     found["neck"] = None if trunk is None or neck is None else _turn(neck - trunk)
     found["ankle line"] = _tilt(points[KEYPOINT_IDS["leftAnkle"]], points[KEYPOINT_IDS["rightAnkle"]])
@@ -86,7 +86,9 @@ def _joint(one: Point | None, middle: Point | None, other: Point | None) -> floa
     return abs(_turn(degrees(first - second)))
 
 
-def _lean(low: Point | None, high: Point | None) -> float | None:
+def lean(low: Point | None, high: Point | None) -> float | None:
+    """Degrees by which the line from a low point to a high one is turned clockwise from upright, -180..180; None where
+    there is no such line."""
     if low is None or high is None or low == high:
         return None
     return degrees(atan2(high[0] - low[0], low[1] - high[1]))

@@ -17,7 +17,17 @@ from typing import NamedTuple
 
 import numpy as np
 
-from posecli.poses.similarity import CERTAIN_SCORE, SAME_PERSON, body_box, keypoint_similarities, pose_nms, similarity
+from posecli.poses.angles import lean
+from posecli.poses.similarity import (
+    CERTAIN_SCORE,
+    SAME_PERSON,
+    body_box,
+    keypoint_similarities,
+    mutual_similarity,
+    pose_nms,
+    similarity,
+)
+from posecli.skeleton import KEYPOINT_IDS
 from posecli.types import DecodedPose
 
 #: Two whole-picture passes show one person from this OKS on.
@@ -40,6 +50,7 @@ TURNED_DUPLICATE = 0.3
 TURNED_OVERLAP = 0.5
 
 _LEAST_WEIGHT = 0.001
+_SHOULDERS, _HIPS = ((KEYPOINT_IDS[f"left{part}"], KEYPOINT_IDS[f"right{part}"]) for part in ("Shoulder", "Hip"))
 
 
 class Pass(NamedTuple):
@@ -82,10 +93,10 @@ def agree(passes: Sequence[Pass], *, turn: float = 0.0) -> list[Candidate]:
         pose = merge(views)
         ranked = pose._replace(score=TURNED_WEIGHT * pose.score) if turn else pose
         candidates.append(Candidate(ranked, views, turn))
-    return without_duplicates(candidates)
+    return _without_duplicates(candidates)
 
 
-def without_duplicates(candidates: Iterable[Candidate]) -> list[Candidate]:
+def _without_duplicates(candidates: Iterable[Candidate]) -> list[Candidate]:
     """The candidates that pose NMS keeps, in falling score."""
     by_pose = {id(candidate.pose): candidate for candidate in candidates}
     return [by_pose[id(pose)] for pose in pose_nms([candidate.pose for candidate in by_pose.values()])]
@@ -128,8 +139,9 @@ def visibility(size_px: float) -> float:
 def merge(views: Sequence[View]) -> DecodedPose:
     """One pose of all views of a person, at least one of which has a pose.
 
-    Positions and keypoint scores are averaged by the squares of keypoint scores, by pose scores and by visibility: a
-    view that is sure of a limb outweighs those that do not see it. A single view stays as it is.
+    Positions are averaged by the squares of keypoint scores, by pose scores and by visibility. A keypoint's score is
+    the highest that a view gives it, multiplied by the similarity of that view's position to the average: a limb that
+    one view sees clearly is not lost. The pose's score is as in `agree`. A single view stays as it is.
     """
     if len(views) == 1 and views[0].pose is not None:
         return views[0].pose
@@ -191,10 +203,7 @@ def best_way_up(candidates: Iterable[Candidate]) -> list[Candidate]:
 
 
 def _show_one_person(pose: DecodedPose, other: DecodedPose) -> bool:
-    return (
-        max(similarity(pose, other), similarity(other, pose)) >= TURNED_DUPLICATE
-        or _overlap(pose, other) >= TURNED_OVERLAP
-    )
+    return mutual_similarity(pose, other) >= TURNED_DUPLICATE or _overlap(pose, other) >= TURNED_OVERLAP
 
 
 def _overlap(pose: DecodedPose, other: DecodedPose) -> float:
@@ -210,8 +219,7 @@ def trunk_angle(pose: DecodedPose) -> float | None:
 
     None where shoulders or hips are uncertain.
     """
-    shoulders, hips = pose.xy[[5, 6]], pose.xy[[11, 12]]
-    if pose.scores[[5, 6]].mean() < CERTAIN_SCORE or pose.scores[[11, 12]].mean() < CERTAIN_SCORE:
+    if min(pose.scores[list(pair)].mean() for pair in (_SHOULDERS, _HIPS)) < CERTAIN_SCORE:
         return None
-    x, y = shoulders.mean(axis=0) - hips.mean(axis=0)
-    return float(np.degrees(np.arctan2(x, -y)))
+    hips, shoulders = (pose.xy[list(pair)].mean(axis=0) for pair in (_HIPS, _SHOULDERS))
+    return lean(tuple(hips), tuple(shoulders))

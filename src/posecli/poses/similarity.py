@@ -103,6 +103,11 @@ def similarity(pose: DecodedPose, other: DecodedPose, *, seen_by: DecodedPose | 
     return oks(pose.xy, other.xy, area=body_area(pose), counted=counted)
 
 
+def mutual_similarity(pose: DecodedPose, other: DecodedPose) -> float:
+    """The OKS of two poses on the scale of either, the greater one, 0..1."""
+    return max(similarity(pose, other), similarity(other, pose))
+
+
 def similarities(poses: Sequence[DecodedPose], others: Sequence[DecodedPose]) -> Values:
     """The similarity of every other pose to every pose, [poses, others]."""
     values = [similarity(pose, other) for pose in poses for other in others]
@@ -128,6 +133,6 @@ def pose_nms(poses: Sequence[DecodedPose], *, duplicate: float = DUPLICATE) -> l
     """
     kept: list[DecodedPose] = []
     for pose in sorted(poses, key=lambda pose: -pose.score):
-        if all(max(similarity(other, pose), similarity(pose, other)) < duplicate for other in kept):
+        if all(mutual_similarity(other, pose) < duplicate for other in kept):
             kept.append(pose)
     return kept

@@ -65,9 +65,9 @@ class Worker:
     def __init__(self, job: Job, *, threads: int) -> None:
         limit_pillow(job.settings.max_pixels)
         self._job = job
-        model, *zoom_models = (one.read() for one in job.models)
+        zoom_model = None if job.zoom_model is None else job.zoom_model.read()
         self._estimator = PoseEstimator.from_settings(
-            job.settings, model=model, zoom_model=next(iter(zoom_models), None), threads=threads
+            job.settings, model=job.model.read(), zoom_model=zoom_model, threads=threads
         )
         self._before: tuple[ImageInput, Record] | None = None  # the last frame of a group, without its pixels
 
