@@ -276,6 +276,7 @@ def _tar(name: str, data: bytes, *, kind: bytes = tarfile.REGTYPE) -> bytes:
         (b"<html>log in</html>", "fine", "no tar.gz that can be read"),
         (CONTENT, "endless", "the server sends more"),
     ],
+    ids=("whole", "torn", "outside", "link", "longer", "other", "page", "endless"),  # bytes of archives hold the time
 )
 def test_a_model_published_in_an_archive(served: bytes, way: str, reason: str, server: Server, tmp_path: Path) -> None:
     server.data = served
