@@ -247,7 +247,8 @@ def _read_output(interpreter: Interpreter, tensor: Tensor) -> npt.NDArray[np.flo
 
 def _sigmoid(logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     # Clipped where float32 cannot tell the result from 0 or 1, so that exp never overflows.
-    scores: npt.NDArray[np.float32] = 1 / (1 + np.exp(-logits.clip(-80, 80)))
+    one = np.float32(1)
+    scores: npt.NDArray[np.float32] = one / (one + np.exp(-logits.clip(-80, 80)))
     return scores
 
 

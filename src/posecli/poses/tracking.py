@@ -1,29 +1,38 @@
-"""Who is who from frame to frame, and steadier keypoints over time. Works on records of clips, in the order of frames.
+"""Who is who from frame to frame: a number for each person of a clip.
 
-Tracking: every known person is moved on at his last speed; people found are given to people known by the best
-assignment (Hungarian method) of likeness: of the pose to where it should be, and of the clothes' colours. Who is not
-found is remembered for a while, so that somebody who was hidden keeps his number; whoever hides him wears something
-else, and is not taken for him.
+Detections are assigned to tracks as in ByteTrack (Zhang et al., ECCV 2022): first the strong ones to all tracks, then
+the weak ones to tracks that are left; only strong ones begin a track. The assignment is the best one overall
+(Hungarian method) by likeness: OKS to where the track's Kalman filter expects the person, times likeness of
+appearance. A track that nothing is assigned to is remembered for a while, so that somebody who was hidden keeps the
+number.
 
-Steadiness: the One Euro filter (Casiez, Roussel, Vogel: 1€ Filter, CHI 2012), a low-pass whose cut-off rises with
-speed: little jitter at rest, little lag in movement.
+A track is tentative until it is confirmed by most of the next few frames. People of tentative tracks have no number.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import deque
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from math import exp, pi
+from math import exp, inf, log
+from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from posecli.extras import need
-from posecli.poses.similarity import LEAST_KEYPOINTS, TRACKED_PERSON, Points, as_decoded, extent, oks
+from posecli.poses.lookahead import Lookahead
+from posecli.poses.similarity import LEAST_KEYPOINTS, TRACKED_PERSON, Points, Values, as_decoded, extent, oks
 from posecli.types import Pose, Record, Settings
 
 #: Seconds that somebody may be out of sight.
 DEFAULT_GAP = Settings.track_gap
+#: Seconds, and frames, in which a track is confirmed.
+CONFIRMATION_SECONDS = 0.2
+LEAST_CONFIRMATION, MOST_CONFIRMATION = 2, 6
+#: Pose score from which on a detection begins a track.
+STRONG_SCORE = 0.25
+#: OKS to a better detection from which on a detection begins no track.
+DUPLICATE_OF_A_TRACK = 0.3
 #: Keypoints below it say little about where somebody is.
 SEEN_SCORE = 0.2
 #: People move between frames: the sigmas of the OKS are multiplied by this, ...
@@ -32,239 +41,218 @@ TOLERANCE = 3.0
 GROWTH = 4.0
 #: Colours this far apart (root mean square, 0..1) are likely to be another's: standard deviation of the likeness.
 COLOUR_SPREAD = 0.12
-#: What the newest frame counts for in the colours known.
-COLOUR_SHARE = 0.1
-#: Seconds over which a person's speed is averaged: keypoints jitter by more in a frame than people move.
-SPEED_MEMORY = 0.15
-#: Nobody is expected to go on as before for longer than this, seconds.
+#: Bodies whose sizes differ by this, natural logarithm, are likely to be another's: standard deviation.
+SIZE_SPREAD = 0.4
+#: Seconds over which a person's colours are averaged.
+COLOUR_MEMORY = 1.0
+#: Share of a body's box that somebody else covers from which on its colours are not taken up.
+OVERLAP = 0.3
+#: Seconds after which somebody out of sight is expected to go no further, and may be no further away.
 LONGEST_STRIDE = 1.0
-#: Seconds between frames without a time.
-FALLBACK_STEP = 0.1
-#: Seconds out of sight after which a keypoint's filter begins anew.
-FILTER_GAP = 1.0
-#: One Euro: cut-off at rest (Hz), its rise with speed (per person's height a second), cut-off of the speed (Hz).
-MIN_CUTOFF, BETA, SPEED_CUTOFF = 1.5, 6.0, 1.0
+#: Standard deviations, in the person's size: of a measured position; of a speed at first, a second; of changes of the
+#: speed, a second and square root of a second.
+POSITION_NOISE, FIRST_SPEED, SPEED_CHANGE = 0.05, 1.0, 0.7
+
+
+class _Detection(NamedTuple):
+    """A person found in a frame, in picture pixels: keypoints xy [17, 2] and scores [17], the corners of the body's
+    box, its mean side, and the colours worn."""
+
+    score: float
+    xy: Points
+    scores: Values
+    box: tuple[Points, Points]
+    size: float
+    colours: Values
+
+    @classmethod
+    def of(cls, pose: Pose) -> _Detection:
+        decoded = as_decoded(pose)
+        corner, far_corner = extent(decoded.xy, decoded.scores, SEEN_SCORE)
+        size = float(np.sqrt(np.prod(np.maximum(far_corner - corner, 1))))
+        return cls(pose.score, decoded.xy, decoded.scores, (corner, far_corner), size, np.array(pose.clothes))
+
+    def covered_by(self, other: _Detection) -> float:
+        """The share of the body's box that another body's box covers, 0..1."""
+        common = np.minimum(self.box[1], other.box[1]) - np.maximum(self.box[0], other.box[0])
+        return float(np.prod(common.clip(0)) / max(np.prod(self.box[1] - self.box[0]), 1.0))
+
+
+class _Motion:
+    """A Kalman filter of constant speed for the way that a person has gone, x and y alike.
+
+    Lengths are in pixels, `size` is the person's. Nothing is divided by the time between frames, which may be short.
+    """
+
+    def __init__(self, size: float) -> None:
+        self._rest = np.zeros(2)  # from where the person was last measured to where the filter says
+        self.speed = np.zeros(2)
+        self._covariance = np.diag([(POSITION_NOISE * size) ** 2, (FIRST_SPEED * size) ** 2])
+
+    def move(self, seconds: float, moved: Points, size: float) -> None:
+        """Take in that the person has moved by so many pixels, x and y, in so many seconds."""
+        step = np.array([[1.0, seconds], [0.0, 1.0]])
+        change = (SPEED_CHANGE * size) ** 2
+        noise = change * np.array([[seconds**3 / 3, seconds**2 / 2], [seconds**2 / 2, seconds]])
+        covariance = step @ self._covariance @ step.T + noise
+        gain = covariance[:, 0] / (covariance[0, 0] + (POSITION_NOISE * size) ** 2)
+        surprise = moved - self._rest - self.speed * seconds
+        self._rest = (gain[0] - 1) * surprise
+        self.speed = self.speed + gain[1] * surprise
+        self._covariance = covariance - np.outer(gain, covariance[0])
 
 
 class _Track:
-    """A person known: keypoints xy [17, 2] and scores when last seen, speed in pixels a second, size in pixels."""
+    """A person known. number: None as long as the track is tentative."""
 
-    def __init__(self, number: int, pose: Pose, time: float) -> None:
-        self.number = number
-        self.speed = np.zeros(2)
-        self._steps = 0
-        self.xy, self.scores = _arrays(pose)
-        self.size = _size(self.xy, self.scores)
-        self.clothes = np.array(pose.clothes)
-        self.time = time
+    def __init__(self, detection: _Detection, time: float) -> None:
+        self.number: int | None = None
+        self.last, self.time = detection, time
+        self.size, self.colours = detection.size, detection.colours
+        self._motion = _Motion(detection.size)
 
     def expected(self, time: float) -> Points:
         """Where the keypoints should be by now."""
-        return self.xy + self.speed * min(time - self.time, LONGEST_STRIDE)
+        return self.last.xy + self._motion.speed * min(time - self.time, LONGEST_STRIDE)
 
-    def see(self, pose: Pose, time: float) -> None:
-        """Take up where the person was found."""
-        xy, scores = _arrays(pose)
-        step = max(time - self.time, 1e-3)
-        weights = np.minimum(scores, self.scores)[:, None] ** 2 + 1e-6
-        moved = ((xy - self.xy) * weights).sum(axis=0) / weights.sum()
-        self._steps += 1
-        share = max(1 / (self._steps + 1), 1 - exp(-step / SPEED_MEMORY))
-        self.speed = (1 - share) * self.speed + share * moved / step
-        self.size = 0.8 * self.size + 0.2 * _size(xy, scores)
-        self.xy, self.scores, self.time = xy, scores, time
-        colours = np.array(pose.clothes)
-        if self.clothes.size and colours.size:
-            colours = (1 - COLOUR_SHARE) * self.clothes + COLOUR_SHARE * colours
-        self.clothes = colours if colours.size else self.clothes
+    def see(self, detection: _Detection, time: float, *, apart: bool) -> None:
+        """Take up where the person was found. apart: nobody else overlaps."""
+        weights = np.minimum(detection.scores, self.last.scores)[:, None] ** 2 + 1e-6
+        moved = ((detection.xy - self.last.xy) * weights).sum(axis=0) / weights.sum()
+        step = time - self.time
+        self._motion.move(step, moved, self.size)
+        self.size = 0.8 * self.size + 0.2 * detection.size
+        if apart and self.colours.size and detection.colours.size:
+            share = 1 - exp(-step / COLOUR_MEMORY)
+            self.colours = (1 - share) * self.colours + share * detection.colours
+        elif not self.colours.size:
+            self.colours = detection.colours
+        self.last, self.time = detection, time
 
 
-def steps_over_time(settings: Settings, earlier: Iterable[Record] = ()) -> list[Tracker | Smoother]:
-    """What is done to the records of clips, in this order; earlier: what a run before this one has finished of them."""
-    if not settings.track:
-        return []
-    steps: list[Tracker | Smoother] = [Tracker(gap=settings.track_gap), *([Smoother()] if settings.smooth else [])]
-    for record in earlier:
-        for step in steps:
-            step.remember(record)
-    return steps
+class Tracker(Lookahead):
+    """Gives everybody in the frames of a clip the number of the track as `id`; None as long as that is tentative.
 
-
-class Tracker:
-    """Gives every person of every frame a number that stays. Stills pass unchanged.
-
-    gap: seconds that somebody may be out of sight and keep his number. Needs SciPy (extra `video`).
+    gap: seconds that somebody may be out of sight and keep the number. Needs SciPy (extra `video`).
     """
 
     def __init__(self, *, gap: float = DEFAULT_GAP) -> None:
+        super().__init__(CONFIRMATION_SECONDS, least=LEAST_CONFIRMATION, most=MOST_CONFIRMATION)
         self._gap = gap
         self._assign = need("scipy.optimize", extra="video").linear_sum_assignment
-        self._clip = ""
+        self._begin()
+
+    def _begin(self) -> None:
         self._tracks: list[_Track] = []
         self._count = 0
+        #: By place in the record, the tracks of each frame that is not settled.
+        self._seen: deque[list[_Track | None]] = deque()
 
-    def __call__(self, record: Record) -> Record:
-        """The record with an `id` for everybody in it."""
-        if record.frame is None or not record.ok:
-            return record
-        time = self._enter(record)
-        matches = self._match(record.poses, time)
-        poses = []
-        for place, pose in enumerate(record.poses):
-            track = matches.get(place)
-            if track is None:
+    def _see(self, record: Record, time: float) -> None:
+        self._tracks = [track for track in self._tracks if time - track.time <= self._gap + 1e-6]
+        detections = [_Detection.of(pose) for pose in record.poses]
+        matches = self._match(detections, time)
+        for place, track in matches.items():
+            one = detections[place]
+            apart = all(one is other or one.covered_by(other) < OVERLAP for other in detections)
+            track.see(one, time, apart=apart)
+        for place, one in enumerate(detections):
+            if place not in matches and one.score >= STRONG_SCORE and not _is_duplicate(one, detections):
+                matches[place] = _Track(one, time)
+                self._tracks.append(matches[place])
+        self._seen.append([matches.get(place) for place in range(len(detections))])
+
+    def _match(self, detections: Sequence[_Detection], time: float) -> dict[int, _Track]:
+        """By place among the detections, the track of each that has one."""
+        matches: dict[int, _Track] = {}
+        for stage in _STAGES:
+            places = [
+                place for place, one in enumerate(detections)
+                if place not in matches and (one.score >= STRONG_SCORE) is stage.strong
+            ]  # fmt: skip
+            left = [track for track in self._tracks if track not in matches.values()]
+            tracks = [track for track in left if time - track.time <= stage.gap]
+            if not places or not tracks:
+                continue
+            likeness = np.array(
+                [[stage.likeness(track, detections[place], time) for track in tracks] for place in places]
+            )
+            for row, column in zip(*self._assign(-likeness), strict=True):
+                if likeness[row, column] >= stage.least:
+                    matches[places[row]] = tracks[column]
+        return matches
+
+    def _settle(self, record: Record) -> Record:
+        tracks = self._seen[0]
+        for track in tracks:
+            if track is not None and track.number is None and self._is_confirmed(track):
                 self._count += 1
-                track = _Track(self._count, pose, time)
-                self._tracks.append(track)
-            else:
-                track.see(pose, time)
-            poses.append(pose._replace(id=track.number))
+                track.number = self._count
+        self._seen.popleft()
+        poses = [
+            pose._replace(id=None if track is None else track.number)
+            for pose, track in zip(record.poses, tracks, strict=True)
+        ]
         return replace(record, poses=tuple(poses))
 
-    def remember(self, record: Record) -> None:
-        """Take up a frame that an earlier run has finished: its people have their numbers already."""
-        if record.frame is None or not record.ok:
-            return
-        time = self._enter(record)
-        known = {track.number: track for track in self._tracks}
-        for pose in record.poses:
-            if pose.id is None:
-                continue
-            if pose.id in known:
-                known[pose.id].see(pose, time)
-            else:
-                self._tracks.append(_Track(pose.id, pose, time))
-            self._count = max(self._count, pose.id)
-
-    def _enter(self, record: Record) -> float:
-        """The time of a frame; whoever was out of sight for too long by then is forgotten."""
-        if record.image != self._clip:
-            self._clip, self._tracks, self._count = record.image, [], 0
-        time = _time_of(record)
-        self._tracks = [track for track in self._tracks if time - track.time <= self._gap + 1e-6]
-        return time
-
-    def _match(self, poses: Sequence[Pose], time: float) -> dict[int, _Track]:
-        """By place in the record, the known person."""
-        if not poses or not self._tracks:
-            return {}
-        likeness = np.array([[_likeness(track, pose, time) for track in self._tracks] for pose in poses])
-        rows, columns = self._assign(-likeness)
-        return {
-            int(row): self._tracks[column]
-            for row, column in zip(rows, columns, strict=True)
-            if likeness[row, column] >= TRACKED_PERSON
-        }
+    def _is_confirmed(self, track: _Track) -> bool:
+        """Whether a person is found in most of the frames from the oldest one that is not settled on."""
+        return 2 * sum(track in tracks for tracks in self._seen) > len(self._seen)
 
 
-def _likeness(track: _Track, pose: Pose, time: float) -> float:
-    """How much a pose is like a person known, 0..1."""
-    return _nearness(track, pose, time) * _same_colours(track, pose)
-
-
-def _nearness(track: _Track, pose: Pose, time: float) -> float:
-    """OKS of a pose to where a person should be, 0..1, over the keypoints seen in both."""
-    xy, scores = _arrays(pose)
-    both = (scores >= SEEN_SCORE) & (track.scores >= SEEN_SCORE)
-    return oks(
-        track.expected(time),
-        xy,
-        area=max(track.size, 1.0) ** 2,
-        counted=both,
-        least_counted=LEAST_KEYPOINTS,
-        tolerance=TOLERANCE * (1 + GROWTH * (time - track.time)),
+def _is_duplicate(one: _Detection, detections: Sequence[_Detection]) -> bool:
+    """Whether a better detection overlaps with this one: what is left over of somebody begins no track."""
+    return any(
+        other.score > one.score
+        and oks(one.xy, other.xy, area=one.size**2, counted=one.scores >= SEEN_SCORE) >= DUPLICATE_OF_A_TRACK
+        for other in detections
     )
 
 
-def _same_colours(track: _Track, pose: Pose) -> float:
+def _likeness(track: _Track, detection: _Detection, time: float) -> float:
+    """How much a detection is like a person known, 0..1."""
+    return _nearness(track, detection, time) * _same_size(track, detection) * _same_colours(track, detection)
+
+
+def _nearness(track: _Track, detection: _Detection, time: float) -> float:
+    """OKS of a detection to where a person should be, 0..1, over the keypoints seen in both."""
+    return oks(
+        track.expected(time),
+        detection.xy,
+        area=max(track.size, 1.0) ** 2,
+        counted=(detection.scores >= SEEN_SCORE) & (track.last.scores >= SEEN_SCORE),
+        least_counted=LEAST_KEYPOINTS,
+        tolerance=TOLERANCE * (1 + GROWTH * min(time - track.time, LONGEST_STRIDE)),
+    )
+
+
+def _same_size(track: _Track, detection: _Detection) -> float:
+    """Likeness of the bodies' sizes, 0..1."""
+    return exp(-(log(max(detection.size, 1.0) / max(track.size, 1.0)) ** 2) / (2 * SIZE_SPREAD**2))
+
+
+def _same_colours(track: _Track, detection: _Detection) -> float:
     """Likeness of what is worn, 0..1; 1 where either is not known."""
-    if not track.clothes.size or not pose.clothes:
+    if not track.colours.size or not detection.colours.size:
         return 1.0
-    squared = float(((track.clothes - np.array(pose.clothes)) ** 2).mean())
+    squared = float(((track.colours - detection.colours) ** 2).mean())
     return exp(-squared / (2 * COLOUR_SPREAD**2))
 
 
-def _arrays(pose: Pose) -> tuple[Points, Points]:
-    decoded = as_decoded(pose)
-    return decoded.xy, decoded.scores
+class _Stage(NamedTuple):
+    """One of the assignments of a frame: of strong or of weak detections, to tracks that were seen `gap` seconds ago at
+    most, where the likeness is at least `least`."""
+
+    strong: bool
+    gap: float
+    likeness: Callable[[_Track, _Detection, float], float]
+    least: float
 
 
-def _time_of(record: Record) -> float:
-    """Seconds from the clip's beginning."""
-    assert record.frame is not None
-    return record.time if record.time is not None else record.frame * FALLBACK_STEP
-
-
-def _size(xy: Points, scores: Points) -> float:
-    """The mean side of the box around what is seen, pixels."""
-    corner, far_corner = extent(xy, scores, SEEN_SCORE)
-    return float(np.sqrt(np.prod(np.maximum(far_corner - corner, 1))))
-
-
-class Smoother:
-    """The One Euro filter on every keypoint of every tracked person. Stills and people without an id pass unchanged."""
-
-    def __init__(self) -> None:
-        self._states: dict[int, _FilterState] = {}
-        self._clip = ""
-
-    def __call__(self, record: Record) -> Record:
-        """The record with steadier keypoints."""
-        if record.frame is None or not record.ok:
-            return record
-        if record.image != self._clip:
-            self._clip, self._states = record.image, {}
-        time = _time_of(record)
-        return replace(record, poses=tuple(self._smoothed(pose, time) for pose in record.poses))
-
-    def remember(self, record: Record) -> None:
-        """Take up a frame that an earlier run has finished: its keypoints are the filters' own."""
-        if record.frame is None or not record.ok:
-            return
-        if record.image != self._clip:
-            self._clip, self._states = record.image, {}
-        time = _time_of(record)
-        for pose in record.poses:
-            if pose.id in self._states:
-                self._states[pose.id].take_up(_arrays(pose)[0], time)
-            elif pose.id is not None:
-                self._states[pose.id] = _FilterState(_arrays(pose)[0], time)
-
-    def _smoothed(self, pose: Pose, time: float) -> Pose:
-        if pose.id is None:
-            return pose
-        xy, scores = _arrays(pose)
-        state = self._states.get(pose.id)
-        if state is None or time - state.time > FILTER_GAP:
-            self._states[pose.id] = _FilterState(xy, time)
-            return pose
-        steady = state.step(xy, time, _size(xy, scores))
-        points = [point._replace(x=float(x), y=float(y)) for point, (x, y) in zip(pose.keypoints, steady, strict=True)]
-        return Pose.from_keypoints(pose.score, points)._replace(id=pose.id).rounded()
-
-
-class _FilterState:
-    def __init__(self, xy: Points, time: float) -> None:
-        self.xy, self.time = xy, time
-        self._speed = np.zeros_like(xy)
-
-    def take_up(self, xy: Points, time: float) -> None:
-        """Go on from keypoints that were filtered before."""
-        self._speed = (xy - self.xy) / max(time - self.time, 1e-3)
-        self.xy, self.time = xy, time
-
-    def step(self, xy: Points, time: float, size: float) -> Points:
-        """Filter the keypoints of the next frame; size makes speeds those of the body, not of the picture."""
-        seconds = max(time - self.time, 1e-3)
-        share = _smoothing(SPEED_CUTOFF, seconds)
-        self._speed = share * (xy - self.xy) / seconds + (1 - share) * self._speed
-        cutoff = MIN_CUTOFF + BETA * np.linalg.norm(self._speed, axis=1, keepdims=True) / size
-        weight = _smoothing(cutoff, seconds)
-        self.xy, self.time = weight * xy + (1 - weight) * self.xy, time
-        return self.xy
-
-
-def _smoothing(cutoff: npt.NDArray[np.float64] | float, seconds: float) -> npt.NDArray[np.float64]:
-    """Share of the newest value in a low-pass of this cut-off frequency, Hz."""
-    rate: npt.NDArray[np.float64] = 2 * pi * np.asarray(cutoff) * seconds
-    return rate / (rate + 1)
+#: The second one is for people whose appearance has changed, since a bag or somebody in front hides it: there the place
+#: alone decides, soon after they were seen.
+_STAGES = (
+    _Stage(True, inf, _likeness, TRACKED_PERSON),
+    _Stage(True, 0.2, _nearness, 0.4),
+    _Stage(False, 0.5, _likeness, TRACKED_PERSON),
+)

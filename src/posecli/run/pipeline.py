@@ -11,7 +11,7 @@ from __future__ import annotations
 import itertools
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from posecli.errors import InputError
 from posecli.inputs.clip_decoder import ReadLimits, expand
@@ -24,7 +24,15 @@ if TYPE_CHECKING:
     from posecli.render.clip_drawing import ClipDrawing
     from posecli.run.engines import Estimate
 
-Step = Callable[[Record], Record]
+
+class Step(Protocol):
+    """Something that is done to the records of frames in their order; each comes out once, some later than others."""
+
+    def take(self, record: Record) -> Iterator[Record]:
+        """Take the next record; yield those that are done now."""
+
+    def finish(self) -> Iterator[Record]:
+        """Yield all that are held back."""
 
 
 class Work(NamedTuple):
@@ -60,6 +68,15 @@ class _Expected(NamedTuple):
     known: Known
 
 
+class _Held(NamedTuple):
+    """An input whose steps are not done. raw, replayed, failure: as in `Done`."""
+
+    image: ImageInput
+    raw: Record
+    replayed: bool
+    failure: Record | None
+
+
 class Pipeline:
     """One way from inputs to final records. To be used once.
 
@@ -72,6 +89,7 @@ class Pipeline:
         self._skipped = skipped
         self._steps = steps_over_time(work.settings)
         self._expected: deque[_Expected] = deque()
+        self._held: deque[_Held] = deque()
         self._clips = DrawnClips(work.destinations.clips)
         self._draws: dict[str, bool] = {}
 
@@ -83,9 +101,11 @@ class Pipeline:
             for image in unfinished:
                 if image.recorded is None or self._expected[-1].known.files_missing:
                     raws = estimate(itertools.chain((image,), unfinished))
-                    yield from (self._finish(raw) for raw in raws)
+                    for raw in raws:
+                        yield from self._finish(raw)
                     break
-                yield self._finish(image.recorded)
+                yield from self._finish(image.recorded)
+            yield from self._finish_steps()
             self._clips.finish()
         except BaseException as error:
             self._clips.abandon(error)
@@ -125,18 +145,33 @@ class Pipeline:
             self._draws = {image.name: self._progress.must_draw_clip(image)}
         return self._draws[image.name]
 
-    def _finish(self, raw: Record) -> Done:
-        """Take the next record, in the order of the inputs, to its end."""
+    def _finish(self, raw: Record) -> Iterator[Done]:
+        """Take the next record, in the order of the inputs; yield the inputs that are at their end now."""
         image, known = self._expected.popleft()
         failure = None
         if known.record is not None:
             failure, raw = None if raw.ok else raw, known.record
-        record = raw
+        if known.is_final:
+            yield from self._finish_steps()
+        self._held.append(_Held(image, raw, known.record is not None, failure))
+        records: Iterable[Record] = (raw,)
         if not known.is_final:
             for step in self._steps:
-                record = step(record)
+                records = [done for record in records for done in step.take(record)]
+        yield from map(self._write, records)
+
+    def _finish_steps(self) -> Iterator[Done]:
+        """Take all records that steps hold back to their end."""
+        records: list[Record] = []
+        for step in self._steps:
+            records = [done for record in records for done in step.take(record)] + list(step.finish())
+        yield from map(self._write, records)
+
+    def _write(self, record: Record) -> Done:
+        """Write the files of the first input that is held."""
+        image, raw, replayed, failure = self._held.popleft()
         failure = write_files((self._write_file, self._draw), record, image) or failure
-        return Done(record, raw, replayed=known.record is not None, failure=failure)
+        return Done(record, raw, replayed, failure)
 
     def _write_file(self, record: Record, image: ImageInput) -> None:
         files = self._work.destinations.image_files
@@ -207,6 +242,7 @@ def steps_over_time(settings: Settings) -> list[Step]:
     """What is done to the records of frames in their order."""
     if not settings.track:
         return []
-    from posecli.poses.tracking import Smoother, Tracker  # brings SciPy: only who tracks pays for loading it
+    from posecli.poses.smoothing import Smoother
+    from posecli.poses.tracking import Tracker  # brings SciPy: only who tracks pays for loading it
 
     return [Tracker(gap=settings.track_gap), *([Smoother()] if settings.smooth else [])]

@@ -94,7 +94,7 @@ class Progress:
         record = self._recorded.get(image) if self._recorded is not None else None
         if record is None:
             return Known(complete=self._is_complete_by_files(image))
-        is_final = self._steps and any(pose.id is not None for pose in record.poses)
+        is_final = self._steps and bool(record.poses) and _has_taken_steps(record)
         if is_final and image.name in self._unfinished_clips:
             return Known()
         files_missing = self._is_file_missing(image)
@@ -126,8 +126,7 @@ class Progress:
 
     def _needs_frame(self, image: ImageInput, record: Record) -> bool:
         """Whether a frame whose record is known has to pass: for steps that it has not taken, or to be drawn."""
-        has_taken_steps = not self._steps or not record.poses or any(pose.id is not None for pose in record.poses)
-        return not has_taken_steps or self.must_draw_clip(image)
+        return (self._steps and not _has_taken_steps(record)) or self.must_draw_clip(image)
 
     def _is_file_missing(self, image: ImageInput) -> bool:
         destinations = self._destinations
@@ -145,6 +144,11 @@ class Progress:
             return False
         drawn = destinations.drawn_path(image)
         return not self._is_file_missing(image) and (drawn is None or has_file(drawn))
+
+
+def _has_taken_steps(record: Record) -> bool:
+    """Whether a record of a tracked run is what came of it in the end: appearances are in raw records only."""
+    return not any(pose.clothes for pose in record.poses)
 
 
 class NothingKnown(Progress):

@@ -1,0 +1,115 @@
+"""Steadier keypoints of tracked people: outliers are left out, the rest is smoothed without lag.
+
+Outliers are found as by the Hampel identifier: a keypoint that is far from the median of its neighbours in time has
+jumped, say to another limb or another person. What a keypoint becomes is the value of a parabola that is fitted, by
+weighted least squares, to the frames around it, those after it too (local regression: Cleveland, Robust locally
+weighted regression, 1979). So it follows a movement without lag, where a filter of past frames alone comes late.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+
+from posecli.poses.lookahead import Lookahead, time_of
+from posecli.poses.similarity import Points, Values, as_decoded, extent
+from posecli.types import Pose, Record
+
+#: Standard deviation, seconds, of the weights of the frames around one.
+KERNEL_SECONDS = 0.08
+#: Frames further away than this many of them do not count.
+KERNEL_REACH = 2.5
+#: Frames after one that are waited for.
+LEAST_AHEAD, MOST_AHEAD = 2, 6
+#: Frames on both sides that an outlier is held against, ...
+NEIGHBOURS = 2
+#: ... how far from their median it is, in scaled median deviations, and in the person's size at least.
+OUTLIER_DEVIATIONS, OUTLIER_DISTANCE = 3.0, 0.1
+#: The median of absolute deviations of a normal distribution is its standard deviation divided by this.
+MAD_SCALE = 1.4826
+#: What holds the parabola's slope and bend near zero, as a share of all weights: two frames do not make a parabola.
+RIDGE = 0.1
+#: Keypoints count by the square of their score, and by this at least.
+LEAST_WEIGHT = 1e-3
+#: Keypoints from this score on show a person's size.
+SEEN_SCORE = 0.2
+
+
+class _Sample(NamedTuple):
+    """A tracked person in a frame: keypoints xy [17, 2] in picture pixels, scores [17], mean side of the body's box."""
+
+    time: float
+    xy: Points
+    scores: Values
+    size: float
+
+
+class Smoother(Lookahead):
+    """Smooths the keypoints of every tracked person of a clip. Stills and people without an id pass unchanged."""
+
+    def __init__(self) -> None:
+        super().__init__(KERNEL_REACH * KERNEL_SECONDS, least=LEAST_AHEAD, most=MOST_AHEAD)
+        self._begin()
+
+    def _begin(self) -> None:
+        self._ways: dict[int, deque[_Sample]] = {}
+
+    def _see(self, record: Record, time: float) -> None:
+        for pose in record.poses:
+            if pose.id is not None:
+                decoded = as_decoded(pose)
+                corner, far_corner = extent(decoded.xy, decoded.scores, SEEN_SCORE)
+                size = float(np.sqrt(np.prod(np.maximum(far_corner - corner, 1))))
+                self._ways.setdefault(pose.id, deque()).append(_Sample(time, decoded.xy, decoded.scores, size))
+
+    def _settle(self, record: Record) -> Record:
+        time = time_of(record)
+        return replace(record, poses=tuple(self._smoothed(pose, time) for pose in record.poses))
+
+    def _smoothed(self, pose: Pose, time: float) -> Pose:
+        if pose.id is None:
+            return pose
+        way = self._ways[pose.id]
+        while time - way[0].time > 2 * KERNEL_REACH * KERNEL_SECONDS and _behind(way, time) > NEIGHBOURS:
+            way.popleft()
+        samples = list(way)
+        place = next(place for place, sample in enumerate(samples) if sample.time >= time)
+        xy = _fitted(samples, place)
+        points = [point._replace(x=float(x), y=float(y)) for point, (x, y) in zip(pose.keypoints, xy, strict=True)]
+        return pose._replace(box=Pose.from_keypoints(pose.score, points).box, keypoints=tuple(points)).rounded()
+
+
+def _behind(way: deque[_Sample], time: float) -> int:
+    return sum(sample.time < time for sample in way)
+
+
+def _fitted(samples: list[_Sample], place: int) -> Points:
+    """The keypoints [17, 2] of one of the samples of a person, after a fit to those around it."""
+    here = samples[place]
+    near = [n for n, one in enumerate(samples) if abs(one.time - here.time) <= KERNEL_REACH * KERNEL_SECONDS]
+    near = sorted({*near, *range(max(place - 1, 0), min(place + 2, len(samples)))})
+    steps = np.array([samples[n].time - here.time for n in near]) / KERNEL_SECONDS  # [n]
+    scores = np.array([samples[n].scores for n in near])  # [n, 17]
+    jumped = np.array([_outliers(samples, n) for n in near])
+    weights = np.exp(-(steps**2) / 2)[:, None] * np.maximum(scores**2, LEAST_WEIGHT) * np.where(jumped, 1e-6, 1.0)
+    design = np.stack([np.ones_like(steps), steps, steps**2], axis=1)  # [n, 3]
+    left = np.einsum("nk,ni,nj->kij", weights, design, design)  # [17, 3, 3]
+    left += weights.sum(axis=0)[:, None, None] * np.diag([0.0, RIDGE, RIDGE])
+    right = np.einsum("nk,ni,nkc->kic", weights, design, np.array([samples[n].xy for n in near]))
+    fitted: Points = np.linalg.solve(left, right)[:, 0]
+    return fitted
+
+
+def _outliers(samples: list[_Sample], place: int) -> Values:
+    """Which keypoints of a sample, [17], are far from where they are in the samples before and after it."""
+    around = np.array([one.xy for one in samples[max(place - NEIGHBOURS, 0) : place + NEIGHBOURS + 1]])
+    if len(around) <= NEIGHBOURS:
+        return np.zeros(around.shape[1], bool)
+    median = np.median(around, axis=0)
+    deviation = MAD_SCALE * np.median(np.linalg.norm(around - median, axis=2), axis=0)
+    limit = np.maximum(OUTLIER_DEVIATIONS * deviation, OUTLIER_DISTANCE * samples[place].size)
+    far: Values = np.linalg.norm(samples[place].xy - median, axis=1) > limit
+    return far
