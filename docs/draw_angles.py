@@ -134,8 +134,8 @@ def camera_panel(axes: Axes) -> None:
     axes.text(0.35, 0.7, "level, at hip height,\nsquare to the movement", fontsize=8)
 
 
-def main() -> None:
-    """Draw both conventions above, the lines and the camera below."""
+def draw() -> Figure:
+    """Both conventions above, the lines and the camera below."""
     figure = Figure(figsize=(11, 8.2), layout="constrained")
     above, below = figure.subfigures(2, 1, height_ratios=(2.1, 1))
     joints = walker()
@@ -149,8 +149,8 @@ def main() -> None:
     for axes in (*bodies, *lines):
         axes.set_aspect("equal")
         axes.axis("off")
-    figure.savefig(Path(__file__).with_name("angles_convention.png"), dpi=90)
+    return figure
 
 
 if __name__ == "__main__":
-    main()
+    draw().savefig(Path(__file__).with_name("angles_convention.png"), dpi=90)

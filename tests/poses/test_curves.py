@@ -152,6 +152,25 @@ def test_a_frame_that_comes_late_cuts_the_curve() -> None:
     assert stretches_of(late, range(6), 0.02) == [[0, 1, 2], [3, 4, 5]]
 
 
+def test_the_order_of_records_does_not_matter() -> None:
+    values = 150 + 20 * np.random.default_rng(3).random(40)
+    rows, times = clip([*values[:20], ABSENT, *values[20:]])
+    order = np.random.default_rng(4).permutation(len(rows)).tolist()
+    expected = smooth(flag_jumps(rows, times), 0.3, times)
+    shuffled = [rows[place] for place in order]
+    assert smooth(flag_jumps(shuffled, times), 0.3, times) == [expected[place] for place in order]
+
+
+def test_frames_at_one_time_are_not_smoothed() -> None:
+    rows, _ = clip([170.0, 178.0] * 10)
+    still = [replace(make_record("c.mp4"), frame=i, time=1.0) for i in range(20)]
+    times = FrameTimes()
+    assert len(list(times.noted(still))) == 20
+    together = [row._replace(time=1.0) for row in rows]
+    assert smooth(flag_jumps(together, times), 1, times) == together
+    assert unsmoothed(together, 1, times) == {"c.mp4": Unsmoothed.STILL}
+
+
 def test_a_jump_has_no_quality_and_no_influence() -> None:
     """Two frames in which a knee is somebody else's."""
     rows, times = clip([170.0] * 10 + [60.0, 65.0] + [172.0] * 10)
@@ -174,6 +193,7 @@ def test_a_change_that_lasts_becomes_plausible() -> None:
     [
         ([170.0, ABSENT, 60.0], "left knee", 50),  # who was away may have sat down
         ([170.0, 60.0, 170.0], "left knee", 5),  # time enough
+        ([170.0, 162.0, 170.0], "left knee", 240),  # keypoints tremble, however short the time
         ([175.0, -175.0, 175.0], "trunk lean", 50),  # ten degrees
         ([89.0, -89.0, 89.0], "ankle line", 50),  # two
     ],

@@ -19,6 +19,8 @@ from posecli.types import Record
 
 #: Degrees a second. Knees of sprinters reach 1000; arms that throw are faster.
 FASTEST = 1000.0
+#: Degrees by which an angle may change besides, however short the time, since keypoints tremble.
+TREMBLE = 10.0
 #: A stretch ends where the next frame comes later than this, in frames.
 _LATE = 1.5
 #: Order of the polynomial of the Savitzky-Golay filter: keeps the height of a knee's peaks at any walking pace.
@@ -62,8 +64,8 @@ def curves_of(measurements: Sequence[Measurement]) -> dict[Curve, list[int]]:
 
     In no curve: stills, and people without a track who share a clip.
     """
-    people = Counter((one.image, one.time) for one in measurements)
-    shared = {one.image for one in measurements if one.track is not None or people[one.image, one.time] > 1}
+    people = Counter((one.image, one.frame) for one in measurements)
+    shared = {one.image for one in measurements if one.track is not None or people[one.image, one.frame] > 1}
     curves: dict[Curve, list[int]] = defaultdict(list)
     for place, one in enumerate(measurements):
         if one.frame is not None and one.time is not None and (one.track is not None or one.image not in shared):
@@ -82,7 +84,8 @@ def stretches_of(measurements: Sequence[Measurement], places: Sequence[int], ste
 
 
 def flag_jumps(measurements: Sequence[Measurement], times: FrameTimes) -> list[Measurement]:
-    """With a quality of 0 where an angle cannot have come, at `FASTEST`, from the last plausible one of its stretch."""
+    """With a quality of 0 where an angle cannot have come from the last plausible one of its stretch: it would have
+    changed by more than `FASTEST` and `TREMBLE`."""
     flagged = list(measurements)
     for (image, _), places in curves_of(measurements).items():
         for stretch in stretches_of(measurements, places, times.step(image)):
@@ -95,18 +98,22 @@ def flag_jumps(measurements: Sequence[Measurement], times: FrameTimes) -> list[M
 
 def _jumps(stretch: Sequence[Measurement], name: str) -> list[bool]:
     """For each measurement whether its angle is implausible."""
-    found, last = [], None
+    found: list[bool] = []
+    plausible: tuple[float, float] | None = None
     for one in stretch:
         angle, time = one.angles[name], one.time or 0.0
-        far = (
-            angle is not None
-            and last is not None
-            and _distance(angle, last[0], SPANS[name]) > FASTEST * (time - last[1])
-        )
-        found.append(far)
-        if angle is not None and not far:
-            last = angle, time
+        if angle is None:
+            found.append(False)
+            continue
+        jumps = plausible is not None and _is_jump(angle, time, *plausible, span=SPANS[name])
+        found.append(jumps)
+        if not jumps:
+            plausible = angle, time
     return found
+
+
+def _is_jump(angle: float, time: float, last_angle: float, last_time: float, *, span: Span) -> bool:
+    return _distance(angle, last_angle, span) > FASTEST * (time - last_time) + TREMBLE
 
 
 def _distance(one: float, other: float, span: Span) -> float:
