@@ -50,6 +50,15 @@ def test_a_line_a_track_which_ends_where_frames_are_missing() -> None:
     assert cut.get_ydata()[7] == pytest.approx(27)
 
 
+def test_a_line_that_turns_across_the_edge_of_its_range_is_cut_there() -> None:
+    turning = [
+        replace(record, poses=(figure(173 + 4 * number)._replace(id=1),))
+        for number, record in enumerate(frames("c.mp4", 5, 25, 1))
+    ]
+    (lean,) = drawn(turning).axes[ANGLES.index("trunk lean")].get_lines()
+    assert lean.get_ydata() == pytest.approx([173, 177, np.nan, -179, -175, -171, np.nan], nan_ok=True)
+
+
 def test_pictures_are_points_above_their_names() -> None:
     found = drawn([still("a/$x$.jpg", 2), still("b/" + "long" * 9 + ".jpg"), still("_c.jpg", 0)])
     assert legend_of(found) == ["person 0", "person 1"]

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from posecli.extras import need
 from posecli.files.atomic import whole_file
 from posecli.files.terminal import printable
-from posecli.poses.angles import ANGLES, Measurement
+from posecli.poses.angles import ANGLES, SPANS, Measurement
 from posecli.poses.curves import Curve, FrameTimes, stretches_of
 
 _COLUMNS = 3
@@ -32,10 +32,18 @@ class Series(NamedTuple):
     rows: list[Measurement | None]
     is_line: bool
 
-    def values(self, name: str) -> list[float]:
-        """One angle; NaN where there is none."""
-        angles = (None if row is None else row.angles[name] for row in self.rows)
-        return [nan if angle is None else angle for angle in angles]
+    def points(self, name: str) -> tuple[list[float], list[float]]:
+        """x and degrees of one angle; NaN where there is none, and where it goes across the edge of its range."""
+        period = SPANS[name].period if name in SPANS else None
+        x, y = list[float](), list[float]()
+        for place, row in zip(self.x, self.rows, strict=True):
+            angle = None if row is None else row.angles[name]
+            if angle is not None and period is not None and y and abs(angle - y[-1]) > period / 2:
+                x.append(nan)
+                y.append(nan)
+            x.append(place)
+            y.append(nan if angle is None else angle)
+        return x, y
 
 
 def plot_angles(rows: Sequence[Measurement], curves: Collection[Curve], times: FrameTimes, path: str) -> None:
@@ -61,7 +69,7 @@ def figure_of(rows: Sequence[Measurement], curves: Collection[Curve], times: Fra
     for name, panel in panels.items():
         for one in drawn:
             style = {"marker": ".", "markersize": 2, "linewidth": 1.2} if one.is_line else {"marker": "o", "ls": ""}
-            panel.plot(one.x, one.values(name), label=one.label, **style)
+            panel.plot(*one.points(name), label=one.label, **style)
     for panel in (*list(panels.values())[1 - _COLUMNS :], spare):
         panel.set_xlabel("seconds" if clips else "picture", fontsize=8)
         panel.tick_params(labelsize=7)
