@@ -102,8 +102,8 @@ def test_command(tmp_path: Path, posecli: Posecli) -> None:
     assert posecli("compare", expected, expected).returncode == 0
     result = posecli("compare", expected, actual, "--github")
     assert result.returncode == 3
-    assert b"person 1: nose moved by 9.0 pixels" in result.stdout
-    assert b"::error file=a%2Cb.jpg,title=posecli::person 1" in result.stdout
+    assert b"person 0: nose moved by 9.0 pixels" in result.stdout
+    assert b"::error file=a%2Cb.jpg,title=posecli::person 0" in result.stdout
     (difference,) = json.loads(posecli("compare", expected, actual, "--json").stdout)
     assert difference["amount"] == 9
     assert posecli("compare", expected, actual, "--max-distance", "10").returncode == 0

@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 from dataclasses import replace
 from math import cos, radians, sin
-from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
 
-from posecli.poses import curves
-from posecli.poses.angles import ANGLES, Measurement, angles_of, measure
+from posecli.poses.angles import ANGLES, angles_of, in_convention, measure, names_in
 from posecli.skeleton import KEYPOINT_NAMES
-from posecli.types import Keypoint, Pose, Record
+from posecli.types import Keypoint, Pose
 
-from ..conftest import Posecli
 from ..test_types import make_record
 
 #: Somebody who stands upright with his arms stretched out to the sides.
@@ -84,43 +76,43 @@ def test_coinciding_keypoints_have_no_angle() -> None:
     assert angles_of(figure(leftWrist=CROSS["leftElbow"]))["left elbow"] is None
 
 
-def clip(angles: list[float | None]) -> list[Measurement]:
-    return [
-        Measurement("c.mp4", i, i / 10, 1, 0.9, dict.fromkeys(ANGLES, None) | {"left knee": angle})
-        for i, angle in enumerate(angles)
-    ]
+def test_people_are_known_by_their_place_in_the_record_and_their_track() -> None:
+    record = replace(make_record(), poses=(figure()._replace(id=7), figure(20)))
+    first, second = measure([record])
+    assert (first.person, first.track, second.person, second.track) == (0, 7, 1, None)
+    assert second.angles["trunk lean"] == pytest.approx(20)
 
 
-def test_smoothing_takes_out_jitter_and_keeps_the_movement_and_the_gaps() -> None:
-    truth = 90 + 30 * np.sin(np.arange(40) / 6)
-    noisy = truth + np.random.default_rng(1).normal(0, 3, 40)
-    values: list[float | None] = noisy.tolist()
-    values[20] = None
-    smoothed = [one.angles["left knee"] for one in curves.smooth(clip(values), 0.7)]
-    assert smoothed[20] is None
-    kept = [i for i in range(40) if i != 20]
-    errors = np.array([[abs(smoothed[i] - truth[i]), abs(noisy[i] - truth[i])] for i in kept])
-    assert errors[:, 0].mean() < 0.7 * errors[:, 1].mean()
+def test_the_quality_of_an_angle_is_the_least_score_of_its_keypoints() -> None:
+    scores = {"leftWrist": 0.4, "rightHip": 0.5, "leftEar": 0.2, "nose": 0.6, "rightAnkle": 0.1}
+    pose = figure()
+    points = [point._replace(score=scores.get(point.part, 0.9)) for point in pose.keypoints]
+    (found,) = measure([replace(make_record(), poses=(Pose.from_keypoints(0.9, points),))])
+    assert tuple(found.quality) == ANGLES
+    assert (found.quality["left elbow"], found.quality["left shoulder"], found.quality["right hip"]) == (0.4, 0.9, 0.5)
+    assert (found.quality["trunk lean"], found.quality["neck"]) == (0.5, 0.5)
+    assert found.quality["right knee"] is None
+    assert found.quality["ankle line"] is None
 
 
-def test_stills_are_not_smoothed() -> None:
-    stills = list(measure([make_record("a.jpg"), make_record("b.jpg")]))
-    assert curves.smooth(stills, 1) == stills
+@pytest.mark.parametrize("bend", [0, 30, 90, 140])
+def test_flexion_is_counted_from_straight(bend: float) -> None:
+    x, y = sin(radians(bend)), cos(radians(bend))
+    bent = figure(leftAnkle=(20 - 50 * x, 110 + 50 * y), rightWrist=(-50 - 30 * y, 30 * x))
+    (included,) = measure([replace(make_record(), poses=(bent,))])
+    found = in_convention(included, "flexion")
+    assert tuple(found.angles) == tuple(found.quality) == names_in("flexion")
+    assert found.angles["left knee flexion"] == pytest.approx(bend)
+    assert found.angles["right elbow flexion"] == pytest.approx(bend)
+    assert found.angles["right hip flexion"] == pytest.approx(0)
+    assert found.angles["left shoulder elevation"] == pytest.approx(90)
+    assert [found.angles[name] for name in names_in("flexion")[8:10]] == pytest.approx([0, 0])
+    assert in_convention(included, "included") == included
 
 
-def test_command(tmp_path: Path, posecli: Posecli) -> None:
-    record = replace(make_record("a.jpg"), poses=(figure(), figure(20)._replace(id=7)))
-    frames = [replace(record, image="c.mp4", frame=i, time=i / 25) for i in range(9)]
-    path = tmp_path / "r.jsonl"
-    lines = [record, Record.failed("b.jpg", "not_found", "b.jpg: no such file"), *frames]
-    path.write_text("".join(json.dumps(one.to_dict()) + "\n" for one in lines))
-    rows = list(csv.DictReader(io.StringIO(posecli("measure", path).stdout.decode())))
-    assert [row["person"] for row in rows[:2]] == ["1", "7"]
-    assert rows[1]["trunk lean"] == "20.0"
-    assert rows[-1]["time"] == "0.32"
-    result = posecli("measure", path, "-o", tmp_path / "a.json", "--smooth", "0.2", "--plot", tmp_path / "p.png")
-    assert result.returncode == 0, result.stderr
-    assert json.loads((tmp_path / "a.json").read_text())[0]["angles"]["left elbow"] == 180
-    with Image.open(tmp_path / "p.png") as picture:
-        assert picture.format == "PNG"
-    assert posecli("measure", path, "-o", tmp_path / "a.json").returncode == 2
+def test_flexion_of_what_is_not_seen_is_left_out() -> None:
+    pose = figure()
+    points = [point._replace(score=0.1) if point.part == "leftElbow" else point for point in pose.keypoints]
+    (found,) = measure([replace(make_record(), poses=(Pose.from_keypoints(0.9, points),))])
+    assert in_convention(found, "flexion").angles["left elbow flexion"] is None
+    assert in_convention(found, "flexion").quality["left shoulder elevation"] is None

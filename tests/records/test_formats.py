@@ -185,11 +185,24 @@ def test_parquet_has_a_row_a_record(tmp_path: Path) -> None:
     assert list(table["status"][:3]) == ["ok", "ok", "error"]
     assert [None if poses is None else len(poses) for poses in table["poses"][:3]] == [2, 0, None]
     assert table["poses"][0][1]["keypoints"][16]["part"] == "rightAnkle"
+    assert [(pose["person"], pose["track"]) for pose in table["poses"][0]] == [(0, None), (1, None)]
+    assert [(pose["person"], pose["track"]) for pose in table["poses"][3]] == [(0, 7), (1, 8)]
     assert table["error"][2] == {"code": "not_found", "message": "bad.jpg: no such file"}
     assert r"b\udcff" in table["image"][6]
     assert set(table.columns) == {
         "schema", "image", "status", "frame", "time", "width", "height", "model", "settings", "error", "poses",
     }  # fmt: skip
+
+
+def test_tables_that_name_tracks_as_records_do_can_be_read(tmp_path: Path) -> None:
+    """As versions before 'person' and 'track' wrote them."""
+    needs_packages_of("parquet")
+    pandas = pytest.importorskip("pandas")
+    tracked = some_records()[3]
+    row = json.loads(json.dumps(tracked.to_dict()))
+    row |= {name: json.dumps(row[name]) for name in ("model", "settings")}
+    pandas.DataFrame([row]).to_parquet(tmp_path / "x.parquet")
+    assert list(read_records(str(tmp_path / "x.parquet"))) == [tracked]
 
 
 def test_many_records_are_many_groups_of_rows(tmp_path: Path) -> None:
@@ -226,7 +239,51 @@ def test_a_format_without_its_package_is_told_at_once(monkeypatch: pytest.Monkey
         choose_format(None, "x.parquet", folder=False)
 
 
-@pytest.mark.parametrize("name", FORMAT_NAMES)
+def tracked_clip(*frames: int) -> list[Record]:
+    """Frames of a clip with two people, in changing order."""
+    people = tuple(pose._replace(id=9 - place) for place, pose in enumerate(make_record(people=2).poses))
+    return [replace(make_record("c.mp4"), frame=i, time=i / 25, poses=people[:: 1 - i % 2 * 2]) for i in frames]
+
+
+def test_dlc_has_a_row_a_frame_and_an_individual_a_track() -> None:
+    failed = replace(Record.failed("c.mp4", "unreadable_image", "damaged"), frame=4)
+    rows = list(csv.reader(io.StringIO(written("dlc", [*tracked_clip(1, 2), failed]))))
+    assert [row[0] for row in rows] == ["scorer", "individuals", "bodyparts", "coords", "0", "1", "2", "3", "4"]
+    assert {len(row) for row in rows} == {1 + 2 * 17 * 3}
+    assert set(rows[0][1:]) == {"m"}
+    assert [rows[1][column] for column in (1, 51, 52, 102)] == ["track_8", "track_8", "track_9", "track_9"]
+    assert rows[2][1:8] == ["nose"] * 3 + ["leftEye"] * 3 + ["rightEye"]
+    assert rows[3][1:7] == ["x", "y", "likelihood"] * 2
+    assert rows[5][1:4] == rows[6][52:55] == ["10.0", "20.0", "0.5"]
+    for row in (rows[4], *rows[7:]):
+        assert not any(row[1:])
+
+
+def test_dlc_of_nobody_and_of_one_person_has_no_individuals() -> None:
+    one = [replace(record, poses=(record.poses[0]._replace(id=None),)) for record in tracked_clip(0, 1)]
+    nobody = [replace(record, poses=()) for record in one]
+    for records, cells in ((one, 51), (nobody, 0)):
+        rows = list(csv.reader(io.StringIO(written("dlc", records))))
+        assert [row[0] for row in rows] == ["scorer", "bodyparts", "coords", "0", "1"]
+        assert sum(map(bool, rows[-1][1:])) == cells
+
+
+@pytest.mark.parametrize(
+    ("records", "why"),
+    [
+        ([make_record()], r"frames of a clip, and a\.jpg is a picture"),
+        ([*tracked_clip(0), replace(make_record("d.mp4"), frame=0)], r"one clip, and there are c\.mp4 and d\.mp4"),
+        ([replace(make_record(people=2), frame=0)], "several people and no tracks"),
+        (tracked_clip(1, 0), "frame 0 is out of order"),
+        (tracked_clip(10**12), "no clip is so long"),
+    ],
+)
+def test_dlc_refuses_what_it_cannot_hold(records: list[Record], why: str) -> None:
+    with pytest.raises(UsageError, match=why):
+        written("dlc", records)
+
+
+@pytest.mark.parametrize("name", [name for name in FORMAT_NAMES if name != "dlc"])  # which writes no names
 def test_every_format_writes_odd_names(name: str, tmp_path: Path) -> None:
     needs_packages_of(name)
     for record in map(make_record, ODD_NAMES):

@@ -5,11 +5,18 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
+from math import isnan
 from pathlib import Path
 
 import pytest
 
+from posecli.skeleton import KEYPOINT_NAMES
+from posecli.types import Pose, Record
+
 from ..conftest import SAMPLES, Posecli
+from ..poses.test_angles import figure
+from ..test_types import make_record
 
 
 @pytest.fixture
@@ -44,6 +51,140 @@ def test_csv_in_pandas(records: Path, tmp_path: Path, posecli: Posecli) -> None:
         "noses = table[table['part'] == 'nose']; print(len(noses), float(noses['x'].mean()) > 0)"
     )
     assert run(code, tmp_path).split() == ["6", "True"]
+
+
+def moving_people() -> list[Record]:
+    """A clip of three tracked people and one who is not, in another order in each frame, and a picture of three.
+
+    Each leans by an angle of their own, so that their rows can be told apart: of track t by t degrees."""
+    tracks = [4, 11, 7, None]
+    people = [figure(track if track is not None else 25)._replace(id=track) for track in tracks]
+    turns = [(*people[i % 4 :], *people[: i % 4]) for i in range(6)]
+    clip = [replace(make_record("c.mp4"), frame=i, time=i / 25, poses=turn) for i, turn in enumerate(turns)]
+    return [replace(make_record("a.jpg"), poses=tuple(figure(lean) for lean in (1, 2, 3))), *clip]
+
+
+JOIN = """
+import json, pandas
+from math import atan2, degrees
+KEY = ["image", "frame", "person"]
+
+def lean(x, y):
+    return round(degrees(atan2(x["leftShoulder"] - x["leftHip"], y["leftHip"] - y["leftShoulder"])), 1)
+
+points = pandas.read_csv("p.csv")
+assert points.groupby(KEY + ["part"], dropna=False).size().max() == 1
+wide = points.pivot(index=KEY + ["track"], columns="part", values=["x", "y"]).reset_index()
+wide["lean of keypoints"] = [lean(row["x"], row["y"]) for _, row in wide.iterrows()]
+wide.columns = [first if not second else f"{first} {second}" for first, second in wide.columns]
+angles = pandas.DataFrame(READ_ANGLES)
+both = angles.merge(wide, on=KEY, how="outer", validate="one_to_one", indicator=True)
+assert set(both["_merge"]) == {"both"} and len(both) == 3 + 6 * 4, both["_merge"].value_counts()
+assert (both["trunk lean"] - both["lean of keypoints"]).abs().max() < 0.11
+tracked = both[both["track_x"].notna()]
+assert len(tracked) == 6 * 3 and (tracked["track_x"] == tracked["track_y"]).all()
+assert (tracked["trunk lean"] - tracked["track_x"]).abs().max() < 0.11
+assert both.loc[both["track_x"].isna(), "track_y"].isna().all()
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "read"),
+    [
+        ("angles.csv", "pandas.read_csv('angles.csv')"),
+        (
+            "angles.json",
+            "pandas.json_normalize(json.load(open('angles.json'))).rename(columns=lambda c: c.removeprefix('angles.'))",
+        ),
+    ],
+)
+def test_angles_and_keypoints_join_in_pandas(name: str, read: str, tmp_path: Path, posecli: Posecli) -> None:
+    (tmp_path / "r.jsonl").write_text("".join(json.dumps(record.to_dict()) + "\n" for record in moving_people()))
+    posecli("convert", tmp_path / "r.jsonl", "-o", tmp_path / "p.csv")
+    posecli("measure", tmp_path / "r.jsonl", "-o", tmp_path / name)
+    run(JOIN.replace("READ_ANGLES", read), tmp_path)
+
+
+def test_parquet_joins_too(tmp_path: Path, posecli: Posecli) -> None:
+    pytest.importorskip("pyarrow", reason="needs the extra parquet")
+    (tmp_path / "r.jsonl").write_text("".join(json.dumps(record.to_dict()) + "\n" for record in moving_people()))
+    posecli("convert", tmp_path / "r.jsonl", "-o", tmp_path / "p.parquet")
+    posecli("measure", tmp_path / "r.jsonl", "-o", tmp_path / "angles.csv")
+    code = (
+        "import pandas; key = ['image', 'frame', 'person']\n"
+        "table = pandas.read_parquet('p.parquet')[['image', 'frame', 'poses']].explode('poses', ignore_index=True)\n"
+        "table = table.join(pandas.json_normalize(table['poses']))\n"
+        "both = table.merge(pandas.read_csv('angles.csv'), on=key, validate='one_to_one')\n"
+        "tracked = both[both['track_x'].notna()]\n"
+        "print(len(both), len(tracked), (tracked['track_x'] == tracked['trunk lean'].round()).all())"
+    )
+    assert run(code, tmp_path).split() == ["27", "18", "True"]
+
+
+def test_angles_in_pandas_are_numbers(tmp_path: Path, posecli: Posecli) -> None:
+    """One line a frame and person; frame and person whole, the rest of the numbers real."""
+    clip = [record for record in moving_people() if record.frame is not None]
+    tracked = [replace(record, poses=tuple(pose for pose in record.poses if pose.id is not None)) for record in clip]
+    (tmp_path / "r.jsonl").write_text("".join(json.dumps(record.to_dict()) + "\n" for record in tracked))
+    posecli("measure", tmp_path / "r.jsonl", "-o", tmp_path / "angles.csv")
+    code = (
+        "import pandas; table = pandas.read_csv('angles.csv')\n"
+        "assert len(table) == 18 and not table.duplicated(['frame', 'person']).any()\n"
+        "kinds = table.dtypes.map(lambda kind: kind.kind); print(*kinds[:6], *sorted(set(kinds[6:])), len(kinds))"
+    )
+    assert run(code, tmp_path).split() in (["O", "i", "f", "i", "i", "f", "f", "28"], ["U", *"ififf", "28"])
+
+
+LOAD_DLC = """
+import json, os
+os.environ["HOME"] = os.getcwd()  # this package writes a log there
+from movement.io import load_poses
+data = load_poses.from_dlc_file("c.csv", fps=25)
+time, space, part, individual = data["position"].dims
+parts, people = (data[name].values.tolist() for name in (part, individual))
+assert data["time"].values[-1] == 5 / 25
+found = {
+    name: [
+        [[*place, score] for place, score in zip(places[:, :, n].T.tolist(), scores[:, n].tolist())]
+        for places, scores in zip(data["position"].values, data["confidence"].values)
+    ]
+    for n, name in enumerate(people)
+}
+print(json.dumps([parts, found]))
+"""
+
+
+def loaded_by_movement(records: list[Record], folder: Path, posecli: Posecli) -> dict[str, list[list[list[float]]]]:
+    """Individual, frame, keypoint: x, y and the likelihood."""
+    pytest.importorskip("movement", reason="needs movement")
+    (folder / "r.jsonl").write_text("".join(json.dumps(record.to_dict()) + "\n" for record in records))
+    assert posecli("convert", folder / "r.jsonl", "-f", "dlc", "-o", folder / "c.csv").returncode == 0
+    parts, found = json.loads(run(LOAD_DLC, folder).splitlines()[-1])
+    assert parts == list(KEYPOINT_NAMES)
+    return dict(found)
+
+
+def points_of(pose: Pose) -> list[list[float]]:
+    return [[point.x, point.y, point.score] for point in pose.rounded().keypoints]
+
+
+def test_dlc_of_several_people_in_movement(tmp_path: Path, posecli: Posecli) -> None:
+    """Each track is one individual, whatever its place in the record; a frame that was left out has nobody in it."""
+    clip = [record for record in moving_people() if record.frame not in (None, 3)]
+    found = loaded_by_movement(clip, tmp_path, posecli)
+    assert sorted(found) == ["track_11", "track_4", "track_7"]
+    for record in clip:
+        for pose in record.poses:
+            if pose.id is not None:
+                assert found[f"track_{pose.id}"][record.frame or 0] == points_of(pose)
+    assert all(isnan(value) for frames in found.values() for point in frames[3] for value in point)
+
+
+def test_dlc_of_one_person_in_movement(tmp_path: Path, posecli: Posecli) -> None:
+    clip = [record for record in moving_people() if record.frame is not None]
+    alone = [replace(record, poses=(record.poses[0]._replace(id=None),)) for record in clip]
+    (frames,) = loaded_by_movement(alone, tmp_path, posecli).values()
+    assert frames == [points_of(record.poses[0]) for record in alone]
 
 
 def test_openpose_in_pose_format(records: Path, tmp_path: Path, posecli: Posecli) -> None:

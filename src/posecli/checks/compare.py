@@ -102,7 +102,7 @@ def _differences(expected: Record, actual: Record, limits: Limits) -> Iterator[D
     for number, other in pairs.items():
         if other is None:
             score = expected.poses[number].score
-            yield Difference(image, "missing_person", f"person {number + 1} (score {score:.2f}) is gone", number)
+            yield Difference(image, "missing_person", f"person {number} (score {score:.2f}) is gone", number)
         else:
             yield from _changes(image, number, expected.poses[number], actual.poses[other], limits)
     for number in sorted(set(range(len(actual.poses))) - set(pairs.values())):
@@ -121,7 +121,7 @@ def _changes(image: str, number: int, before: Pose, after: Pose, limits: Limits)
     for old, new in zip(before.keypoints, after.keypoints, strict=True):
         distance = hypot(new.x - old.x, new.y - old.y)
         if _both_seen(old, new) and distance > limits.distance:
-            message = f"person {number + 1}: {old.part} moved by {distance:.1f} pixels"
+            message = f"person {number}: {old.part} moved by {distance:.1f} pixels"
             yield Difference(image, "moved", message, number, old.part, round(distance, 2))
         if abs(new.score - old.score) > limits.score_change:
             yield _score_change(image, number, old.part, old.score, new.score)
@@ -134,5 +134,5 @@ def _both_seen(old: Keypoint, new: Keypoint) -> bool:
 
 
 def _score_change(image: str, number: int, part: str | None, old: float, new: float) -> Difference:
-    message = f"person {number + 1}: score{f' of {part}' if part else ''} was {old:.2f}, is {new:.2f}"
+    message = f"person {number}: score{f' of {part}' if part else ''} was {old:.2f}, is {new:.2f}"
     return Difference(image, "score", message, number, part, round(new - old, 4))

@@ -5,15 +5,18 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import click
 
 from posecli.commands.options import Number, refuse_existing
+from posecli.errors import UsageError
+from posecli.poses.angles import CONVENTIONS
 
 if TYPE_CHECKING:
     from posecli.poses.angles import Measurement
+    from posecli.poses.curves import FrameTimes, Unsmoothed
     from posecli.records.formats.base import TextSink
 
 
@@ -21,43 +24,104 @@ if TYPE_CHECKING:
 @click.argument("records")
 @click.option("-o", "--output", metavar="FILE", help="Where the table goes.  [default: standard output]")
 @click.option("-f", "--format", "format_name", type=click.Choice(["csv", "json"]), help="[default: by -o, else csv]")
+@click.option("--convention", type=click.Choice(CONVENTIONS), default=CONVENTIONS[0], show_default=True,
+              help="How joints are counted: 180 is straight; or 0 is, and flexion is positive.")  # fmt: skip
 @click.option("--keypoint-threshold", type=Number(0, 1), default=0.3, show_default=True, metavar="X",
               help="Keypoints below it leave empty cells.")  # fmt: skip
+@click.option("--person", "persons", type=click.IntRange(0), multiple=True, metavar="N",
+              help="Only this person of each picture or frame, from 0; repeatable.")  # fmt: skip
+@click.option("--track", "tracks", type=click.IntRange(1), multiple=True, metavar="ID",
+              help="Only the person with this track id; repeatable.")  # fmt: skip
 @click.option("--smooth", type=Number(0, 1e6, min_open=True), metavar="SECONDS", help="Smooth clips over so long.")
-@click.option("--plot", metavar="FILE.png", help="Draw the angles, over time for clips.")
+@click.option("--plot", metavar="FILE.png", help="Draw the angles: of clips over time, of pictures side by side.")
 @click.option("--overwrite", is_flag=True, help="Replace files that exist.")
 def command(
-    records: str, *, output: str | None, format_name: str | None, keypoint_threshold: float, smooth: float | None,
-    plot: str | None, overwrite: bool,
+    records: str, *, output: str | None, format_name: str | None, convention: str, keypoint_threshold: float,
+    persons: Sequence[int], tracks: Sequence[int], smooth: float | None, plot: str | None, overwrite: bool,
 ) -> None:  # fmt: skip
     """Measure joint angles in degrees: elbows, shoulders, hips and knees, trunk lean, neck, ankle line.
 
     RECORDS is what `posecli estimate` wrote; - is standard input. A row a person and picture or frame. Joints are 180
-    where they are stretched out; lean and neck are 0 where they are straight, positive to the right of the picture.
-    --smooth and --plot need the extra measure.
+    where they are stretched out, or 0 with --convention flexion; lean and neck are 0 where they are straight, positive
+    to the right of the picture. The quality of an angle is the least score of its keypoints, and 0 where the angle
+    changes faster than a body moves. --smooth and --plot need the extra measure.
 
     \b
     Examples:
       posecli measure poses.jsonl -o angles.csv
-      posecli measure clip.jsonl -f json --smooth 0.3 --plot angles.png
+      posecli measure clip.jsonl --convention flexion --smooth 0.5 -o angles.csv
+      posecli measure clip.jsonl -f json --track 1 --plot angles.png
     """
-    from posecli.poses.angles import measure
+    from posecli.poses import curves
+    from posecli.poses.angles import in_convention, measure
     from posecli.records.journal import read_records
 
     refuse_existing(output, plot, overwrite=overwrite)
-    rows = list(measure(read_records(records), threshold=keypoint_threshold))
-    if smooth is not None or plot is not None:
-        from posecli.poses import curves
+    times = curves.FrameTimes()
+    rows = list(measure(times.noted(read_records(records)), threshold=keypoint_threshold))
+    rows = curves.flag_jumps(rows, times)
+    rows = _smoothed(rows, smooth, times) if smooth is not None else rows
+    people = curves.curves_of(rows)
+    rows = _chosen(rows, "person", persons, lambda row: row.person)
+    rows = _chosen(rows, "track", tracks, lambda row: row.track)
+    rows = [in_convention(row, convention) for row in rows]
+    if plot is not None:
+        from posecli.render.angle_plot import plot_angles
 
-        rows = curves.smooth(rows, smooth) if smooth is not None else rows
-        if plot is not None:
-            curves.plot(rows, plot)
+        plot_angles(rows, people, times, plot)
     as_json = format_name == "json" or (format_name is None and (output or "").endswith(".json"))
-    _write(rows, output, as_json=as_json)
+    _write(rows, output, convention, as_json=as_json)
 
 
-def _write(rows: Sequence[Measurement], output: str | None, *, as_json: bool) -> None:
+def _smoothed(rows: Sequence[Measurement], seconds: float, times: FrameTimes) -> list[Measurement]:
+    """Rows after --smooth. Inputs that it leaves as they are get a line on standard error. Raises UsageError where all
+    are."""
+    from posecli.files.terminal import print_line
+    from posecli.poses import curves
+
+    left = curves.unsmoothed(rows, seconds, times)
+    reasons = [
+        _reason(why, [image for image, reason in left.items() if reason is why], seconds, times)
+        for why in dict.fromkeys(left.values())
+    ]
+    if left and len(left) == len({row.image for row in rows}):
+        raise UsageError(*reasons[0])
+    for message, hint in reasons:
+        print_line(f"posecli: {message} ({hint})", sys.stderr)
+    return curves.smooth(rows, seconds, times)
+
+
+def _reason(why: Unsmoothed, images: Sequence[str], seconds: float, times: FrameTimes) -> tuple[str, str]:
+    """Why nothing of some inputs is smoothed, and what would do."""
+    from posecli.poses.curves import Unsmoothed, least_seconds
+
+    shown = images[0] if len(images) == 1 else f"{images[0]} and {len(images) - 1} more"
+    if why is Unsmoothed.STILL:
+        return f"--smooth works over time, and not on pictures: {shown}", "leave --smooth out"
+    if why is Unsmoothed.UNTRACKED:
+        return f"--smooth follows one person, and several have no tracks: {shown}", "posecli estimate --track"
+    slowest = max(step for image in images if (step := times.step(image)) is not None)
+    return (
+        f"--smooth {seconds:g} is too short for {1 / slowest:.3g} frames a second, and does nothing: {shown}",
+        f"--smooth {least_seconds(slowest):g} or more",
+    )
+
+
+def _chosen(
+    rows: list[Measurement], option: str, wanted: Sequence[int], key: Callable[[Measurement], int | None]
+) -> list[Measurement]:
+    """The rows of --person or --track; all where it is not given. Raises UsageError for one that nobody has."""
+    there = sorted({number for row in rows if (number := key(row)) is not None})
+    for number in wanted:
+        if number not in there:
+            known = ", ".join(map(str, there[:20])) + (", …" if len(there) > 20 else "")
+            raise UsageError(f"nobody has --{option} {number}", f"there is {known}" if there else "")
+    return [row for row in rows if not wanted or key(row) in wanted]
+
+
+def _write(rows: Sequence[Measurement], output: str | None, convention: str, *, as_json: bool) -> None:
     from posecli.files.atomic import whole_file
+    from posecli.poses.angles import names_in
     from posecli.records.formats.base import TextSink
 
     with contextlib.nullcontext(sys.stdout.buffer) if output is None else whole_file(output) as raw:
@@ -66,15 +130,21 @@ def _write(rows: Sequence[Measurement], output: str | None, *, as_json: bool) ->
             json.dump([row.to_dict() for row in rows], file, indent=1)
             file.write("\n")
         else:
-            _write_csv(rows, file)
+            _write_csv(rows, names_in(convention), file)
 
 
-def _write_csv(rows: Sequence[Measurement], file: TextSink) -> None:
-    from posecli.poses.angles import ANGLES
+def _write_csv(rows: Sequence[Measurement], names: Sequence[str], file: TextSink) -> None:
     from posecli.records.formats.csv_table import cell_text, csv_writer
 
     table = csv_writer(file)
-    table.writerow(["image", "frame", "time", "person", "score", *ANGLES])
+    table.writerow(
+        ["image", "frame", "time", "person", "track", "score", *names, *(f"{name} quality" for name in names)]
+    )
     for row in rows:
-        angles = [None if row.angles[name] is None else f"{row.angles[name]:.1f}" for name in ANGLES]
-        table.writerow([cell_text(row.image), row.frame, row.time, row.person, f"{row.score:.4f}", *angles])
+        head = (cell_text(row.image), row.frame, row.time, row.person, row.track, f"{row.score:.4f}")
+        angles, qualities = ([values[name] for name in names] for values in (row.angles, row.quality))
+        table.writerow([*head, *_cells(angles, ".1f"), *_cells(qualities, ".4f")])
+
+
+def _cells(values: Sequence[float | None], form: str) -> list[str | None]:
+    return [None if value is None else format(value, form) for value in values]

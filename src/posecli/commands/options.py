@@ -214,7 +214,9 @@ def destinations_of(options: dict[str, Any], *, one_input: bool) -> Destinations
     )
     write_options = WriteOptions(coco_images=options["coco_images"], body25=options["openpose_body25"])
     shard_size = options["shard_size"] if options.get("shards") else None
-    return choose_destinations(options["output"], options["format_name"], drawn, write_options, shard_size=shard_size)
+    return choose_destinations(
+        options["output"], options["format_name"], drawn, write_options, one_input=one_input, shard_size=shard_size
+    )
 
 
 def refuse_existing(*paths: str | None, overwrite: bool) -> None:

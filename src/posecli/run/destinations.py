@@ -31,7 +31,7 @@ from posecli.records.identity import digest
 from posecli.records.journal import JOURNAL_SUFFIX
 from posecli.records.parts import list_parts
 from posecli.render.picture_writer import picture_kind, save_picture
-from posecli.types import ImageInput, Record
+from posecli.types import ImageInput, Record, Settings
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -263,12 +263,21 @@ class Destinations(NamedTuple):
                 raise UsageError(f"{output.path} exists already", "--overwrite replaces it")
 
     def check_one_input(self, name: str) -> None:
-        """Refuse an annotation file that cannot hold the one input that there is. Raises UsageError, MissingExtra."""
+        """Refuse a file that cannot hold the one input that there is. Raises UsageError, MissingExtra."""
+        if self.run_file is not None and self.run_file.format.one_clip and not _is_clip(name):
+            raise UsageError(f"{name} is a picture, and {self.run_file.format.name} writes clips", "-f csv")
         if self.pictures is not None and self.pictures.is_file and _is_clip(name):
             wanted = " or ".join(CLIP_EXTENSIONS)
             raise UsageError(f"{name} is a clip, and {self.pictures.path} is one picture", f"name a {wanted} file")
         if self.clips is not None and self.clips.is_file and self.pictures is None and not _is_clip(name):
             raise UsageError(f"{name} is a picture, and {self.clips.path} is a clip", "name a .png, .jpg or .webp file")
+
+    def check_tracks(self, settings: Settings) -> None:
+        """Refuse a format that tells people apart by tracks where there may be several without. Raises UsageError."""
+        several = settings.decoder == "multi" and settings.max_poses > 1
+        if self.run_file is not None and self.run_file.format.one_clip and several and not settings.track:
+            name = self.run_file.format.name
+            raise UsageError(f"{name} tells people apart by their tracks", "add --track, or --max-poses 1")
 
     def check_files(self, images: Iterable[ImageInput], policy: Policy, *, resumes: bool = True) -> None:
         """Refuse outputs that exist or are an input themselves. resumes: as of `check`. Raises UsageError for the
@@ -314,10 +323,11 @@ def choose_destinations(
     drawn: tuple[AnnotatedPictures | None, AnnotatedClips | None],
     options: WriteOptions,
     *,
+    one_input: bool,
     shard_size: int | None = None,
 ) -> Destinations:
-    """From -o, -f and what -a became to destinations; shard_size: records go into parts of so many inputs. Raises
-    UsageError, MissingExtra."""
+    """From -o, -f and what -a became to destinations. one_input: no more can be; shard_size: records go into parts of
+    so many inputs. Raises UsageError, MissingExtra."""
     pictures, clips = drawn
     if shard_size is not None:
         return Destinations(None, None, pictures, clips, _choose_shards(output, format_name, shard_size))
@@ -325,6 +335,8 @@ def choose_destinations(
         return Destinations(None, None, pictures, clips)
     folder = output is not None and (os.path.isdir(output) or output.endswith(("/", os.sep)))
     chosen = choose_format(format_name, output, folder=folder)
+    if chosen.one_clip and (folder or not one_input):
+        raise UsageError(f"{chosen.name} writes one file a clip", "name one clip and one file: CLIP -o FILE.csv")
     if folder:
         assert output is not None
         return Destinations(None, ImageFiles(output, chosen.name, options), pictures, clips)

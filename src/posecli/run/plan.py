@@ -99,6 +99,7 @@ class RunPlan:
         """
         destinations, inputs = self.destinations, self.inputs()
         destinations.check(self.policy)
+        destinations.check_tracks(self.settings)
         again = inputs.can_be_listed_again()
         if inputs.is_one_file() and again:
             destinations.check_one_input(self.names.arguments[0])

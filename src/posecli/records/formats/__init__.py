@@ -19,6 +19,7 @@ _MODULES = {
     "parquet": "parquet",
     "coco": "coco",
     "openpose": "openpose",
+    "dlc": "dlc",
 }
 FORMAT_NAMES = tuple(_MODULES)
 #: Those that a sharded run may be written in. They can be read back.

@@ -56,6 +56,8 @@ class Format(NamedTuple):
     write_one: the record of one image into a file of its own; None: as a run of one.
     needs_all: `write` goes through the records more than once, so they must be at hand.
     one_file_a_run: False where there is no such file.
+    one_clip: `write` takes the records of one clip, with tracks where frames have several people; there are no files of
+        one image.
     keeps_failures: an image that failed has a file too.
     read: the records in a file, of a run or of one image, as they were. None: the format does not keep all of a record.
         Raises OSError or ValueError where the file holds something else.
@@ -67,6 +69,7 @@ class Format(NamedTuple):
     write_one: Callable[[Record, ByteSink, WriteOptions], None] | None = None
     needs_all: bool = False
     one_file_a_run: bool = True
+    one_clip: bool = False
     keeps_failures: bool = False
     read: Callable[[IO[bytes]], Iterator[Record]] | None = None
 

@@ -1,6 +1,7 @@
 """Parquet: a row a record, poses nested in it (extra `parquet`).
 
-The columns are those of the JSON form. Model and settings are JSON text.
+The columns are those of the JSON form. Model and settings are JSON text. As in all tables, people are `person`, their
+place in the record from 0, and `track`, the `id` of the JSON form.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ def _schema() -> Any:
     keypoint = pa.struct([("id", pa.int8()), ("part", pa.string()), *((n, pa.float64()) for n in ("x", "y", "score"))])
     pose = pa.struct(
         [
-            ("id", pa.int64()), ("score", pa.float64()), ("box", pa.list_(pa.float64())),
+            ("person", pa.int64()), ("track", pa.int64()), ("score", pa.float64()), ("box", pa.list_(pa.float64())),
             ("keypoints", pa.list_(keypoint)),
         ]
     )  # fmt: skip
@@ -71,6 +72,10 @@ def _rows(file: IO[bytes]) -> Iterator[dict[str, Any]]:
 def _to_row(record: Record) -> dict[str, Any]:
     row = record.to_dict()
     row["image"] = _to_text(row["image"])
+    if "poses" in row:
+        row["poses"] = [
+            {"person": person, "track": pose.pop("id", None), **pose} for person, pose in enumerate(row["poses"])
+        ]
     if "error" in row:
         row["error"] = {name: _to_text(text) for name, text in row["error"].items()}
     return row | {name: json.dumps(row[name]) for name in ("model", "settings") if name in row}
@@ -83,10 +88,18 @@ def _from_row(row: dict[str, Any]) -> dict[str, Any]:
         data["image"] = _from_text(image)
     if isinstance(error := data.get("error"), dict):
         data["error"] = {name: _from_text(text) if isinstance(text, str) else text for name, text in error.items()}
+    if isinstance(poses := data.get("poses"), list):
+        data["poses"] = [_from_pose(pose) if isinstance(pose, dict) else pose for pose in poses]
     for name in ("model", "settings"):
         if isinstance(text := data.get(name), str):
             data[name] = parse_json(text.encode("utf-8", "surrogatepass"))
     return data
+
+
+def _from_pose(pose: dict[str, Any]) -> dict[str, Any]:
+    """A pose with its track as `id`, as the JSON form has it. Files of earlier versions have that already."""
+    rest = {name: value for name, value in pose.items() if name not in ("person", "track", "id")}
+    return {"id": pose.get("track", pose.get("id")), **rest}
 
 
 def _to_text(name: str) -> str:

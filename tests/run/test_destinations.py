@@ -1,0 +1,47 @@
+"""Where a run writes: what is refused before anything is loaded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from ..conftest import SAMPLES, Posecli
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> Path:
+    frames = [Image.new("RGB", (64, 64), (shade, 90, 90)) for shade in (0, 90, 180)]
+    frames[0].save(tmp_path / "c.gif", save_all=True, append_images=frames[1:], duration=100)
+    return tmp_path / "c.gif"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["CLIP", "wave.jpg", "-o", "x.csv", "--track"], b"dlc writes one file a clip"),
+        ([".", "-o", "x.csv", "--track"], b"dlc writes one file a clip"),
+        (["CLIP", "-o", "x/", "--track"], b"dlc writes one file a clip"),
+        (["wave.jpg", "-o", "x.csv", "--track"], b"wave.jpg is a picture, and dlc writes clips"),
+        (["CLIP", "-o", "x.csv"], b"dlc tells people apart by their tracks"),
+    ],
+)
+def test_dlc_is_one_clip_with_tracks(
+    arguments: list[str], said: bytes, clip: Path, tmp_path: Path, posecli: Posecli
+) -> None:
+    places = {"CLIP": clip, "x.csv": tmp_path / "x.csv", "x/": f"{tmp_path}/x/"}
+    words = [places.get(word, word) for word in arguments]
+    result = posecli("estimate", *words, "-f", "dlc", cwd=SAMPLES, model=Path("/no/such/model"))
+    assert result.returncode == 2, result.stderr
+    assert said in result.stderr
+    assert list(tmp_path.iterdir()) == [clip]
+
+
+@pytest.mark.parametrize("option", ["--track", "--max-poses=1", "--decoder=single"])
+def test_dlc_of_a_clip(option: str, clip: Path, tmp_path: Path, posecli: Posecli, tiny_model: Path) -> None:
+    result = posecli("estimate", clip, "-o", tmp_path / "x.csv", "-f", "dlc", option, model=tiny_model)
+    assert result.returncode == 0, result.stderr
+    rows = (tmp_path / "x.csv").read_text().splitlines()
+    assert rows[0].startswith("scorer,")
+    assert [row.split(",")[0] for row in rows[-3:]] == ["0", "1", "2"]
