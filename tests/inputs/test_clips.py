@@ -180,6 +180,26 @@ def test_killed_and_resumed(tmp_path: Path, tiny_model: Path, posecli: Posecli) 
         assert len(list(container.decode(video=0))) == 150
 
 
+@pytest.mark.parametrize("kind", ["mp4", "gif", "webp", "png", "tiff"])
+def test_the_limit_of_pixels_holds_for_clips(kind: str, tmp_path: Path, posecli: Posecli) -> None:
+    path, (first, *others) = tmp_path / f"clip.{kind}", pictures(3)
+    if kind == "mp4":
+        write_video(path, 3)
+    else:
+        first.save(path, save_all=True, append_images=others)
+    result = posecli("estimate", path, "--max-pixels", str(320 * 256 - 1))
+    (record,) = records_of(result.stdout)
+    assert (result.returncode, record.error and record.error.code) == (1, "image_too_large")
+    assert len(records_of(posecli("estimate", path, "--max-pixels", str(320 * 257)).stdout)) == 3
+
+
+def test_a_later_page_over_the_limit_is_one_error(tmp_path: Path, posecli: Posecli) -> None:
+    small, large = pictures(2)[0].crop((0, 0, 100, 100)), pictures(1)[0]
+    small.save(tmp_path / "grows.tiff", save_all=True, append_images=[large])
+    records = records_of(posecli("estimate", tmp_path / "grows.tiff", "--max-pixels", "10000").stdout)
+    assert [record.error and record.error.code for record in records] == [None, "image_too_large"]
+
+
 def test_options_that_cannot_be_meant(video: Path, posecli: Posecli) -> None:
     assert posecli("estimate", video, "--from", "3", "--to", "2").returncode == 2
     assert posecli("estimate", video, "--every", "0").returncode == 2

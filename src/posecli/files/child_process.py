@@ -95,7 +95,8 @@ class Child:
         return self._process.exitcode is not None
 
     def send(self, message: object, *, short: bool = False) -> None:
-        """Send a message soon. Never waits for a process that does not read; that it has ended shows at the pipe.
+        """Send a message soon. Never waits for a process that does not read; that it has ended shows at the pipe. Bytes
+        are sent as they are, without a copy, to be received as bytes.
 
         short: it hardly takes more than a name, and is sent without a thread where the pipe has room for it.
         """
@@ -162,7 +163,10 @@ class _Sender:
     def _send(self, connection: Connection) -> None:
         with contextlib.suppress(OSError):
             while (message := self._waiting.get()) is not None:
-                connection.send(message)
+                if isinstance(message, bytes):
+                    connection.send_bytes(message)
+                else:
+                    connection.send(message)
 
 
 def _send_at_once(connection: Connection, message: object) -> bool:

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from typing import IO
 
-#: Frames that may wait to be drawn.
-FRAMES_AHEAD = 8
+#: Frames that may wait to be drawn, and bytes of their pixels.
+FRAMES_AHEAD, FRAME_BYTES_AHEAD = 8, 24 << 20
 
 
 class ClipDrawing:
@@ -44,7 +44,8 @@ class ClipDrawing:
         """Draw the next frame, soon."""
         drawn = self._drawing.submit(self._draw, image, poses)
         self._ahead.append(self._encoding.submit(lambda: self._writer.add(drawn.result(), image.time)))
-        while len(self._ahead) > FRAMES_AHEAD:
+        size = len(image.pixels[2]) if image.pixels is not None else 0
+        while len(self._ahead) > max(min(FRAMES_AHEAD, FRAME_BYTES_AHEAD // max(size, 1)), 1):
             self._ahead.popleft().result()
 
     def _draw(self, image: ImageInput, poses: tuple[Pose, ...]) -> Image.Image:
