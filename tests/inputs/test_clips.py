@@ -14,7 +14,7 @@ from PIL import Image
 
 from posecli.errors import UnreadableImage
 from posecli.inputs.clip_decoder import is_clip
-from posecli.inputs.clips import ClipOptions, frames_of
+from posecli.inputs.clips import ClipOptions, frame_count, frames_of
 from posecli.types import Record
 
 from ..conftest import Posecli, records_of, wait_for
@@ -99,6 +99,13 @@ def test_stills_are_no_clips(tmp_path: Path) -> None:
 )
 def test_which_frames(options: ClipOptions, frames: list[int], video: Path) -> None:
     assert [frame.number for frame in frames_of(str(video), options)] == frames
+    assert frame_count(str(video), options) == len(frames)
+
+
+def test_frames_are_counted_without_decoding(animation: Path, tmp_path: Path) -> None:
+    assert frame_count(str(animation), ClipOptions(every=2)) == 3
+    (tmp_path / "junk.mp4").write_bytes(b"not a video at all")
+    assert frame_count(str(tmp_path / "junk.mp4"), ClipOptions()) is None
 
 
 def test_times_are_those_of_the_clip(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ from posecli.inputs.opening import limit_pillow
 from posecli.inputs.pictures import read_frame
 from posecli.render.picture_writer import save_picture
 from posecli.run.engines import bytes_ahead
-from posecli.types import ImageInput, Record
+from posecli.types import Record
 
 from ..conftest import SAMPLES, records_of
 from .test_content import video

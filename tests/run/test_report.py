@@ -7,6 +7,7 @@ import pytest
 from posecli.run.expectations import Expectations
 from posecli.run.pipeline import Done
 from posecli.run.report import Report
+from posecli.run.total import Total
 from posecli.types import Record
 
 from ..test_types import make_record
@@ -29,7 +30,7 @@ def test_what_an_earlier_run_had_is_skipped(capsys: pytest.CaptureFixture[str]) 
 def test_numbers_add_up(capsys: pytest.CaptureFixture[str]) -> None:
     report = Report()
     assert len(list(report.watch(map(done, [make_record(people=2), make_record(people=0), FAILED])))) == 3
-    report.skip()
+    report.skip("c.jpg")
     report.close()
     lines = capsys.readouterr().err.splitlines()
     assert lines[0] == r"posecli: b\n\x1b.jpg: no such file [not_found]"
@@ -60,8 +61,11 @@ def test_fail_fast_stops_behind_the_first_failure() -> None:
 
 
 def test_progress_bar_shows_people_failures_and_its_total(capsys: pytest.CaptureFixture[str]) -> None:
-    report = Report(progress=True)
-    report._expect(range(2))
+    total = Total()
+    report = Report(total=total)
+    for name in ("a.jpg", "b.jpg"):
+        total.expect(name, None)
+    total.complete()
     list(report.watch(map(done, [make_record(people=2), FAILED])))
     assert report._bar is not None
     text = str(report._bar)
@@ -70,3 +74,13 @@ def test_progress_bar_shows_people_failures_and_its_total(capsys: pytest.Capture
     assert "failed=1" in text
     report.close()
     assert "no such file" in capsys.readouterr().err
+
+
+def test_progress_bar_is_right_at_the_end() -> None:
+    """Also where nobody has counted the inputs."""
+    report = Report(total=Total())
+    bar = report._bar
+    list(report.watch(map(done, [make_record(), make_record()])))
+    report.close()
+    assert bar is not None
+    assert (bar.n, bar.total) == (2, 2)

@@ -87,7 +87,8 @@ class Child:
     @classmethod
     def _connections(cls) -> list[Connection]:
         """This process's ends of the pipes to all that are there."""
-        return [child.connection for child in cls._alive]
+        with cls._changing:
+            return [child.connection for child in cls._alive]
 
     @property
     def has_ended(self) -> bool:
@@ -126,6 +127,10 @@ class Child:
     def ask_to_stop(self) -> None:
         """Have it end by itself, so that it can put in order what it is at."""
         self._process.terminate()
+
+    def kill(self) -> None:
+        """End it now, from whatever thread; `stop` is still to be called by the one that uses it."""
+        self._process.kill()
 
     def stop(self, *, patiently: bool = False) -> None:
         """End it now; patiently: after a moment in which it may do so by itself."""

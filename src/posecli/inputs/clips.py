@@ -10,6 +10,7 @@ import io
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from math import ceil
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -148,6 +149,34 @@ def frames_of(
         yield ClipFrame(number, time, pixels)
 
 
+class _Promise(NamedTuple):
+    """What a container says of its frames: about how many there are, how many a second, None where nobody knows."""
+
+    frames: int
+    rate: float | None
+
+    def chosen(self, options: ClipOptions) -> int:
+        """How many of them the options ask for."""
+        first, last = 0, self.frames
+        if self.rate is not None:
+            first = ceil(options.start * self.rate - 1e-6)
+            last = last if options.end is None else min(ceil(options.end * self.rate - 1e-6), last)
+        count = ceil(last / options.every) - ceil(first / options.every)
+        if self.rate is not None and options.fps is not None and options.fps < self.rate / options.every:
+            count = ceil((last - first) * options.fps / self.rate - 1e-6)
+        return max(count, 0)
+
+
+def frame_count(source: str | bytes, options: ClipOptions) -> int | None:
+    """About how many frames of a clip, or of its bytes, the options ask for, by what its container says; None where
+    that says nothing, or cannot be read. As `holds_frames`, only for a process that may fail."""
+    try:
+        promise = _promise_of_video(source) if is_video(source) else _promise_of_pages(source, options)
+        return None if promise is None else promise.chosen(options)
+    except Exception:  # whatever is wrong with it shows when it is decoded
+        return None
+
+
 def source_name(source: str | bytes) -> str:
     """What messages call a file, or bytes that have no name."""
     return source if isinstance(source, str) else "the clip"
@@ -159,17 +188,44 @@ def _opened(source: str | bytes) -> Iterator[Image.Image]:
         yield image
 
 
+def _opened_video(source: str | bytes) -> Any:
+    """A container of PyAV. Raises whatever PyAV raises."""
+    place = io.BytesIO(source) if isinstance(source, bytes) else ffmpeg_place(source)
+    return need("av", extra="video").open(place, options=FFMPEG_OPTIONS)
+
+
+def _promise_of_video(source: str | bytes) -> _Promise | None:
+    with _opened_video(source) as container:
+        stream = container.streams.video[0]
+        rate = float(stream.average_rate) if stream.average_rate else None
+        seconds = _promised_seconds(container, stream)
+        if seconds is None and container.duration:
+            seconds = container.duration / _CONTAINER_SECOND  # of its sound, perhaps
+        if stream.frames:
+            return _Promise(stream.frames, stream.frames / seconds if seconds else rate)
+        return _Promise(round(seconds * rate), rate) if seconds and rate else None
+
+
+def _promise_of_pages(source: str | bytes, options: ClipOptions) -> _Promise:
+    """The first page stands for all: how long each is shown is known only when it is decoded."""
+    with _opened(source) as image:
+        rate = None
+        if image.format not in _PAGED and (options.start, options.end, options.fps) != (0.0, None, None):
+            image.load()
+            milliseconds = image.info.get("duration", 0)
+            rate = 1000 / milliseconds if milliseconds else None
+        return _Promise(getattr(image, "n_frames", 1), rate)
+
+
 def _check_size(name: str, width: int, height: int, max_pixels: int) -> None:
     if width * height > max_pixels:
         raise too_large(name, width, height, max_pixels)
 
 
 def _decoded(source: str | bytes, max_pixels: int) -> Iterator[tuple[int, float | None, Any]]:
-    av = need("av", extra="video")
     number, name = 0, source_name(source)
-    place = io.BytesIO(source) if isinstance(source, bytes) else ffmpeg_place(source)
     try:
-        with av.open(place, options=FFMPEG_OPTIONS) as container:
+        with _opened_video(source) as container:
             if not container.streams.video:
                 raise UnreadableImage(f"{name} has no picture in it")
             stream = container.streams.video[0]

@@ -11,7 +11,7 @@ from __future__ import annotations
 import itertools
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from posecli.errors import InputError
 from posecli.inputs.clip_decoder import ReadLimits, expand
@@ -27,6 +27,12 @@ if TYPE_CHECKING:
 Step = Callable[[Record], Record]
 
 
+class Skipped(Protocol):
+    """Is told of inputs, or frames, for which nothing is left to do. whole: the clip ends with them."""
+
+    def __call__(self, name: str, count: int = 1, *, whole: bool = False) -> None: ...
+
+
 class Work(NamedTuple):
     """What is done to every input, wherever it is done: plain data. timeout: seconds for one picture or frame;
     max_memory: bytes of the process that decodes clips, None without a limit."""
@@ -36,6 +42,11 @@ class Work(NamedTuple):
     destinations: Destinations
     timeout: float
     max_memory: int | None = None
+
+    @property
+    def read_limits(self) -> ReadLimits:
+        """What the process that decodes clips may take."""
+        return ReadLimits(self.timeout, self.settings.max_pixels, self.max_memory)
 
     @property
     def has_steps(self) -> bool:
@@ -63,10 +74,10 @@ class _Expected(NamedTuple):
 class Pipeline:
     """One way from inputs to final records. To be used once.
 
-    skipped: told of inputs for which nothing is left to do.
+    skipped: told of inputs for which nothing is left to do: the name, how many frames, whether the clip ends there.
     """
 
-    def __init__(self, work: Work, progress: Progress, *, skipped: Callable[[int], None]) -> None:
+    def __init__(self, work: Work, progress: Progress, *, skipped: Skipped) -> None:
         self._work = work
         self._progress = progress
         self._skipped = skipped
@@ -97,14 +108,14 @@ class Pipeline:
         frames = expand(
             images,
             self._work.clip_options,
-            limits=ReadLimits(self._work.timeout, settings.max_pixels, self._work.max_memory),
+            limits=self._work.read_limits,
             grouped=settings.track and settings.zoom,  # only second passes start from the frame before
             is_finished=self._is_clip_finished,
         )
         for image in frames:
             known = self._progress.of(image)
             if known.complete:
-                self._skipped(1)
+                self._skipped(image.name)
                 continue
             draws = clips is not None and image.frame is not None and self._must_draw(image)
             bare = image._replace(data=None, pixels=image.pixels if draws else None)
@@ -113,10 +124,10 @@ class Pipeline:
                 image = image._replace(recorded=known.record, pixels=None)  # noqa: PLW2901
             yield image
 
-    def _is_clip_finished(self, frames: Iterator[ImageInput]) -> bool:
+    def _is_clip_finished(self, clip: ImageInput, frames: Iterator[ImageInput]) -> bool:
         count = self._progress.examine_clip(frames)
         if count is not None:
-            self._skipped(count)
+            self._skipped(clip.name, count, whole=True)
         return count is not None
 
     def _must_draw(self, image: ImageInput) -> bool:

@@ -58,7 +58,7 @@ class ShardWork(NamedTuple):
         tally = Tally()
 
         def records() -> Iterator[Record]:
-            pipeline = Pipeline(self.work, self._progress(shard), skipped=lambda count: None)
+            pipeline = Pipeline(self.work, self._progress(shard), skipped=_nothing_is_skipped)
             skipped = set()
             for done in pipeline.records(shard.images, estimate):
                 if done.failure is not None:
@@ -69,6 +69,7 @@ class ShardWork(NamedTuple):
                     tally.count(done.record, self.expectations)
                 yield done.record
             tally.skipped = len(skipped)
+            tally.clips.update(skipped)
 
         return ShardDone(write_part(self.folder, shard.part, records()), tally, shard.earlier)
 
@@ -79,6 +80,10 @@ class ShardWork(NamedTuple):
             return NothingKnown(destinations)
         recorded = RecordsByKey(read_part(os.path.join(self.folder, shard.earlier.name)))
         return Progress(recorded, destinations, steps=self.work.has_steps, passes_all=True)
+
+
+def _nothing_is_skipped(name: str, count: int = 1, *, whole: bool = False) -> None:
+    """Every record of a part passes."""
 
 
 def shards_of(inputs: Iterable[ImageInput], *, size: int, made_with: str, kind: str) -> Iterator[Shard]:
@@ -201,7 +206,8 @@ def _unfinished(
         part = earlier.pop(shard.part.number, None)
         whole = part is not None and part.holds == shard.part.holds and not part.failed
         if whole and _is_all_drawn(shard, destinations):
-            report.skip(len(shard.images))
+            for image in shard.images:
+                report.skip(image.name, whole=True)
         else:
             yield shard._replace(earlier=part)
 

@@ -155,8 +155,9 @@ class _Tasks(Generic[Piece, Summary]):
     """Pieces of work as tasks of a cluster.
 
     work: what to do with each, there. lost: what it comes to where no machine brings it to an end. weigh: bytes of
-    pixels that a piece carries, of which a bounded number is in flight. stays_connected: whether the connection outlasts the tasks. If not, Ray ends those in flight with it; to cancel them first may crash
-    this process (https://github.com/ray-project/ray/pull/54798).
+    pixels that a piece carries, of which a bounded number is in flight. stays_connected: whether the connection
+    outlasts the tasks. If not, Ray ends those in flight with it; to cancel them first may crash this process
+    (https://github.com/ray-project/ray/pull/54798).
     """
 
     def __init__(
