@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from posecli.errors import FatalError
+from posecli.inputs.clip_decoder import ReadLimits, expand
 from posecli.inputs.clips import ClipOptions
 from posecli.model.locate import read_model_file
 from posecli.records.identity import RunIdentity
@@ -254,3 +255,16 @@ def test_clips_and_files_of_one_image_are_the_same_whatever_the_engine(
     found = run(engine, "found")
     assert found == run(get_engine("serial"), "expected")
     assert len([name for name in found if name.startswith("clip")]) == 2 * (9 + 1)
+
+
+def test_frames_of_a_folder_are_the_same_whatever_the_engine(
+    engine: engines.Engine, pictures: list[ImageInput], job: Job, tmp_path: Path
+) -> None:
+    clip = ImageInput(str(tmp_path), "clip", members=tuple(pictures))
+    frames = list(expand([clip], ClipOptions(fps=20), limits=ReadLimits(), grouped=True))
+    mine = job._replace(settings=Settings(track=True, zoom=True))
+    records = list(engine(frames, mine, OPTIONS))
+    assert [(record.frame, record.file, record.ok) for record in records] == [
+        (index, image.name, index % 10 != 3) for index, image in enumerate(pictures)
+    ]
+    assert records == list(get_engine("serial")(frames, mine, OPTIONS))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from posecli.run.expectations import Expectations
@@ -47,6 +49,18 @@ def test_exit_status(records: list[Record], require_pose: bool, status: int) -> 
     report = Report(expectations=Expectations(least=int(require_pose)))
     list(report.watch(map(done, records)))
     assert report.exit_status() == status
+
+
+def test_that_stills_have_no_order_is_said_once(capsys: pytest.CaptureFixture[str]) -> None:
+    frame = replace(make_record(), frame=0, time=0.0)
+    for tracks, quiet, records, times in (
+        (True, False, [frame, FAILED, make_record(), make_record()], 1),
+        (True, False, [frame, FAILED], 0),
+        (True, True, [make_record()], 0),
+        (False, False, [make_record()], 0),
+    ):
+        list(Report(tracks=tracks, quiet=quiet).watch(map(done, records)))
+        assert capsys.readouterr().err.count("stills have no order") == times
 
 
 def test_quiet(capsys: pytest.CaptureFixture[str]) -> None:

@@ -27,6 +27,7 @@ from posecli.inputs.clips import (
     may_hold_frames,
     source_name,
 )
+from posecli.inputs.folder_clips import clips_apart, frames_of_folder
 from posecli.inputs.opening import limit_pillow
 from posecli.types import ImageInput, Settings
 
@@ -70,9 +71,9 @@ def expand(
     """
     decoder = ClipDecoder(limits)
     try:
-        for image in images:
+        for image in _clips_apart(images, decoder):
             try:
-                is_clip = decoder.holds_frames(source_of(image))
+                is_clip = bool(image.members) or decoder.holds_frames(source_of(image))
             except InputError as error:
                 yield image._replace(failure=error.reason)
                 continue
@@ -105,6 +106,10 @@ def source_of(image: ImageInput) -> str | bytes:
 
 def _frames(image: ImageInput, decoder: ClipDecoder, options: ClipOptions, *, grouped: bool) -> Iterator[ImageInput]:
     seen, groups = -1, _Groups()
+    if image.members:
+        for still in frames_of_folder(image, options):
+            yield still._replace(group=groups.place(still.time, 0) if grouped else None)
+        return
     try:
         for frame in decoder.frames(source_of(image), options):
             seen = frame.number
@@ -120,6 +125,19 @@ def _frames(image: ImageInput, decoder: ClipDecoder, options: ClipOptions, *, gr
         # It is the clip's, not a frame's: an earlier run may have finished the frame that would come now.
         output = frame_output(image.output, seen + 1)
         yield image._replace(output=output, data=None, failure=error.reason)
+
+
+def _clips_apart(images: Iterable[ImageInput], decoder: ClipDecoder) -> Iterator[ImageInput]:
+    """Inputs with folders that are clips of nothing but stills."""
+
+    def holds_frames(member: ImageInput) -> bool:
+        try:
+            return decoder.holds_frames(member.name)
+        except InputError:  # it has its own record, which says why
+            return False
+
+    for image in images:
+        yield from clips_apart(image, holds_frames)
 
 
 class _Groups:
@@ -247,14 +265,17 @@ class FrameCounter:
     def count(self, images: Iterable[ImageInput], options: ClipOptions) -> Iterator[tuple[str, int | None]]:
         """The name of each input, and how many frames a clip has, 1 where it does not say; None for a picture."""
         try:
-            for image in images:
-                yield image.name, self._count(source_of(image), options)
+            for image in _clips_apart(images, self._decoder):
+                yield image.name, self._count(image, options)
                 if self._stopped:
                     return
         finally:
             self._decoder.close()
 
-    def _count(self, source: str | bytes, options: ClipOptions) -> int | None:
+    def _count(self, image: ImageInput, options: ClipOptions) -> int | None:
+        if image.members:
+            return sum(1 for _ in frames_of_folder(image, options))
+        source = source_of(image)
         try:
             if not self._decoder.holds_frames(source):
                 return None

@@ -20,7 +20,7 @@ from PIL import Image, ImageSequence
 from posecli.errors import ImageTooLarge, InputError, UnreadableImage, UnsupportedImage, UsageError
 from posecli.extras import installed, need
 from posecli.inputs.opening import holds_several, open_image, too_large
-from posecli.inputs.pictures import to_rgb
+from posecli.inputs.pictures import read_frame, to_rgb
 from posecli.inputs.signature import Content, content_of
 from posecli.types import PackedPixels, Settings
 
@@ -54,6 +54,29 @@ class ClipOptions(NamedTuple):
     fps: float | None = None
 
 
+class Choice:
+    """Which frames the options ask for, told one after the other."""
+
+    def __init__(self, options: ClipOptions) -> None:
+        self._options = options
+        self._due = options.start  # before it no frame is taken where only so many a second are asked for
+
+    def is_over(self, time: float | None) -> bool:
+        """Whether neither a frame at this time nor a later one is asked for."""
+        return time is not None and self._options.end is not None and time >= self._options.end
+
+    def takes(self, number: int, time: float | None) -> bool:
+        """Whether the next frame is asked for."""
+        start, fps = self._options.start, self._options.fps
+        if time is not None and (time < start or (fps is not None and time < self._due - 1e-6)):
+            return False
+        if number % self._options.every:
+            return False
+        if fps is not None and time is not None:
+            self._due = max(self._due + 1 / fps, time + 0.5 / fps)
+        return True
+
+
 class ClipFrame(NamedTuple):
     """One frame: its place from 0, its time in seconds (None for pages), its upright RGB pixels."""
 
@@ -70,7 +93,7 @@ def is_video(source: str | bytes) -> bool:
 def _is_video(source: str | bytes, content: Content) -> bool:
     if content is not Content.UNKNOWN or isinstance(source, bytes):
         return content is Content.VIDEO
-    return os.path.splitext(source)[1].lower() in VIDEO_EXTENSIONS
+    return os.path.splitext(source)[1].lower() in VIDEO_EXTENSIONS and not os.path.isdir(source)
 
 
 def frame_output(output: str, number: int) -> str:
@@ -128,18 +151,13 @@ def frames_of(
     max_pixels: a frame of more is refused before it is decoded.
     Raises UnreadableImage where it breaks off, ImageTooLarge.
     """
-    due, name = options.start, source_name(source)
+    choice, name = Choice(options), source_name(source)
     decode = _decoded if is_video(source) else _pages
     for number, time, picture in decode(source, max_pixels):
-        if time is not None:
-            if options.end is not None and time >= options.end:
-                return
-            if time < options.start or (options.fps is not None and time < due - 1e-6):
-                continue
-        if number % options.every:
+        if choice.is_over(time):
+            return
+        if not choice.takes(number, time):
             continue
-        if options.fps is not None and time is not None:
-            due = max(due + 1 / options.fps, time + 0.5 / options.fps)
         try:
             pixels = pack(_upright(picture))
         except MemoryError as error:
@@ -324,6 +342,11 @@ def _upright(picture: Any) -> RGBFrame:
         return np.asarray(to_rgb(picture.copy()))
     pixels: RGBFrame = picture.to_ndarray(format="rgb24")
     return np.ascontiguousarray(np.rot90(pixels, round(getattr(picture, "rotation", 0) / 90)))
+
+
+def read_file_of_frame(path: str, *, max_pixels: int) -> PackedPixels:
+    """The pixels of a frame that is a file of its own. Raises InputError."""
+    return pack(np.asarray(read_frame(path, max_pixels=max_pixels).image))
 
 
 class FrameReader:

@@ -6,7 +6,7 @@ from collections import deque
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from PIL import Image
+from PIL import Image, ImageOps
 
 from posecli.files.atomic import whole_file
 from posecli.inputs.clips import unpack
@@ -34,6 +34,7 @@ class ClipDrawing:
 
         self.name = name
         self._extras, self._background = extras, background
+        self._size: tuple[int, int] | None = None  # of the first frame, and so of all
         self._stack = ExitStack()
         whole: AbstractContextManager[IO[bytes]] = whole_file(path)
         self._drawing, self._encoding = ThreadPoolExecutor(1), ThreadPoolExecutor(1)
@@ -53,7 +54,9 @@ class ClipDrawing:
 
         assert image.pixels is not None
         picture = Image.fromarray(unpack(image.pixels))
-        return draw_poses(picture, poses, extras=self._extras, background=self._background)
+        drawn = draw_poses(picture, poses, extras=self._extras, background=self._background)
+        self._size = self._size or drawn.size
+        return drawn if drawn.size == self._size else ImageOps.pad(drawn, self._size)
 
     def finish(self) -> None:
         """Write what is left; the file appears."""

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from posecli.errors import InputError
 from posecli.inputs.clip_decoder import ReadLimits, expand
-from posecli.inputs.clips import ClipOptions
+from posecli.inputs.clips import ClipOptions, read_file_of_frame
 from posecli.run.destinations import AnnotatedClips, Destinations
 from posecli.run.progress import Known, Progress
 from posecli.types import ImageInput, Pose, Record, Settings
@@ -65,10 +65,11 @@ class Done(NamedTuple):
 
 
 class _Expected(NamedTuple):
-    """An input whose record will come next, in the order of the inputs."""
+    """An input whose record will come next, in the order of the inputs. draws: it goes into an annotated clip."""
 
     image: ImageInput
     known: Known
+    draws: bool = False
 
 
 class Pipeline:
@@ -119,7 +120,7 @@ class Pipeline:
                 continue
             draws = clips is not None and image.frame is not None and self._must_draw(image)
             bare = image._replace(data=None, pixels=image.pixels if draws else None)
-            self._expected.append(_Expected(bare, known))
+            self._expected.append(_Expected(bare, known, draws))
             if known.record is not None:
                 image = image._replace(recorded=known.record, pixels=None)  # noqa: PLW2901
             yield image
@@ -138,7 +139,7 @@ class Pipeline:
 
     def _finish(self, raw: Record) -> Done:
         """Take the next record, in the order of the inputs, to its end."""
-        image, known = self._expected.popleft()
+        image, known, draws = self._expected.popleft()
         failure = None
         if known.record is not None:
             failure, raw = None if raw.ok else raw, known.record
@@ -146,7 +147,8 @@ class Pipeline:
         if not known.is_final:
             for step in self._steps:
                 record = step(record)
-        failure = write_files((self._write_file, self._draw), record, image) or failure
+        writers = (self._write_file, self._draw) if draws else (self._write_file,)
+        failure = write_files(writers, record, image) or failure
         return Done(record, raw, replayed=known.record is not None, failure=failure)
 
     def _write_file(self, record: Record, image: ImageInput) -> None:
@@ -156,7 +158,10 @@ class Pipeline:
 
     def _draw(self, record: Record, image: ImageInput) -> None:
         """Draw a frame in its clip; a frame that failed has no place there."""
-        if image.pixels is not None and record.ok:
+        if record.ok and image.file is not None:
+            pixels = read_file_of_frame(image.file, max_pixels=self._work.settings.max_pixels)
+            image = image._replace(pixels=pixels)
+        if record.ok:
             self._clips.add(image, record.poses, image.name)
 
 

@@ -26,7 +26,7 @@ EXIT_OK, EXIT_SOME_FAILED, EXIT_USAGE, EXIT_EXPECTATION, EXIT_FATAL = range(5)
 @dataclass
 class Tally:
     """What some records come to: how many, messages of what failed and of what was not as expected. clips: how many are
-    of which clip; what failed may have been one."""
+    of which clip; what failed may have been one. still: the first that is of no clip."""
 
     ok: int = 0
     failed: int = 0
@@ -36,6 +36,7 @@ class Tally:
     failures: list[str] = field(default_factory=list)
     unmet: list[str] = field(default_factory=list)
     clips: Counter[str] = field(default_factory=Counter)
+    still: str | None = None
 
     def count(self, record: Record, expectations: Expectations) -> None:
         """Account for one record."""
@@ -48,6 +49,8 @@ class Tally:
             self.people += len(record.poses)
         if record.frame is not None or not record.ok:
             self.clips[record.image] += 1
+        else:
+            self.still = self.still or record.image
         self.unmet += expectations.of(record)
 
 
@@ -55,15 +58,22 @@ class Report:
     """Counts records and owns what is said about them.
 
     quiet: say nothing unless something fails. total: for a progress bar, None for no bar. expectations: what every
-    record is held against; what does not hold is said and counts against the run.
+    record is held against; what does not hold is said and counts against the run. tracks: people are to be tracked;
+    that stills have no order is said once.
     """
 
     def __init__(
-        self, *, quiet: bool = False, total: Total | None = None, expectations: Expectations | None = None
+        self,
+        *,
+        quiet: bool = False,
+        total: Total | None = None,
+        expectations: Expectations | None = None,
+        tracks: bool = False,
     ) -> None:
         self._quiet = quiet
         self._expectations = expectations or Expectations()
         self._unmet = 0
+        self._tells_of_stills = tracks and not quiet
         self._silent = False
         self._counting = threading.Lock()  # what is skipped may be counted by the thread that reads the inputs
         self._start = perf_counter()
@@ -118,6 +128,8 @@ class Report:
         for message in tally.failures:
             self.say(message)
         self._hold_against(tally.unmet)
+        if tally.still is not None:
+            self._tell_of_stills(tally.still)
         if self._bar is not None:
             self._bar.set_postfix(people=self.people, failed=self.failed, refresh=False)
         self._move_bar(tally.ok + tally.failed + tally.skipped, tally.clips, whole=whole)
@@ -129,6 +141,15 @@ class Report:
             self._bar.write(encodable(printable(line), sys.stderr), file=sys.stderr)
         else:
             print_line(line, sys.stderr)
+
+    def _tell_of_stills(self, name: str) -> None:
+        """Say once that nothing is done over time to stills."""
+        if self._tells_of_stills:
+            self._tells_of_stills = False
+            self.say(
+                f"{name} is a still: stills have no order, and --track and --smooth do nothing for them "
+                "(--as-clip --fps N makes a clip of the pictures of each folder)"
+            )
 
     def _hold_against(self, complaints: Iterable[str]) -> None:
         for complaint in complaints:

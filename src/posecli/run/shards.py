@@ -82,6 +82,12 @@ class ShardWork(NamedTuple):
         return Progress(recorded, destinations, steps=self.work.has_steps, passes_all=True)
 
 
+def _names(images: Iterable[ImageInput]) -> Iterator[str]:
+    for image in images:
+        yield image.name
+        yield from (member.name for member in image.members)
+
+
 def _nothing_is_skipped(name: str, count: int = 1, *, whole: bool = False) -> None:
     """Every record of a part passes."""
 
@@ -93,7 +99,7 @@ def shards_of(inputs: Iterable[ImageInput], *, size: int, made_with: str, kind: 
         images = tuple(itertools.islice(iterator, size))
         if not images:
             return
-        yield Shard(images, Part(number, made_with, digest(image.name for image in images), kind))
+        yield Shard(images, Part(number, made_with, digest(_names(images)), kind))
 
 
 def take_up(output: Shards, made_with: str, policy: Policy) -> dict[int, Part]:

@@ -68,7 +68,7 @@ def _start(plan: RunPlan) -> int:
         zoom_model = load_model_file(plan.zoom_model, offline=plan.offline, progress=shown)
         plan = replace(plan, settings=replace(plan.settings, zoom_model=zoom_model.sha256))
     total = Total() if _shows_progress(plan) else None
-    report = Report(quiet=not shown, total=total, expectations=plan.expectations)
+    report = Report(quiet=not shown, total=total, expectations=plan.expectations, tracks=plan.settings.track)
     if shown and (hint := runtime_hint(model, runtime)):
         report.say(hint)
     work, identity = _work(plan), RunIdentity(model.sha256, plan.settings)
@@ -91,7 +91,7 @@ def _shows_progress(plan: RunPlan) -> bool:
     shown = sys.stderr.isatty() if plan.progress is None else plan.progress
     if not shown or plan.talk is Talk.QUIET:
         return False
-    return not plan.inputs().is_one_file() or may_hold_frames(plan.names.arguments[0])
+    return plan.names.as_clip or not plan.inputs().is_one_file() or may_hold_frames(plan.names.arguments[0])
 
 
 def _counted(plan: RunPlan, work: Work, total: Total) -> CountedInBackground:

@@ -227,7 +227,7 @@ class Pool:
         guilty, *rest = worker.in_hand or [None]
         self._replace(worker, [item for item in rest if item is not None])
         if guilty is not None:
-            yield guilty.number, guilty.image.failed(code, f"{guilty.image.name}: {why}")
+            yield guilty.number, guilty.image.failed(code, f"{guilty.image.place}: {why}")
 
     def _replace(self, worker: _WorkerProcess, unfinished: list[_Item]) -> None:
         worker.child.stop()

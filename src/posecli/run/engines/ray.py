@@ -246,7 +246,7 @@ def _records_of(images: list[ImageInput], estimate: Estimate) -> list[Record]:
 
 def _all_lost(images: list[ImageInput]) -> list[Record]:
     why = "the machines working on it were lost"
-    return [image.failed(WORKER_CRASHED, f"{image.name}: {why}") for image in images]
+    return [image.failed(WORKER_CRASHED, f"{image.place}: {why}") for image in images]
 
 
 def _do(piece: Piece, work: Work[Piece, Summary], context: Context, models: list[bytes]) -> Summary | PosecliError:
