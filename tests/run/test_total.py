@@ -5,17 +5,21 @@ from __future__ import annotations
 import os
 import re
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from posecli.inputs.clip_decoder import ClipDecoder, FrameCounter, ReadLimits
 from posecli.inputs.clips import ClipOptions
+from posecli.run.pipeline import Done
+from posecli.run.report import Report
 from posecli.run.total import Total
 from posecli.types import ImageInput
 
 from ..conftest import Posecli, records_of, spawned_children, wait_for
 from ..inputs.test_clips import pictures, write_video
+from ..test_types import make_record
 
 
 def test_nothing_is_said_until_all_is_counted() -> None:
@@ -32,27 +36,37 @@ def test_a_clip_that_turns_out_longer_or_shorter_corrects_the_total() -> None:
     for name, frames in (("a.mp4", 10), ("b.mp4", 10), ("c.ts", 1), ("d.jpg", None)):
         total.expect(name, frames)
     total.complete()
-    for _ in range(12):
-        total.see({"a.mp4": 1}, whole=False)
+    total.see({"a.mp4": 12})
     assert total.value == 24
-    for _ in range(3):
-        total.see({"b.mp4": 1}, whole=False)
+    total.see({"b.mp4": 3})
     assert total.value == 24
-    for _ in range(5):
-        total.see({"c.ts": 1}, whole=False)
-    assert total.value == 12 + 3 + 5 + 1
-    total.see({"d.jpg": 1}, whole=False)  # it failed
+    total.end(["b.mp4"])
+    total.see({"c.ts": 5, "d.jpg": 1})
     assert total.value == 12 + 3 + 5 + 1
 
 
 def test_a_clip_may_be_done_before_it_is_counted() -> None:
     total = Total()
-    total.see({"a.mp4": 7}, whole=True)
-    total.see({"b.mp4": 3}, whole=False)
-    total.expect("a.mp4", 10)
-    total.expect("b.mp4", 10)
+    total.see({"a.mp4": 7, "b.mp4": 3, "c.jpg": 1})
+    total.end(["a.mp4", "c.jpg"])
+    for name, frames in (("a.mp4", 10), ("b.mp4", 10), ("c.jpg", None)):
+        total.expect(name, frames)
     total.complete()
-    assert total.value == 17
+    assert total.value == 7 + 10 + 1
+
+
+def test_a_clip_ends_with_the_first_record_of_the_next(capsys: pytest.CaptureFixture[str]) -> None:
+    total = Total()
+    for name, frames in (("a.mp4", 10), ("b.mp4", 10)):
+        total.expect(name, frames)
+    total.complete()
+    report = Report(total=total)
+    report.skip("b.mp4", 4)  # found out while frames of the first are at work
+    names = ["a.mp4"] * 3 + ["b.mp4"]
+    records = [replace(make_record(), image=name, frame=number, time=0.0) for number, name in enumerate(names)]
+    totals = [total.value for _ in report.watch(Done(record, record) for record in records)]
+    assert totals == [20, 20, 20, 13]
+    report.close()
 
 
 @pytest.fixture

@@ -88,7 +88,11 @@ class Report:
 
     def watch(self, done: Iterable[Done], *, fail_fast: bool = False) -> Generator[Done, None, None]:
         """Count inputs on their way to the output; stop behind the first failure if asked to."""
+        last: str | None = None
         for one in done:
+            if self._total is not None and last is not None and last != one.record.image:
+                self._total.end([last])
+            last = one.record.image
             if one.replayed and one.failure is None:
                 self.skip(one.record.image)
             else:
@@ -107,7 +111,9 @@ class Report:
     def _move_bar(self, count: int, clips: Mapping[str, int], *, whole: bool) -> None:
         if self._bar is None or self._total is None:
             return
-        self._total.see(clips, whole=whole)
+        self._total.see(clips)
+        if whole:
+            self._total.end(clips)
         self._bar.total = self._total.value
         self._bar.update(count)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from posecli.inputs.clip_decoder import FrameCounter
 from posecli.run.plan import RunPlan
@@ -25,7 +25,6 @@ class Total:
         self._expected: dict[str, int] = {}  # frames of clips, by name
         self._seen: Counter[str] = Counter()  # records of clips, and of what may turn out to be one
         self._ended: set[str] = set()
-        self._last: str | None = None
         self._frames = 0  # what all clips come to
         self._is_complete = False
 
@@ -44,27 +43,31 @@ class Total:
             self._frames += self._of(name)
 
     def complete(self) -> None:
-        """All inputs are expected."""
+        """All inputs are expected: any other name is a picture's."""
         with self._changing:
             self._is_complete = True
+            self._seen = Counter({name: self._seen[name] for name in self._expected})
+            self._ended &= self._expected.keys()
 
-    def see(self, clips: Mapping[str, int], *, whole: bool) -> None:
-        """Records of clips have come. whole: all of each; else they are in order, and those of one end with the first
-        of another."""
+    def see(self, clips: Mapping[str, int]) -> None:
+        """So many records of clips have come."""
         for name, count in clips.items():
-            with self._changing:
-                before = self._of(name)
-                self._seen[name] += count
-                if whole:
-                    self._ended.add(name)
-                self._frames += self._of(name) - before
-            if not whole:
-                self._pass_on(name)
+            self._change(name, count, ends=False)
 
-    def _pass_on(self, name: str) -> None:
-        last, self._last = self._last, name
-        if last is not None and last != name:
-            self.see({last: 0}, whole=True)
+    def end(self, names: Iterable[str]) -> None:
+        """No more records of these clips will come."""
+        for name in names:
+            self._change(name, 0, ends=True)
+
+    def _change(self, name: str, count: int, *, ends: bool) -> None:
+        with self._changing:
+            if self._is_complete and name not in self._expected:
+                return
+            before = self._of(name)
+            self._seen[name] += count
+            if ends:
+                self._ended.add(name)
+            self._frames += self._of(name) - before
 
     def _of(self, name: str) -> int:
         """What a clip comes to; 0 where it is none, or not expected yet."""
