@@ -7,9 +7,11 @@ import re
 from pathlib import Path
 
 import av
+import jsonschema
 import pytest
 
 from posecli.records.journal import read_records
+from posecli.records.schema import record_schema
 from posecli.types import Record
 
 from ..conftest import Posecli, records_of
@@ -47,6 +49,8 @@ def test_a_record_for_every_frame(options: list[str], walk: Path, posecli: Posec
     assert result.returncode == 1, result.stderr
     records = records_of(result.stdout)
     assert [outcome(record) for record in records] == wanted()
+    for record in records:
+        jsonschema.validate(record.to_dict(), record_schema())
     assert result.stderr.startswith(b"posecli: walk/4.png is not a picture")
     assert b"stills have no order" not in result.stderr
     if options and "balanced" not in options:  # whose second passes see more in discs than there is

@@ -46,7 +46,7 @@ def clips_apart(image: ImageInput, holds_frames: Callable[[ImageInput], bool]) -
 def frames_of_folder(clip: ImageInput, options: ClipOptions) -> Iterator[ImageInput]:
     """Those frames of a folder's clip that the options ask for; `fps` says how many a second it has."""
     assert options.fps is not None
-    choice = Choice(options)
+    choice = Choice(options._replace(fps=None))
     for number, member in enumerate(clip.members):
         time = round(number / options.fps, 6)
         if choice.is_over(time):
