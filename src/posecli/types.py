@@ -49,7 +49,8 @@ class ImageInput(NamedTuple):
     `output` is the relative path that files made for it are named after. `failure` (code, message) stands for what
     could not be had from a clip. Frames of one `group` of a clip follow closely upon one another: they go to one
     worker, which may use what it saw in the frame before. `recorded` is what inference said of it in an earlier run:
-    the network is not run again.
+    the network is not run again. `file` is the path of a frame that is a file of its own; `members` are the pictures
+    of a folder that is a clip.
     """
 
     name: str
@@ -61,6 +62,13 @@ class ImageInput(NamedTuple):
     failure: tuple[str, str] | None = None
     group: int | None = None
     recorded: Record | None = None
+    file: str | None = None
+    members: tuple[ImageInput, ...] = ()
+
+    @property
+    def place(self) -> str:
+        """Where it is read from, and what messages call it."""
+        return self.name if self.file is None else self.file
 
     def continues(self, other: ImageInput) -> bool:
         """Whether both are frames of one group."""
@@ -73,7 +81,7 @@ class ImageInput(NamedTuple):
 
     def failed(self, code: str, message: str) -> Record:
         """The record of it where it gave no poses."""
-        return replace(Record.failed(self.name, code, message), frame=self.frame, time=self.time)
+        return replace(Record.failed(self.name, code, message), frame=self.frame, time=self.time, file=self.file)
 
 
 def frame_key(name: str, frame: int | None) -> str:
@@ -282,6 +290,7 @@ class Record:
     """What became of one input: `ok` with poses (possibly none) in falling score, or `error` with its reason.
 
     `frame` counts from 0 and `time` is in seconds where the input is a clip or has several pictures in it.
+    `file` is the path of a frame that is a file of its own.
     `settings` are those that shaped the poses (`Settings.to_dict`). `timings` are milliseconds by stage; they stay
     in the process and are not part of the JSON form.
     """
@@ -297,6 +306,7 @@ class Record:
     poses: tuple[Pose, ...] = ()
     error: Failure | None = None
     timings: Mapping[str, float] = field(default_factory=dict, compare=False)
+    file: str | None = None
 
     @property
     def key(self) -> str:
@@ -323,6 +333,8 @@ class Record:
             data["frame"] = self.frame
         if self.time is not None:
             data["time"] = round(self.time, 6)
+        if self.file is not None:
+            data["file"] = self.file
         if self.error is not None:
             return data | {"error": self.error._asdict()}
         assert self.model is not None
@@ -343,7 +355,9 @@ class Record:
         if (schema := fields.member(data, "schema")) != SCHEMA:
             raise ValueError(f"schema is {fields.shown(schema)}, expected {SCHEMA!r}")
         image = fields.file_name(fields.member(data, "image"), "image")
-        frame, time = data.get("frame"), data.get("time")
+        frame, time, file = data.get("frame"), data.get("time"), data.get("file")
+        if file is not None:
+            fields.file_name(file, "file")
         if frame is not None:
             fields.whole(frame, "frame")
         if time is not None:
@@ -351,7 +365,7 @@ class Record:
         status = fields.member(data, "status")
         if status == "error":
             failed = _failure(fields.mapping(fields.member(data, "error"), "error"))
-            return cls(image, "error", frame, time, error=failed)
+            return cls(image, "error", frame, time, error=failed, file=file)
         if status != "ok":
             raise ValueError(f"status is {fields.shown(status)}, not 'ok' or 'error'")
         settings = data.get("settings")
@@ -365,6 +379,7 @@ class Record:
             model=_model(fields.mapping(fields.member(data, "model"), "model")),
             settings=None if settings is None else fields.settings(settings, "settings"),
             poses=_poses(fields.sequence(fields.member(data, "poses"), "poses")),
+            file=file,
         )
 
 

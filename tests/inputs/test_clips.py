@@ -14,7 +14,7 @@ from PIL import Image
 
 from posecli.errors import UnreadableImage
 from posecli.inputs.clip_decoder import is_clip
-from posecli.inputs.clips import ClipOptions, frames_of
+from posecli.inputs.clips import ClipOptions, frame_count, frames_of
 from posecli.types import Record
 
 from ..conftest import Posecli, records_of, wait_for
@@ -99,6 +99,13 @@ def test_stills_are_no_clips(tmp_path: Path) -> None:
 )
 def test_which_frames(options: ClipOptions, frames: list[int], video: Path) -> None:
     assert [frame.number for frame in frames_of(str(video), options)] == frames
+    assert frame_count(str(video), options) == len(frames)
+
+
+def test_frames_are_counted_without_decoding(animation: Path, tmp_path: Path) -> None:
+    assert frame_count(str(animation), ClipOptions(every=2)) == 3
+    (tmp_path / "junk.mp4").write_bytes(b"not a video at all")
+    assert frame_count(str(tmp_path / "junk.mp4"), ClipOptions()) is None
 
 
 def test_times_are_those_of_the_clip(tmp_path: Path) -> None:
@@ -178,6 +185,26 @@ def test_killed_and_resumed(tmp_path: Path, tiny_model: Path, posecli: Posecli) 
     assert {pose.id for record in records for pose in record.poses} == {1}
     with av.open(str(tmp_path / "a.mp4")) as container:
         assert len(list(container.decode(video=0))) == 150
+
+
+@pytest.mark.parametrize("kind", ["mp4", "gif", "webp", "png", "tiff"])
+def test_the_limit_of_pixels_holds_for_clips(kind: str, tmp_path: Path, posecli: Posecli) -> None:
+    path, (first, *others) = tmp_path / f"clip.{kind}", pictures(3)
+    if kind == "mp4":
+        write_video(path, 3)
+    else:
+        first.save(path, save_all=True, append_images=others)
+    result = posecli("estimate", path, "--max-pixels", str(320 * 256 - 1))
+    (record,) = records_of(result.stdout)
+    assert (result.returncode, record.error and record.error.code) == (1, "image_too_large")
+    assert len(records_of(posecli("estimate", path, "--max-pixels", str(320 * 257)).stdout)) == 3
+
+
+def test_a_later_page_over_the_limit_is_one_error(tmp_path: Path, posecli: Posecli) -> None:
+    small, large = pictures(2)[0].crop((0, 0, 100, 100)), pictures(1)[0]
+    small.save(tmp_path / "grows.tiff", save_all=True, append_images=[large])
+    records = records_of(posecli("estimate", tmp_path / "grows.tiff", "--max-pixels", "10000").stdout)
+    assert [record.error and record.error.code for record in records] == [None, "image_too_large"]
 
 
 def test_options_that_cannot_be_meant(video: Path, posecli: Posecli) -> None:

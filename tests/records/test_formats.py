@@ -190,7 +190,7 @@ def test_parquet_has_a_row_a_record(tmp_path: Path) -> None:
     assert table["error"][2] == {"code": "not_found", "message": "bad.jpg: no such file"}
     assert r"b\udcff" in table["image"][6]
     assert set(table.columns) == {
-        "schema", "image", "status", "frame", "time", "width", "height", "model", "settings", "error", "poses",
+        "schema", "image", "status", "frame", "time", "file", "width", "height", "model", "settings", "error", "poses",
     }  # fmt: skip
 
 

@@ -26,8 +26,8 @@ from posecli.inputs.clips import ClipFrame, ClipOptions, frames_of
 from posecli.inputs.opening import limit_pillow
 from posecli.inputs.pictures import read_frame
 from posecli.render.picture_writer import save_picture
-from posecli.run.engines import PICTURES_AHEAD, inputs_ahead
-from posecli.types import ImageInput, Record
+from posecli.run.engines import bytes_ahead
+from posecli.types import Record
 
 from ..conftest import SAMPLES, records_of
 from .test_content import video
@@ -199,19 +199,16 @@ def test_a_destination_that_takes_nothing_ends_the_run(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("size", "workers", "ahead"),
-    [((640, 480), 2, 64), ((1920, 1080), 16, 86), ((1920, 1080), 1, 32), ((13_000, 13_000), 16, 1)],
-)
-def test_large_frames_are_begun_in_small_numbers(size: tuple[int, int], workers: int, ahead: int) -> None:
+    ("size", "group", "workers", "ahead"),
+    [
+        ((640, 480), 1, 2, 109), ((1920, 1080), 1, 2, 16), ((1920, 1080), 1, 16, 24), ((1920, 1080), 5, 2, 16),
+        ((1920, 1080), 8, 2, 24), ((1920, 1080), 8, 16, 86), ((13_000, 13_000), 1, 16, 1),
+    ],
+)  # fmt: skip
+def test_large_frames_are_begun_in_small_numbers(size: tuple[int, int], group: int, workers: int, ahead: int) -> None:
     """A worker that stalls holds up all frames behind its own, and the leading process keeps them."""
-
-    class Pixels(bytes):
-        def __len__(self) -> int:
-            return 3 * size[0] * size[1]
-
-    image = ImageInput("x.mp4", "x.mp4", frame=0, pixels=(*size, Pixels()))
-    assert inputs_ahead(image, workers=workers) == ahead
-    assert inputs_ahead(image._replace(pixels=None), workers=workers) == PICTURES_AHEAD
+    weight = 3 * size[0] * size[1]
+    assert max(bytes_ahead(group * weight, workers=workers) // weight, 1) == ahead
 
 
 def test_a_group_of_large_frames_is_short() -> None:

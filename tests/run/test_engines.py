@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from posecli.errors import FatalError
+from posecli.inputs.clip_decoder import ReadLimits, expand
 from posecli.inputs.clips import ClipOptions
 from posecli.model.locate import read_model_file
 from posecli.records.identity import RunIdentity
@@ -143,17 +144,29 @@ def test_no_process_is_left_behind(pictures: list[ImageInput], job: Job) -> None
 
 def test_results_come_in_order_and_what_waits_is_bounded() -> None:
     order: engines.InOrder[int] = engines.InOrder()
+    assert [order.begin() for _ in range(3)] == [0, 1, 2]
     assert [list(order.take(number, 10 * number)) for number in (2, 1)] == [[], []]
-    assert (order.may_begin(3, ahead=4), order.may_begin(4, ahead=4)) == (True, False)
+    assert (order.may_begin(ahead=4), order.may_begin(ahead=3)) == (True, False)
     assert list(order.take(0, 0)) == [0, 10, 20]
-    assert order.may_begin(4, ahead=4)
+    assert order.may_begin(ahead=1)
+
+
+def test_pixels_that_wait_are_bounded() -> None:
+    order: engines.InOrder[str] = engines.InOrder()
+    assert order.may_begin(100, ahead=9, bytes_ahead=10)  # alone it may be as large as it is
+    assert [order.begin(weight) for weight in (5, 3)] == [0, 1]
+    assert [order.may_begin(weight, ahead=9, bytes_ahead=10) for weight in (0, 2, 3)] == [True, True, False]
+    list(order.take(1, "waits for the first"))
+    assert not order.may_begin(3, ahead=9, bytes_ahead=10)
+    list(order.take(0, "first"))
+    assert order.may_begin(10, ahead=9, bytes_ahead=10)
 
 
 def test_a_slow_picture_holds_up_no_more_than_a_window(
     pictures: list[ImageInput], job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A pipe that nobody writes to takes until its time is up; meanwhile only so many others are begun."""
-    monkeypatch.setattr(engines, "PICTURES_AHEAD", 12)
+    monkeypatch.setattr(processes, "PICTURES_AHEAD", 12)
     os.mkfifo(tmp_path / "slow.png")
     pulled = 0
 
@@ -168,6 +181,42 @@ def test_a_slow_picture_holds_up_no_more_than_a_window(
     first = next(records)
     assert (first.error and first.error.code, pulled <= 13) == ("timed_out", True)
     assert names([first, *records])[1:] == [image.name for image in pictures]
+
+
+def test_pixels_in_flight_are_bounded(engine: engines.Engine, job: Job) -> None:
+    """Those of a chunk that is being put together come on top."""
+    taken, size = 0, (1600, 1000)
+    weight = 3 * size[0] * size[1]
+
+    def endless() -> Iterator[ImageInput]:
+        nonlocal taken
+        while True:
+            taken += 1
+            yield ImageInput("a.mp4", "a.mp4", frame=taken, time=float(taken), pixels=(*size, bytes(weight)))
+
+    with closing(engine(endless(), job, OPTIONS)) as records:  # type: ignore[type-var]
+        assert [next(records).frame for _ in range(30)] == list(range(1, 31))
+    assert (taken - 30) * weight <= engines.FRAME_BYTES_AHEAD + ray.CHUNK_BYTES + weight
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+def test_a_slow_picture_holds_up_a_bounded_number_of_pixels(job: Job, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "slow.png")
+    pulled, size = 0, (1280, 1024)
+    weight = 3 * size[0] * size[1]
+
+    def many() -> Iterator[ImageInput]:
+        nonlocal pulled
+        yield ImageInput(str(tmp_path / "slow.png"), "slow.png")
+        for number in range(80):
+            pulled += 1
+            yield ImageInput("a.mp4", "a.mp4", frame=number, time=float(number), pixels=(*size, bytes(weight)))
+
+    records = processes.run(many(), job, OPTIONS._replace(timeout=2))
+    first = next(records)
+    assert (first.error and first.error.code) == "timed_out"
+    assert (pulled - 1) * weight <= engines.FRAME_BYTES_AHEAD
+    assert [record.frame for record in records] == list(range(80))
 
 
 @pytest.fixture
@@ -206,3 +255,16 @@ def test_clips_and_files_of_one_image_are_the_same_whatever_the_engine(
     found = run(engine, "found")
     assert found == run(get_engine("serial"), "expected")
     assert len([name for name in found if name.startswith("clip")]) == 2 * (9 + 1)
+
+
+def test_frames_of_a_folder_are_the_same_whatever_the_engine(
+    engine: engines.Engine, pictures: list[ImageInput], job: Job, tmp_path: Path
+) -> None:
+    clip = ImageInput(str(tmp_path), "clip", members=tuple(pictures))
+    frames = list(expand([clip], ClipOptions(fps=20), limits=ReadLimits(), grouped=True))
+    mine = job._replace(settings=Settings(track=True, zoom=True))
+    records = list(engine(frames, mine, OPTIONS))
+    assert [(record.frame, record.file, record.ok) for record in records] == [
+        (index, image.name, index % 10 != 3) for index, image in enumerate(pictures)
+    ]
+    assert records == list(get_engine("serial")(frames, mine, OPTIONS))

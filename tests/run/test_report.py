@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from posecli.run.expectations import Expectations
 from posecli.run.pipeline import Done
 from posecli.run.report import Report
+from posecli.run.total import Total
 from posecli.types import Record
 
 from ..test_types import make_record
@@ -29,7 +32,7 @@ def test_what_an_earlier_run_had_is_skipped(capsys: pytest.CaptureFixture[str]) 
 def test_numbers_add_up(capsys: pytest.CaptureFixture[str]) -> None:
     report = Report()
     assert len(list(report.watch(map(done, [make_record(people=2), make_record(people=0), FAILED])))) == 3
-    report.skip()
+    report.skip("c.jpg")
     report.close()
     lines = capsys.readouterr().err.splitlines()
     assert lines[0] == r"posecli: b\n\x1b.jpg: no such file [not_found]"
@@ -48,6 +51,18 @@ def test_exit_status(records: list[Record], require_pose: bool, status: int) -> 
     assert report.exit_status() == status
 
 
+def test_that_stills_have_no_order_is_said_once(capsys: pytest.CaptureFixture[str]) -> None:
+    frame = replace(make_record(), frame=0, time=0.0)
+    for tracks, quiet, records, times in (
+        (True, False, [frame, FAILED, make_record(), make_record()], 1),
+        (True, False, [frame, FAILED], 0),
+        (True, True, [make_record()], 0),
+        (False, False, [make_record()], 0),
+    ):
+        list(Report(tracks=tracks, quiet=quiet).watch(map(done, records)))
+        assert capsys.readouterr().err.count("stills have no order") == times
+
+
 def test_quiet(capsys: pytest.CaptureFixture[str]) -> None:
     report = Report(quiet=True)
     list(report.watch(map(done, [make_record()])))
@@ -60,8 +75,11 @@ def test_fail_fast_stops_behind_the_first_failure() -> None:
 
 
 def test_progress_bar_shows_people_failures_and_its_total(capsys: pytest.CaptureFixture[str]) -> None:
-    report = Report(progress=True)
-    report._expect(range(2))
+    total = Total()
+    report = Report(total=total)
+    for name in ("a.jpg", "b.jpg"):
+        total.expect(name, None)
+    total.complete()
     list(report.watch(map(done, [make_record(people=2), FAILED])))
     assert report._bar is not None
     text = str(report._bar)
@@ -70,3 +88,13 @@ def test_progress_bar_shows_people_failures_and_its_total(capsys: pytest.Capture
     assert "failed=1" in text
     report.close()
     assert "no such file" in capsys.readouterr().err
+
+
+def test_progress_bar_is_right_at_the_end() -> None:
+    """Also where nobody has counted the inputs."""
+    report = Report(total=Total())
+    bar = report._bar
+    list(report.watch(map(done, [make_record(), make_record()])))
+    report.close()
+    assert bar is not None
+    assert (bar.n, bar.total) == (2, 2)

@@ -112,7 +112,7 @@ def plan_of(options: dict[str, Any]) -> RunPlan:
     settings, policy = settings_of(options), policy_of(options)
     if not options["inputs"] and options["files_from"] is None:
         raise UsageError("there is no picture to read", "name files, folders, or - for standard input")
-    names = InputNames(options["inputs"], options["files_from"], options["null"])
+    names = InputNames(options["inputs"], options["files_from"], options["null"], options["as_clip"])
     one_input = names.inputs().is_one_file()
     talk = Talk.QUIET if options["quiet"] else Talk.VERBOSE if options["verbose"] else Talk.NORMAL
     return RunPlan(

@@ -157,6 +157,7 @@ _SETTINGS = {
 clip_options = _group(
     click.option("--every", type=click.IntRange(1), default=1, metavar="N", help="Of clips, every N-th frame."),
     click.option("--fps", type=Number(0, min_open=True), metavar="N", help="Of clips, at most N frames a second."),
+    click.option("--as-clip", is_flag=True, help="The pictures of each folder are a clip of --fps N frames a second."),
     click.option(
         "--from",
         "start",
@@ -173,6 +174,8 @@ def clips_of(options: dict[str, Any]) -> ClipOptions:
     """Which frames of clips to look at. Raises UsageError."""
     from posecli.inputs.clips import ClipOptions, check_options
 
+    if options["as_clip"] and options["fps"] is None:
+        raise UsageError("--as-clip does not know how many frames a second there are", "--fps N says it")
     return check_options(ClipOptions(options["every"], options["start"], options["end"], options["fps"]))
 
 

@@ -87,7 +87,8 @@ class Child:
     @classmethod
     def _connections(cls) -> list[Connection]:
         """This process's ends of the pipes to all that are there."""
-        return [child.connection for child in cls._alive]
+        with cls._changing:
+            return [child.connection for child in cls._alive]
 
     @property
     def has_ended(self) -> bool:
@@ -95,7 +96,8 @@ class Child:
         return self._process.exitcode is not None
 
     def send(self, message: object, *, short: bool = False) -> None:
-        """Send a message soon. Never waits for a process that does not read; that it has ended shows at the pipe.
+        """Send a message soon. Never waits for a process that does not read; that it has ended shows at the pipe. Bytes
+        are sent as they are, without a copy, to be received as bytes.
 
         short: it hardly takes more than a name, and is sent without a thread where the pipe has room for it.
         """
@@ -125,6 +127,10 @@ class Child:
     def ask_to_stop(self) -> None:
         """Have it end by itself, so that it can put in order what it is at."""
         self._process.terminate()
+
+    def kill(self) -> None:
+        """End it now, from whatever thread; `stop` is still to be called by the one that uses it."""
+        self._process.kill()
 
     def stop(self, *, patiently: bool = False) -> None:
         """End it now; patiently: after a moment in which it may do so by itself."""
@@ -162,7 +168,10 @@ class _Sender:
     def _send(self, connection: Connection) -> None:
         with contextlib.suppress(OSError):
             while (message := self._waiting.get()) is not None:
-                connection.send(message)
+                if isinstance(message, bytes):
+                    connection.send_bytes(message)
+                else:
+                    connection.send(message)
 
 
 def _send_at_once(connection: Connection, message: object) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import itertools
 import os
 import stat
 import sys
@@ -12,6 +13,8 @@ from typing import IO
 
 from posecli.errors import UsageError
 from posecli.files import storage
+from posecli.inputs.clips import may_hold_frames
+from posecli.inputs.folder_clips import as_clips
 from posecli.inputs.name_set import NameSet
 from posecli.inputs.pictures import failed_to_open
 from posecli.inputs.walk import Walker, natural_key, reaches, through_a_link
@@ -30,6 +33,7 @@ class Inputs:
 
     arguments: files, folders, glob patterns, `-` for the bytes of one picture on standard input.
     files_from: a file that lists more, one a line (`-`: standard input); null: separated by NUL instead.
+    as_clip: the pictures of each folder are the frames of one clip.
     written: folders that outputs go to, and the suffixes that they get: what lies there is no input.
     remote_folders: what stores have answered of remote names, for all listings of one run: they are asked once.
     Raises UsageError where the arguments exclude one another.
@@ -41,6 +45,7 @@ class Inputs:
         *,
         files_from: str | None = None,
         null: bool = False,
+        as_clip: bool = False,
         written: Sequence[tuple[str, str]] = (),
         remote_folders: dict[str, bool] | None = None,
     ) -> None:
@@ -49,8 +54,10 @@ class Inputs:
         self._arguments = list(dict.fromkeys(arguments))
         self._files_from = files_from
         self._separator = b"\0" if null else b"\n"
+        self._as_clip = as_clip
         self._anchor = _common_folder([name for name in self._arguments if _leads_outside(name)])
         self._only_folder = files_from is None and len(self._arguments) == 1
+        self._written = written
         self._walker = Walker(written)
         self._remote_folders = {} if remote_folders is None else remote_folders
         self._seen = NameSet()
@@ -63,6 +70,9 @@ class Inputs:
         return self._walker.passed_over
 
     def __iter__(self) -> Iterator[ImageInput]:
+        return as_clips(self._pictures()) if self._as_clip else self._pictures()
+
+    def _pictures(self) -> Iterator[ImageInput]:
         for name in self._arguments:
             yield from self._expand(name)
         if self._files_from is not None:
@@ -81,8 +91,22 @@ class Inputs:
         return any(kind(status.st_mode) for kind in (stat.S_ISFIFO, stat.S_ISSOCK, stat.S_ISCHR))
 
     def is_one_file(self) -> bool:
-        """True where exactly one picture is named, without looking into folders or lists."""
+        """True where exactly one picture is named, without looking into folders or lists; or where all that is named is
+        one clip of pictures: the inputs are gone through for it."""
+        if self._as_clip:
+            return self.can_be_listed_again() and _is_one_clip(self._once_more())
         return self._files_from is None and len(self._arguments) == 1 and not self._is_many(self._arguments[0])
+
+    def _once_more(self) -> Inputs:
+        """The same inputs, to be gone through without a trace in these."""
+        return Inputs(
+            self._arguments,
+            files_from=self._files_from,
+            null=self._separator == b"\0",
+            as_clip=self._as_clip,
+            written=self._written,
+            remote_folders=self._remote_folders,
+        )
 
     def may_collide(self) -> bool:
         """Whether two inputs could have outputs of the same name: not where all come from one folder."""
@@ -213,6 +237,11 @@ class Inputs:
                 raise UsageError(f"{owner} and {name} would both be written as {output}", "name them in the same way")
 
 
+def _is_one_clip(inputs: Iterable[ImageInput]) -> bool:
+    found = list(itertools.islice(inputs, 2))
+    return len(found) == 1 and not any(may_hold_frames(member.name) for member in found[0].members)
+
+
 def output_name(name: str) -> str:
     """The relative path that outputs of a file are named after where nothing but its name is known."""
     if storage.is_remote(name):
@@ -224,7 +253,8 @@ def output_name(name: str) -> str:
 
 def picture_path(record: Record, root: str | None) -> str:
     """Where the picture of a record is: below a folder, if one is named, else where the record says."""
-    return os.path.join(root, record.image) if root and not storage.is_remote(record.image) else record.image
+    name = record.image if record.file is None else record.file
+    return os.path.join(root, name) if root and not storage.is_remote(name) else name
 
 
 def _is_pattern(name: str) -> bool:

@@ -7,9 +7,11 @@ its clip, not the run. What a broken clip still gives is used; then comes one in
 from __future__ import annotations
 
 import atexit
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
+from time import monotonic
 from typing import Any, ClassVar, NamedTuple
 
 from posecli.errors import TIMED_OUT, WORKER_CRASHED, InputError, PosecliError
@@ -18,12 +20,14 @@ from posecli.files.memory import limit_memory
 from posecli.inputs.clips import (
     ClipFrame,
     ClipOptions,
+    frame_count,
     frame_output,
     frames_of,
     holds_frames,
     may_hold_frames,
     source_name,
 )
+from posecli.inputs.folder_clips import clips_apart, frames_of_folder
 from posecli.inputs.opening import limit_pillow
 from posecli.types import ImageInput, Settings
 
@@ -31,6 +35,8 @@ from posecli.types import ImageInput, Settings
 GROUP_SECONDS, LONGEST_GROUP = 0.2, 8
 #: Bytes of pixels at most in a group, which is in memory as a whole: eight frames of 4K video take 200 MB.
 GROUP_BYTES = 256 << 20
+#: Seconds after which to look again whether a thread has ended.
+_LOOK_AGAIN = 0.05
 
 
 class DecodingFailed(InputError):
@@ -56,24 +62,24 @@ def expand(
     *,
     limits: ReadLimits,
     grouped: bool = False,
-    is_finished: Callable[[Iterator[ImageInput]], bool] | None = None,
+    is_finished: Callable[[ImageInput, Iterator[ImageInput]], bool] | None = None,
 ) -> Iterator[ImageInput]:
     """Inputs with each clip as its frames, decoded as they are asked for.
 
     grouped: frames come in groups, see `ImageInput`.
-    is_finished: goes through all frames of each clip first, and says whether the clip is left out.
+    is_finished: is given each clip and goes through all its frames first; says whether the clip is left out.
     """
     decoder = ClipDecoder(limits)
     try:
-        for image in images:
+        for image in _clips_apart(images, decoder):
             try:
-                is_clip = decoder.holds_frames(source_of(image))
+                is_clip = bool(image.members) or decoder.holds_frames(source_of(image))
             except InputError as error:
                 yield image._replace(failure=error.reason)
                 continue
             if not is_clip:
                 yield image
-            elif is_finished is None or not is_finished(_frames(image, decoder, options, grouped=grouped)):
+            elif is_finished is None or not is_finished(image, _frames(image, decoder, options, grouped=grouped)):
                 yield from _frames(image, decoder, options, grouped=grouped)
     finally:
         decoder.close()
@@ -100,6 +106,10 @@ def source_of(image: ImageInput) -> str | bytes:
 
 def _frames(image: ImageInput, decoder: ClipDecoder, options: ClipOptions, *, grouped: bool) -> Iterator[ImageInput]:
     seen, groups = -1, _Groups()
+    if image.members:
+        for still in frames_of_folder(image, options):
+            yield still._replace(group=groups.place(still.time, 0) if grouped else None)
+        return
     try:
         for frame in decoder.frames(source_of(image), options):
             seen = frame.number
@@ -115,6 +125,19 @@ def _frames(image: ImageInput, decoder: ClipDecoder, options: ClipOptions, *, gr
         # It is the clip's, not a frame's: an earlier run may have finished the frame that would come now.
         output = frame_output(image.output, seen + 1)
         yield image._replace(output=output, data=None, failure=error.reason)
+
+
+def _clips_apart(images: Iterable[ImageInput], decoder: ClipDecoder) -> Iterator[ImageInput]:
+    """Inputs with folders that are clips of nothing but stills."""
+
+    def holds_frames(member: ImageInput) -> bool:
+        try:
+            return decoder.holds_frames(member.name)
+        except InputError:  # it has its own record, which says why
+            return False
+
+    for image in images:
+        yield from clips_apart(image, holds_frames)
 
 
 class _Groups:
@@ -139,8 +162,9 @@ class _Groups:
 class ClipDecoder:
     """A process that looks into clips and decodes them, started for the first and again where it had to be given up."""
 
-    #: A process that nobody needs at the moment.
+    #: A process that nobody needs at the moment, and who may take it.
     _idle: ClassVar[Child | None] = None
+    _taking: ClassVar[threading.Lock] = threading.Lock()
 
     def __init__(self, limits: ReadLimits) -> None:
         self._limits = limits
@@ -153,6 +177,13 @@ class ClipDecoder:
             return False
         with self._asked(_Request(source, None, self._limits)) as child:
             return bool(self._receive(child, source))
+
+    def frame_count(self, source: str | bytes, options: ClipOptions) -> int | None:
+        """How many frames of a clip the options ask for, as far as its container says; None where it does not. Nothing
+        is decoded for it. Raises InputError where that fails."""
+        with self._asked(_Request(source, options, self._limits, counts=True)) as child:
+            count: int | None = self._receive(child, source)
+            return count
 
     def frames(self, source: str | bytes, options: ClipOptions) -> Iterator[ClipFrame]:
         """The frames of a clip that the options ask for. Raises InputError where it breaks off."""
@@ -175,6 +206,11 @@ class ClipDecoder:
             ClipDecoder._idle, self._child = self._child, None
         self.close()
 
+    def interrupt(self) -> None:
+        """Have the thread that waits for the process wait no longer: as if that had crashed."""
+        if (child := self._child) is not None:
+            child.kill()
+
     @contextmanager
     def _asked(self, request: _Request) -> Iterator[Child]:
         """Send a request; the process is given up where its answer is not read to the end."""
@@ -191,7 +227,8 @@ class ClipDecoder:
 
     def _start(self) -> Child:
         if self._child is None:
-            self._child, ClipDecoder._idle = ClipDecoder._idle, None
+            with self._taking:
+                self._child, ClipDecoder._idle = ClipDecoder._idle, None
         if self._child is not None and self._child.has_ended:
             self.close()  # between two clips: neither of them is to blame
         if self._child is None:
@@ -218,12 +255,52 @@ class ClipDecoder:
             raise DecodingFailed(WORKER_CRASHED, f"{source_name(source)}: the process decoding it {how}") from error
 
 
+class FrameCounter:
+    """Tells how many frames the clips among inputs have, with a decoder of its own."""
+
+    def __init__(self, limits: ReadLimits) -> None:
+        self._decoder = ClipDecoder(limits)
+        self._stopped = False
+
+    def count(self, images: Iterable[ImageInput], options: ClipOptions) -> Iterator[tuple[str, int | None]]:
+        """The name of each input, and how many frames a clip has, 1 where it does not say; None for a picture."""
+        try:
+            for image in _clips_apart(images, self._decoder):
+                yield image.name, self._count(image, options)
+                if self._stopped:
+                    return
+        finally:
+            self._decoder.close()
+
+    def _count(self, image: ImageInput, options: ClipOptions) -> int | None:
+        if image.members:
+            return sum(1 for _ in frames_of_folder(image, options))
+        source = source_of(image)
+        try:
+            if not self._decoder.holds_frames(source):
+                return None
+            count = self._decoder.frame_count(source, options)
+        except InputError:
+            return 1
+        return 1 if count is None else count
+
+    def stop(self, thread: threading.Thread, patience: float) -> None:
+        """End the count in another thread, which has so many seconds to notice."""
+        self._stopped = True
+        end = monotonic() + patience
+        while thread.is_alive() and monotonic() < end:
+            self._decoder.interrupt()
+            thread.join(_LOOK_AGAIN)
+
+
 class _Request(NamedTuple):
-    """What the decoder is asked for: the frames of a clip or, without options, whether it is one."""
+    """What the decoder is asked for: the frames of a clip, how many there are (counts) or, without options, whether it
+    is one."""
 
     source: str | bytes
     options: ClipOptions | None
     limits: ReadLimits
+    counts: bool = False
 
 
 def _decode(connection: Connection) -> None:
@@ -235,6 +312,9 @@ def _decode(connection: Connection) -> None:
         try:
             if request.options is None:
                 connection.send(holds_frames(request.source))
+                continue
+            if request.counts:
+                connection.send(frame_count(request.source, request.options))
                 continue
             for number, time, (width, height, data) in frames_of(
                 request.source, request.options, max_pixels=request.limits.max_pixels

@@ -10,6 +10,7 @@ import io
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from math import ceil
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,7 +20,7 @@ from PIL import Image, ImageSequence
 from posecli.errors import ImageTooLarge, InputError, UnreadableImage, UnsupportedImage, UsageError
 from posecli.extras import installed, need
 from posecli.inputs.opening import holds_several, open_image, too_large
-from posecli.inputs.pictures import to_rgb
+from posecli.inputs.pictures import read_frame, to_rgb
 from posecli.inputs.signature import Content, content_of
 from posecli.types import PackedPixels, Settings
 
@@ -53,6 +54,29 @@ class ClipOptions(NamedTuple):
     fps: float | None = None
 
 
+class Choice:
+    """Which frames the options ask for, told one after the other."""
+
+    def __init__(self, options: ClipOptions) -> None:
+        self._options = options
+        self._due = options.start  # before it no frame is taken where only so many a second are asked for
+
+    def is_over(self, time: float | None) -> bool:
+        """Whether neither a frame at this time nor a later one is asked for."""
+        return time is not None and self._options.end is not None and time >= self._options.end
+
+    def takes(self, number: int, time: float | None) -> bool:
+        """Whether the next frame is asked for."""
+        start, fps = self._options.start, self._options.fps
+        if time is not None and (time < start or (fps is not None and time < self._due - 1e-6)):
+            return False
+        if number % self._options.every:
+            return False
+        if fps is not None and time is not None:
+            self._due = max(self._due + 1 / fps, time + 0.5 / fps)
+        return True
+
+
 class ClipFrame(NamedTuple):
     """One frame: its place from 0, its time in seconds (None for pages), its upright RGB pixels."""
 
@@ -69,7 +93,7 @@ def is_video(source: str | bytes) -> bool:
 def _is_video(source: str | bytes, content: Content) -> bool:
     if content is not Content.UNKNOWN or isinstance(source, bytes):
         return content is Content.VIDEO
-    return os.path.splitext(source)[1].lower() in VIDEO_EXTENSIONS
+    return os.path.splitext(source)[1].lower() in VIDEO_EXTENSIONS and not os.path.isdir(source)
 
 
 def frame_output(output: str, number: int) -> str:
@@ -127,18 +151,13 @@ def frames_of(
     max_pixels: a frame of more is refused before it is decoded.
     Raises UnreadableImage where it breaks off, ImageTooLarge.
     """
-    due, name = options.start, source_name(source)
+    choice, name = Choice(options), source_name(source)
     decode = _decoded if is_video(source) else _pages
     for number, time, picture in decode(source, max_pixels):
-        if time is not None:
-            if options.end is not None and time >= options.end:
-                return
-            if time < options.start or (options.fps is not None and time < due - 1e-6):
-                continue
-        if number % options.every:
+        if choice.is_over(time):
+            return
+        if not choice.takes(number, time):
             continue
-        if options.fps is not None and time is not None:
-            due = max(due + 1 / options.fps, time + 0.5 / options.fps)
         try:
             pixels = pack(_upright(picture))
         except MemoryError as error:
@@ -146,6 +165,34 @@ def frames_of(
         except Exception as error:  # decoders of damaged files raise anything
             raise UnreadableImage(f"{name}: frame {number} is damaged ({error or type(error).__name__})") from error
         yield ClipFrame(number, time, pixels)
+
+
+class _Promise(NamedTuple):
+    """What a container says of its frames: about how many there are, how many a second, None where nobody knows."""
+
+    frames: int
+    rate: float | None
+
+    def chosen(self, options: ClipOptions) -> int:
+        """How many of them the options ask for."""
+        first, last = 0, self.frames
+        if self.rate is not None:
+            first = ceil(options.start * self.rate - 1e-6)
+            last = last if options.end is None else min(ceil(options.end * self.rate - 1e-6), last)
+        count = ceil(last / options.every) - ceil(first / options.every)
+        if self.rate is not None and options.fps is not None and options.fps < self.rate / options.every:
+            count = ceil((last - first) * options.fps / self.rate - 1e-6)
+        return max(count, 0)
+
+
+def frame_count(source: str | bytes, options: ClipOptions) -> int | None:
+    """About how many frames of a clip, or of its bytes, the options ask for, by what its container says; None where
+    that says nothing, or cannot be read. As `holds_frames`, only for a process that may fail."""
+    try:
+        promise = _promise_of_video(source) if is_video(source) else _promise_of_pages(source, options)
+        return None if promise is None else promise.chosen(options)
+    except Exception:  # whatever is wrong with it shows when it is decoded
+        return None
 
 
 def source_name(source: str | bytes) -> str:
@@ -159,17 +206,44 @@ def _opened(source: str | bytes) -> Iterator[Image.Image]:
         yield image
 
 
+def _opened_video(source: str | bytes) -> Any:
+    """A container of PyAV. Raises whatever PyAV raises."""
+    place = io.BytesIO(source) if isinstance(source, bytes) else ffmpeg_place(source)
+    return need("av", extra="video").open(place, options=FFMPEG_OPTIONS)
+
+
+def _promise_of_video(source: str | bytes) -> _Promise | None:
+    with _opened_video(source) as container:
+        stream = container.streams.video[0]
+        rate = float(stream.average_rate) if stream.average_rate else None
+        seconds = _promised_seconds(container, stream)
+        if seconds is None and container.duration:
+            seconds = container.duration / _CONTAINER_SECOND  # of its sound, perhaps
+        if stream.frames:
+            return _Promise(stream.frames, stream.frames / seconds if seconds else rate)
+        return _Promise(round(seconds * rate), rate) if seconds and rate else None
+
+
+def _promise_of_pages(source: str | bytes, options: ClipOptions) -> _Promise:
+    """The first page stands for all: how long each is shown is known only when it is decoded."""
+    with _opened(source) as image:
+        rate = None
+        if image.format not in _PAGED and (options.start, options.end, options.fps) != (0.0, None, None):
+            image.load()
+            milliseconds = image.info.get("duration", 0)
+            rate = 1000 / milliseconds if milliseconds else None
+        return _Promise(getattr(image, "n_frames", 1), rate)
+
+
 def _check_size(name: str, width: int, height: int, max_pixels: int) -> None:
     if width * height > max_pixels:
         raise too_large(name, width, height, max_pixels)
 
 
 def _decoded(source: str | bytes, max_pixels: int) -> Iterator[tuple[int, float | None, Any]]:
-    av = need("av", extra="video")
     number, name = 0, source_name(source)
-    place = io.BytesIO(source) if isinstance(source, bytes) else ffmpeg_place(source)
     try:
-        with av.open(place, options=FFMPEG_OPTIONS) as container:
+        with _opened_video(source) as container:
             if not container.streams.video:
                 raise UnreadableImage(f"{name} has no picture in it")
             stream = container.streams.video[0]
@@ -268,6 +342,11 @@ def _upright(picture: Any) -> RGBFrame:
         return np.asarray(to_rgb(picture.copy()))
     pixels: RGBFrame = picture.to_ndarray(format="rgb24")
     return np.ascontiguousarray(np.rot90(pixels, round(getattr(picture, "rotation", 0) / 90)))
+
+
+def read_file_of_frame(path: str, *, max_pixels: int) -> PackedPixels:
+    """The pixels of a frame that is a file of its own. Raises InputError."""
+    return pack(np.asarray(read_frame(path, max_pixels=max_pixels).image))
 
 
 class FrameReader:

@@ -32,6 +32,7 @@ def record_schema() -> dict[str, Any]:
             "status": {"enum": ["ok", "error"]},
             "frame": {"type": "integer", "minimum": 0, "description": "of a clip or a file of several pictures"},
             "time": {"type": "number", "description": "seconds from the clip's beginning"},
+            "file": {"type": "string", "description": "of a frame that is a file of its own; image is its folder"},
         },
         "required": ["schema", "image", "status"],
         "oneOf": [_ok_schema(), _error_schema()],

@@ -6,7 +6,7 @@ from collections import deque
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from PIL import Image
+from PIL import Image, ImageOps
 
 from posecli.files.atomic import whole_file
 from posecli.inputs.clips import unpack
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from typing import IO
 
-#: Frames that may wait to be drawn.
-FRAMES_AHEAD = 8
+#: Frames that may wait to be drawn, and bytes of their pixels.
+FRAMES_AHEAD, FRAME_BYTES_AHEAD = 8, 24 << 20
 
 
 class ClipDrawing:
@@ -34,6 +34,7 @@ class ClipDrawing:
 
         self.name = name
         self._extras, self._background = extras, background
+        self._size: tuple[int, int] | None = None  # of the first frame, and so of all
         self._stack = ExitStack()
         whole: AbstractContextManager[IO[bytes]] = whole_file(path)
         self._drawing, self._encoding = ThreadPoolExecutor(1), ThreadPoolExecutor(1)
@@ -44,7 +45,8 @@ class ClipDrawing:
         """Draw the next frame, soon."""
         drawn = self._drawing.submit(self._draw, image, poses)
         self._ahead.append(self._encoding.submit(lambda: self._writer.add(drawn.result(), image.time)))
-        while len(self._ahead) > FRAMES_AHEAD:
+        size = len(image.pixels[2]) if image.pixels is not None else 0
+        while len(self._ahead) > max(min(FRAMES_AHEAD, FRAME_BYTES_AHEAD // max(size, 1)), 1):
             self._ahead.popleft().result()
 
     def _draw(self, image: ImageInput, poses: tuple[Pose, ...]) -> Image.Image:
@@ -52,7 +54,9 @@ class ClipDrawing:
 
         assert image.pixels is not None
         picture = Image.fromarray(unpack(image.pixels))
-        return draw_poses(picture, poses, extras=self._extras, background=self._background)
+        drawn = draw_poses(picture, poses, extras=self._extras, background=self._background)
+        self._size = self._size or drawn.size
+        return drawn if drawn.size == self._size else ImageOps.pad(drawn, self._size)
 
     def finish(self) -> None:
         """Write what is left; the file appears."""

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from posecli.errors import UsageError
 from posecli.inputs.arguments import output_name, picture_path
-from posecli.inputs.clips import FrameReader, frame_output
+from posecli.inputs.clips import FrameReader, frame_output, read_file_of_frame
 from posecli.inputs.opening import limit_pillow
 from posecli.inputs.pictures import read_frame
 from posecli.records.journal import read_records
@@ -84,7 +84,8 @@ def _input_of(record: Record) -> ImageInput:
     image = ImageInput(record.image, output_name(record.image))
     if record.frame is None:
         return image
-    return image._replace(output=frame_output(image.output, record.frame), frame=record.frame, time=record.time)
+    output = frame_output(image.output, record.frame)
+    return image._replace(output=output, frame=record.frame, time=record.time, file=record.file)
 
 
 class _Drawer:
@@ -118,7 +119,11 @@ class _Drawer:
         if not record.ok:
             return
         path = picture_path(record, self._root)
-        if record.frame is not None:
+        if record.file is not None:
+            if self._clips.wants(record.image):
+                pixels = read_file_of_frame(path, max_pixels=Settings.max_pixels)
+                self._clips.add(image._replace(pixels=pixels), record.poses, record.image)
+        elif record.frame is not None:
             if self._clips.wants(path):
                 pixels = self._frames.read(path, record.frame)
                 self._clips.add(image._replace(pixels=pixels), record.poses, path)

@@ -24,6 +24,7 @@ from posecli.files.atomic import (
 from posecli.files.lock import LOCK_SUFFIX, locked
 from posecli.inputs.clip_decoder import is_clip
 from posecli.inputs.clips import can_read_videos, frame_output, is_video
+from posecli.inputs.folder_clips import clips_apart
 from posecli.inputs.name_set import NameSet
 from posecli.records.formats import PART_FORMATS, choose_format, get_format
 from posecli.records.formats.base import Format, WriteOptions, output_path
@@ -162,7 +163,8 @@ class AnnotatedClips(NamedTuple):
         named = os.path.splitext(self.path)[1].lower() if self.is_file else ""
         if named in CLIP_EXTENSIONS:
             return named[1:]
-        return "mp4" if is_video(image.name) else "gif"
+        is_folder = image.file is not None or bool(image.members)
+        return "mp4" if (is_folder and can_read_videos()) or is_video(image.name) else "gif"
 
     def path_for(self, image: ImageInput) -> str:
         """Where the annotated clip of a clip, or of the clip of a frame, goes."""
@@ -205,16 +207,22 @@ class Destinations(NamedTuple):
         return [folder for folder in dict.fromkeys(found) if not storage.is_remote(folder)]
 
     def paths_for(self, image: ImageInput) -> list[str]:
-        """The files that are made for one input; of a clip's data files only the first."""
+        """The files that are made for one input; of a clip's data files only the first. A folder that is a clip may
+        hold more clips."""
+        if image.members:
+            apart = list(clips_apart(image, lambda member: is_clip(member.name)))
+            if apart != [image]:
+                return [path for each in apart for path in self.paths_for(each)]
         drawn = self.drawn_path(image)
         whole_clip = image.frame is None and self.clips is not None and is_clip(image.name)
+        whole_clip = whole_clip or bool(image.members)
         first = image._replace(output=frame_output(image.output, 0)) if whole_clip else image
         data = [self.image_files.path_for(first)] if self.image_files is not None else []
         return data + ([drawn] if drawn is not None else [])
 
     def drawn_path(self, image: ImageInput) -> str | None:
         """The annotated picture of an input, or clip of a clip or frame; None where there is none."""
-        if self.clips is not None and (image.frame is not None or is_clip(image.name)):
+        if self.clips is not None and (image.frame is not None or image.members or is_clip(image.name)):
             return self.clips.path_for(image)
         return self.pictures.path_for(image) if self.pictures is not None else None
 
@@ -262,15 +270,22 @@ class Destinations(NamedTuple):
             if output is not None and output.is_file and policy is Policy.REFUSE and output_exists(output.path):
                 raise UsageError(f"{output.path} exists already", "--overwrite replaces it")
 
-    def check_one_input(self, name: str) -> None:
-        """Refuse a file that cannot hold the one input that there is. Raises UsageError, MissingExtra."""
-        if self.run_file is not None and self.run_file.format.one_clip and not _is_clip(name):
-            raise UsageError(f"{name} is a picture, and {self.run_file.format.name} writes clips", "-f csv")
-        if self.pictures is not None and self.pictures.is_file and _is_clip(name):
+    def check_one_input(self, name: str, *, as_clip: bool = False) -> None:
+        """Refuse a file that cannot hold the one input that there is. as_clip: it is a folder that is a clip. Raises
+        UsageError, MissingExtra."""
+        clip_format = self.run_file.format if self.run_file is not None and self.run_file.format.one_clip else None
+        one_picture = self.pictures if self.pictures is not None and self.pictures.is_file else None
+        drawn_clip = self.clips if self.clips is not None and self.clips.is_file and self.pictures is None else None
+        if clip_format is None and one_picture is None and drawn_clip is None:
+            return
+        is_clip = as_clip or _is_clip(name)
+        if clip_format is not None and not is_clip:
+            raise UsageError(f"{name} is a picture, and {clip_format.name} writes clips", "-f csv")
+        if one_picture is not None and is_clip:
             wanted = " or ".join(CLIP_EXTENSIONS)
-            raise UsageError(f"{name} is a clip, and {self.pictures.path} is one picture", f"name a {wanted} file")
-        if self.clips is not None and self.clips.is_file and self.pictures is None and not _is_clip(name):
-            raise UsageError(f"{name} is a picture, and {self.clips.path} is a clip", "name a .png, .jpg or .webp file")
+            raise UsageError(f"{name} is a clip, and {one_picture.path} is one picture", f"name a {wanted} file")
+        if drawn_clip is not None and not is_clip:
+            raise UsageError(f"{name} is a picture, and {drawn_clip.path} is a clip", "name a .png, .jpg or .webp file")
 
     def check_tracks(self, settings: Settings) -> None:
         """Refuse a format that tells people apart by tracks where there may be several without. Raises UsageError."""

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from posecli.errors import InputError
 from posecli.inputs.clip_decoder import ReadLimits, expand
-from posecli.inputs.clips import ClipOptions
+from posecli.inputs.clips import ClipOptions, read_file_of_frame
 from posecli.run.destinations import AnnotatedClips, Destinations
 from posecli.run.progress import Known, Progress
 from posecli.types import ImageInput, Pose, Record, Settings
@@ -35,6 +35,12 @@ class Step(Protocol):
         """Yield all that are held back."""
 
 
+class Skipped(Protocol):
+    """Is told of inputs, or frames, for which nothing is left to do. whole: the clip ends with them."""
+
+    def __call__(self, name: str, count: int = 1, *, whole: bool = False) -> None: ...
+
+
 class Work(NamedTuple):
     """What is done to every input, wherever it is done: plain data. timeout: seconds for one picture or frame;
     max_memory: bytes of the process that decodes clips, None without a limit."""
@@ -44,6 +50,11 @@ class Work(NamedTuple):
     destinations: Destinations
     timeout: float
     max_memory: int | None = None
+
+    @property
+    def read_limits(self) -> ReadLimits:
+        """What the process that decodes clips may take."""
+        return ReadLimits(self.timeout, self.settings.max_pixels, self.max_memory)
 
     @property
     def has_steps(self) -> bool:
@@ -62,28 +73,31 @@ class Done(NamedTuple):
 
 
 class _Expected(NamedTuple):
-    """An input whose record will come next, in the order of the inputs."""
+    """An input whose record will come next, in the order of the inputs. draws: it goes into an annotated clip."""
 
     image: ImageInput
     known: Known
+    draws: bool = False
 
 
 class _Held(NamedTuple):
-    """An input whose steps are not done. raw, replayed, failure: as in `Done`."""
+    """An input whose steps are not done. raw, replayed, failure: as in `Done`;
+    draws: it is a frame of a clip that is drawn."""
 
     image: ImageInput
     raw: Record
     replayed: bool
     failure: Record | None
+    draws: bool
 
 
 class Pipeline:
     """One way from inputs to final records. To be used once.
 
-    skipped: told of inputs for which nothing is left to do.
+    skipped: told of inputs for which nothing is left to do: the name, how many frames, whether the clip ends there.
     """
 
-    def __init__(self, work: Work, progress: Progress, *, skipped: Callable[[int], None]) -> None:
+    def __init__(self, work: Work, progress: Progress, *, skipped: Skipped) -> None:
         self._work = work
         self._progress = progress
         self._skipped = skipped
@@ -117,26 +131,26 @@ class Pipeline:
         frames = expand(
             images,
             self._work.clip_options,
-            limits=ReadLimits(self._work.timeout, settings.max_pixels, self._work.max_memory),
+            limits=self._work.read_limits,
             grouped=settings.track and settings.zoom,  # only second passes start from the frame before
             is_finished=self._is_clip_finished,
         )
         for image in frames:
             known = self._progress.of(image)
             if known.complete:
-                self._skipped(1)
+                self._skipped(image.name)
                 continue
             draws = clips is not None and image.frame is not None and self._must_draw(image)
             bare = image._replace(data=None, pixels=image.pixels if draws else None)
-            self._expected.append(_Expected(bare, known))
+            self._expected.append(_Expected(bare, known, draws))
             if known.record is not None:
                 image = image._replace(recorded=known.record, pixels=None)  # noqa: PLW2901
             yield image
 
-    def _is_clip_finished(self, frames: Iterator[ImageInput]) -> bool:
+    def _is_clip_finished(self, clip: ImageInput, frames: Iterator[ImageInput]) -> bool:
         count = self._progress.examine_clip(frames)
         if count is not None:
-            self._skipped(count)
+            self._skipped(clip.name, count, whole=True)
         return count is not None
 
     def _must_draw(self, image: ImageInput) -> bool:
@@ -147,13 +161,13 @@ class Pipeline:
 
     def _finish(self, raw: Record) -> Iterator[Done]:
         """Take the next record, in the order of the inputs; yield the inputs that are at their end now."""
-        image, known = self._expected.popleft()
+        image, known, draws = self._expected.popleft()
         failure = None
         if known.record is not None:
             failure, raw = None if raw.ok else raw, known.record
         if known.is_final:
             yield from self._finish_steps()
-        self._held.append(_Held(image, raw, known.record is not None, failure))
+        self._held.append(_Held(image, raw, known.record is not None, failure, draws))
         records: Iterable[Record] = (raw,)
         if not known.is_final:
             for step in self._steps:
@@ -169,8 +183,9 @@ class Pipeline:
 
     def _write(self, record: Record) -> Done:
         """Write the files of the first input that is held."""
-        image, raw, replayed, failure = self._held.popleft()
-        failure = write_files((self._write_file, self._draw), record, image) or failure
+        image, raw, replayed, failure, draws = self._held.popleft()
+        writers = (self._write_file, self._draw) if draws else (self._write_file,)
+        failure = write_files(writers, record, image) or failure
         return Done(record, raw, replayed, failure)
 
     def _write_file(self, record: Record, image: ImageInput) -> None:
@@ -180,7 +195,10 @@ class Pipeline:
 
     def _draw(self, record: Record, image: ImageInput) -> None:
         """Draw a frame in its clip; a frame that failed has no place there."""
-        if image.pixels is not None and record.ok:
+        if record.ok and image.file is not None:
+            pixels = read_file_of_frame(image.file, max_pixels=self._work.settings.max_pixels)
+            image = image._replace(pixels=pixels)
+        if record.ok:
             self._clips.add(image, record.poses, image.name)
 
 

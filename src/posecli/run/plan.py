@@ -33,11 +33,13 @@ class Talk(Enum):
 
 @dataclass(frozen=True)
 class InputNames:
-    """What the command line names as inputs. null: the list is separated by NUL; remote_folders: see Inputs."""
+    """What the command line names as inputs. null: the list is separated by NUL; as_clip: the pictures of each
+    folder are the frames of a clip; remote_folders: see Inputs."""
 
     arguments: tuple[str, ...]
     files_from: str | None = None
     null: bool = False
+    as_clip: bool = False
     remote_folders: dict[str, bool] = field(default_factory=dict, compare=False)
 
     def inputs(self, written: Sequence[tuple[str, str]] = ()) -> Inputs:
@@ -46,6 +48,7 @@ class InputNames:
             self.arguments,
             files_from=self.files_from,
             null=self.null,
+            as_clip=self.as_clip,
             written=written,
             remote_folders=self.remote_folders,
         )
@@ -102,7 +105,9 @@ class RunPlan:
         destinations.check_tracks(self.settings)
         again = inputs.can_be_listed_again()
         if inputs.is_one_file() and again:
-            destinations.check_one_input(self.names.arguments[0])
+            as_clip = self.names.as_clip
+            name = next(iter(self.inputs())).name if as_clip else self.names.arguments[0]
+            destinations.check_one_input(name, as_clip=as_clip)
         if not destinations.folders():
             return inputs, inputs
         may_exist = self.policy is not Policy.RESUME and destinations.may_have_files()

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple, Protocol
 
+from posecli.errors import UsageError
 from posecli.records.formats import get_format
 from posecli.records.identity import RunIdentity
 from posecli.records.journal import read_image_record
@@ -94,6 +95,12 @@ class Progress:
         record = self._recorded.get(image) if self._recorded is not None else None
         if record is None:
             return Known(complete=self._is_complete_by_files(image))
+        if (record.file, record.time) != (image.file, image.time) and image.file is not None:
+            raise UsageError(
+                f"cannot resume: frame {image.frame} of {image.name} was {record.file} at {record.time} s, and is "
+                f"{image.file} at {image.time} s now",
+                "--overwrite begins anew",
+            )
         is_final = self._steps and bool(record.poses) and _has_taken_steps(record)
         if is_final and image.name in self._unfinished_clips:
             return Known()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Generator, Iterable
+from collections import Counter
+from collections.abc import Generator, Iterable, Mapping
 from dataclasses import dataclass, field
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -17,13 +18,15 @@ if TYPE_CHECKING:
     from tqdm import tqdm
 
     from posecli.run.pipeline import Done
+    from posecli.run.total import Total
 
 EXIT_OK, EXIT_SOME_FAILED, EXIT_USAGE, EXIT_EXPECTATION, EXIT_FATAL = range(5)
 
 
 @dataclass
 class Tally:
-    """What some records come to: how many, messages of what failed and of what was not as expected."""
+    """What some records come to: how many, messages of what failed and of what was not as expected. clips: how many are
+    of which clip; what failed may have been one. still: the first that is of no clip."""
 
     ok: int = 0
     failed: int = 0
@@ -32,6 +35,8 @@ class Tally:
     with_people: int = 0
     failures: list[str] = field(default_factory=list)
     unmet: list[str] = field(default_factory=list)
+    clips: Counter[str] = field(default_factory=Counter)
+    still: str | None = None
 
     def count(self, record: Record, expectations: Expectations) -> None:
         """Account for one record."""
@@ -42,26 +47,38 @@ class Tally:
             self.ok += 1
             self.with_people += bool(record.poses)
             self.people += len(record.poses)
+        if record.frame is not None or not record.ok:
+            self.clips[record.image] += 1
+        else:
+            self.still = self.still or record.image
         self.unmet += expectations.of(record)
 
 
 class Report:
     """Counts records and owns what is said about them.
 
-    quiet: say nothing unless something fails. progress: show a bar. expectations: what every record is held against;
-    what does not hold is said and counts against the run.
+    quiet: say nothing unless something fails. total: for a progress bar, None for no bar. expectations: what every
+    record is held against; what does not hold is said and counts against the run. tracks: people are to be tracked;
+    that stills have no order is said once.
     """
 
     def __init__(
-        self, *, quiet: bool = False, progress: bool = False, expectations: Expectations | None = None
+        self,
+        *,
+        quiet: bool = False,
+        total: Total | None = None,
+        expectations: Expectations | None = None,
+        tracks: bool = False,
     ) -> None:
         self._quiet = quiet
         self._expectations = expectations or Expectations()
         self._unmet = 0
+        self._tells_of_stills = tracks and not quiet
         self._silent = False
         self._counting = threading.Lock()  # what is skipped may be counted by the thread that reads the inputs
         self._start = perf_counter()
-        self._bar: tqdm[Any] | None = _make_bar() if progress else None
+        self._total = total
+        self._bar: tqdm[Any] | None = _make_bar() if total is not None else None
         self.ok = self.failed = self.skipped = self.with_people = self.people = 0
 
     @property
@@ -71,9 +88,13 @@ class Report:
 
     def watch(self, done: Iterable[Done], *, fail_fast: bool = False) -> Generator[Done, None, None]:
         """Count inputs on their way to the output; stop behind the first failure if asked to."""
+        last: str | None = None
         for one in done:
+            if self._total is not None and last is not None and last != one.record.image:
+                self._total.end([last])
+            last = one.record.image
             if one.replayed and one.failure is None:
-                self.skip()
+                self.skip(one.record.image)
             else:
                 self.count(one.failure or one.record)
             yield one
@@ -81,31 +102,29 @@ class Report:
                 self.say("stopped at the first failure (--fail-fast)")
                 return
 
-    def expect_in_background(self, inputs: Iterable[object]) -> None:
-        """Count a second listing of the inputs beside the run, for the progress bar's total; nothing without one."""
-        if self._bar is not None:
-            threading.Thread(target=self._expect, args=(inputs,), daemon=True).start()
-
-    def _expect(self, inputs: Iterable[object]) -> None:
-        total = sum(1 for _ in inputs)
-        if (bar := self._bar) is not None:
-            bar.total = total
-
-    def skip(self, count: int = 1) -> None:
-        """Inputs that an earlier run has finished."""
+    def skip(self, name: str, count: int = 1, *, whole: bool = False) -> None:
+        """An input that an earlier run has finished, or so many frames of it. whole: the clip ends with them."""
         with self._counting:
             self.skipped += count
-        if self._bar is not None:
-            self._bar.update(count)
+        self._move_bar(count, {name: count}, whole=whole)
+
+    def _move_bar(self, count: int, clips: Mapping[str, int], *, whole: bool) -> None:
+        if self._bar is None or self._total is None:
+            return
+        self._total.see(clips)
+        if whole:
+            self._total.end(clips)
+        self._bar.total = self._total.value
+        self._bar.update(count)
 
     def count(self, record: Record) -> None:
         """Account for one record, and say what failed."""
         tally = Tally()
         tally.count(record, self._expectations)
-        self.add(tally)
+        self.add(tally, whole=False)
 
-    def add(self, tally: Tally) -> None:
-        """Account for records that were counted elsewhere, and say what failed."""
+    def add(self, tally: Tally, *, whole: bool = True) -> None:
+        """Account for records that were counted elsewhere, and say what failed. whole: of each clip they are all."""
         self.ok += tally.ok
         self.failed += tally.failed
         with self._counting:
@@ -115,9 +134,11 @@ class Report:
         for message in tally.failures:
             self.say(message)
         self._hold_against(tally.unmet)
+        if tally.still is not None:
+            self._tell_of_stills(tally.still)
         if self._bar is not None:
             self._bar.set_postfix(people=self.people, failed=self.failed, refresh=False)
-            self._bar.update(tally.ok + tally.failed + tally.skipped)
+        self._move_bar(tally.ok + tally.failed + tally.skipped, tally.clips, whole=whole)
 
     def say(self, message: str) -> None:
         """One line on standard error, above the progress bar; control characters of file names are escaped."""
@@ -126,6 +147,15 @@ class Report:
             self._bar.write(encodable(printable(line), sys.stderr), file=sys.stderr)
         else:
             print_line(line, sys.stderr)
+
+    def _tell_of_stills(self, name: str) -> None:
+        """Say once that nothing is done over time to stills."""
+        if self._tells_of_stills:
+            self._tells_of_stills = False
+            self.say(
+                f"{name} is a still: stills have no order, and --track and --smooth do nothing for them "
+                "(--as-clip --fps N makes a clip of the pictures of each folder)"
+            )
 
     def _hold_against(self, complaints: Iterable[str]) -> None:
         for complaint in complaints:
@@ -141,6 +171,8 @@ class Report:
         if not interrupted:
             self._hold_against(self._expectations.at_the_end())
         if self._bar is not None:
+            if not interrupted:
+                self._bar.total = self._bar.n
             self._bar.close()
             self._bar = None
         if not self._silent and (not self._quiet or self.failed or interrupted):

@@ -58,7 +58,7 @@ class ShardWork(NamedTuple):
         tally = Tally()
 
         def records() -> Iterator[Record]:
-            pipeline = Pipeline(self.work, self._progress(shard), skipped=lambda count: None)
+            pipeline = Pipeline(self.work, self._progress(shard), skipped=_nothing_is_skipped)
             skipped = set()
             for done in pipeline.records(shard.images, estimate):
                 if done.failure is not None:
@@ -69,6 +69,7 @@ class ShardWork(NamedTuple):
                     tally.count(done.record, self.expectations)
                 yield done.record
             tally.skipped = len(skipped)
+            tally.clips.update(skipped)
 
         return ShardDone(write_part(self.folder, shard.part, records()), tally, shard.earlier)
 
@@ -81,6 +82,16 @@ class ShardWork(NamedTuple):
         return Progress(recorded, destinations, steps=self.work.has_steps, passes_all=True)
 
 
+def _names(images: Iterable[ImageInput]) -> Iterator[str]:
+    for image in images:
+        yield image.name
+        yield from (member.name for member in image.members)
+
+
+def _nothing_is_skipped(name: str, count: int = 1, *, whole: bool = False) -> None:
+    """Every record of a part passes."""
+
+
 def shards_of(inputs: Iterable[ImageInput], *, size: int, made_with: str, kind: str) -> Iterator[Shard]:
     """Inputs in shards of a size, numbered from 0."""
     iterator = iter(inputs)
@@ -88,7 +99,7 @@ def shards_of(inputs: Iterable[ImageInput], *, size: int, made_with: str, kind: 
         images = tuple(itertools.islice(iterator, size))
         if not images:
             return
-        yield Shard(images, Part(number, made_with, digest(image.name for image in images), kind))
+        yield Shard(images, Part(number, made_with, digest(_names(images)), kind))
 
 
 def take_up(output: Shards, made_with: str, policy: Policy) -> dict[int, Part]:
@@ -201,7 +212,8 @@ def _unfinished(
         part = earlier.pop(shard.part.number, None)
         whole = part is not None and part.holds == shard.part.holds and not part.failed
         if whole and _is_all_drawn(shard, destinations):
-            report.skip(len(shard.images))
+            for image in shard.images:
+                report.skip(image.name, whole=True)
         else:
             yield shard._replace(earlier=part)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import sys
 from collections.abc import Iterable, Iterator
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 
@@ -12,6 +13,8 @@ from posecli.errors import PosecliError
 from posecli.files.memory import share_of_memory
 from posecli.files.terminal import encodable, print_line, printable
 from posecli.inference.estimator import available_processors
+from posecli.inputs.clip_decoder import FrameCounter
+from posecli.inputs.clips import may_hold_frames
 from posecli.model.hints import runtime_hint
 from posecli.model.locate import ModelFile, load_model_file
 from posecli.model.runtime_choice import choose_runtime
@@ -21,6 +24,7 @@ from posecli.run.engines import EngineOptions, get_engine, get_piece_engine
 from posecli.run.pipeline import Work
 from posecli.run.plan import EngineName, RunPlan, Talk
 from posecli.run.report import EXIT_OK, EXIT_USAGE, Report
+from posecli.run.total import CountedInBackground, Total
 from posecli.run.worker import Job, JobModel
 from posecli.types import ImageInput, Record
 
@@ -63,30 +67,36 @@ def _start(plan: RunPlan) -> int:
     if plan.zoom_model is not None:
         zoom_model = load_model_file(plan.zoom_model, offline=plan.offline, progress=shown)
         plan = replace(plan, settings=replace(plan.settings, zoom_model=zoom_model.sha256))
-    report = _report(plan)
-    if plan.talk is not Talk.QUIET and (hint := runtime_hint(model, runtime)):
+    total = Total() if _shows_progress(plan) else None
+    report = Report(quiet=not shown, total=total, expectations=plan.expectations, tracks=plan.settings.track)
+    if shown and (hint := runtime_hint(model, runtime)):
         report.say(hint)
-    if inputs.can_be_listed_again():
-        report.expect_in_background(plan.inputs())
     work, identity = _work(plan), RunIdentity(model.sha256, plan.settings)
     job = _job(work, model, zoom_model)
-    if plan.destinations.shards:
-        status = _in_shards(plan, images, report, work=work, job=job, identity=identity)
-    else:
-        estimate = partial(_estimate, plan, job, streamed=inputs.is_stream())
-        status = batch.run(
-            images, estimate, work, report, policy=plan.policy, identity=identity, fail_fast=plan.fail_fast
-        )
+    with _counted(plan, work, total) if total is not None and inputs.can_be_listed_again() else nullcontext():
+        if plan.destinations.shards:
+            status = _in_shards(plan, images, report, work=work, job=job, identity=identity)
+        else:
+            estimate = partial(_estimate, plan, job, streamed=inputs.is_stream())
+            status = batch.run(
+                images, estimate, work, report, policy=plan.policy, identity=identity, fail_fast=plan.fail_fast
+            )
     if plan.talk is Talk.VERBOSE:
         report.say(f"{inputs.passed_over} other files were passed over")
     return status
 
 
-def _report(plan: RunPlan) -> Report:
+def _shows_progress(plan: RunPlan) -> bool:
+    """Whether there is a progress bar: not for one still."""
     shown = sys.stderr.isatty() if plan.progress is None else plan.progress
-    quiet = plan.talk is Talk.QUIET
-    progress = shown and not quiet and not plan.inputs().is_one_file()
-    return Report(quiet=quiet, progress=progress, expectations=plan.expectations)
+    if not shown or plan.talk is Talk.QUIET:
+        return False
+    return plan.names.as_clip or not plan.inputs().is_one_file() or may_hold_frames(plan.names.arguments[0])
+
+
+def _counted(plan: RunPlan, work: Work, total: Total) -> CountedInBackground:
+    """How much there is to do, found out beside the run."""
+    return CountedInBackground(plan, FrameCounter(work.read_limits), total)
 
 
 def _work(plan: RunPlan) -> Work:

@@ -90,7 +90,7 @@ class Worker:
             _source(image), name=image.name, full_size=pictures is not None, known=self._known(image)
         )
         if image.frame is not None:
-            record = replace(record, frame=image.frame, time=image.time)
+            record = replace(record, frame=image.frame, time=image.time, file=image.file)
             self._before = (image._replace(pixels=None), record)
         if pictures is not None and frame is not None:
             pictures.write(frame.image, record, image)
@@ -120,4 +120,4 @@ class Worker:
 def _source(image: ImageInput) -> str | bytes | npt.NDArray[np.uint8]:
     if image.pixels is not None:
         return unpack(image.pixels)
-    return image.data if image.data is not None else image.name
+    return image.data if image.data is not None else image.place

@@ -26,6 +26,8 @@ _ROWS = 256
 #: An undecodable byte as `text_name` writes it, or an escaped backslash (see `_to_text`).
 _ESCAPE = re.compile(r"\\u(d[89a-f][0-9a-f]{2}|005c)")
 _ESCAPED_BACKSLASH = r"\u005c"
+#: Columns that hold names of files.
+_NAMES = ("image", "file")
 
 
 def _schema() -> Any:
@@ -39,9 +41,9 @@ def _schema() -> Any:
     return pa.schema(
         [
             ("schema", pa.string()), ("image", pa.string()), ("status", pa.string()), ("frame", pa.int64()),
-            ("time", pa.float64()), ("width", pa.int64()), ("height", pa.int64()), ("model", pa.string()),
-            ("settings", pa.string()), ("error", pa.struct([("code", pa.string()), ("message", pa.string())])),
-            ("poses", pa.list_(pose)),
+            ("time", pa.float64()), ("file", pa.string()), ("width", pa.int64()), ("height", pa.int64()),
+            ("model", pa.string()), ("settings", pa.string()),
+            ("error", pa.struct([("code", pa.string()), ("message", pa.string())])), ("poses", pa.list_(pose)),
         ]
     )  # fmt: skip
 
@@ -71,7 +73,7 @@ def _rows(file: IO[bytes]) -> Iterator[dict[str, Any]]:
 
 def _to_row(record: Record) -> dict[str, Any]:
     row = record.to_dict()
-    row["image"] = _to_text(row["image"])
+    row |= {name: _to_text(row[name]) for name in _NAMES if name in row}
     if "poses" in row:
         row["poses"] = [
             {"person": person, "track": pose.pop("id", None), **pose} for person, pose in enumerate(row["poses"])
@@ -84,8 +86,7 @@ def _to_row(record: Record) -> dict[str, Any]:
 def _from_row(row: dict[str, Any]) -> dict[str, Any]:
     """The JSON form of a row, as far as it has one: `Record.from_dict` checks it."""
     data = {name: value for name, value in row.items() if value is not None}
-    if isinstance(image := data.get("image"), str):
-        data["image"] = _from_text(image)
+    data |= {name: _from_text(data[name]) for name in _NAMES if isinstance(data.get(name), str)}
     if isinstance(error := data.get("error"), dict):
         data["error"] = {name: _from_text(text) if isinstance(text, str) else text for name, text in error.items()}
     if isinstance(poses := data.get("poses"), list):

@@ -101,7 +101,7 @@ def _pictures(records: Iterable[Record], places: Iterable[str], size: int) -> It
     """Number and base64 text of each picture that can be read."""
     frames = FrameReader()
     for number, (record, place) in enumerate(zip(records, places, strict=True)):
-        if record.ok and (data := _jpeg(place, record.frame, size, frames)):
+        if record.ok and (data := _jpeg(place, None if record.file is not None else record.frame, size, frames)):
             yield number, base64.b64encode(data).decode()
 
 

@@ -9,6 +9,7 @@ costs that picture only.
 from __future__ import annotations
 
 import importlib
+from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import TYPE_CHECKING, Generic, NamedTuple, Protocol, TypeVar
 
@@ -54,36 +55,54 @@ Result = TypeVar("Result")
 #: Pictures, and frames with their pixels for each worker, that may be begun before an earlier one is done: what waits
 #: for it is kept in memory.
 PICTURES_AHEAD, FRAMES_AHEAD = 256, 32
-#: Bytes of pixels that frames begun ahead may take together, whatever the number of workers.
-FRAME_BYTES_AHEAD = 512 << 20
+#: Bytes of pixels that frames in flight may take together, and that they may take at most where workers need more.
+FRAME_BYTES_AHEAD, MOST_FRAME_BYTES_AHEAD = 96 << 20, 512 << 20
+#: Groups of frames in flight for each worker that keep it busy: one at work, and half the workers have their next.
+_GROUPS_OF_A_WORKER = 1.5
 
 
-def inputs_ahead(image: ImageInput, *, workers: int) -> int:
-    """How many inputs may be begun before an earlier one is done, where this one is next: of large frames fewer, down
-    to one."""
-    if image.pixels is None:
-        return PICTURES_AHEAD
-    return max(min(FRAMES_AHEAD * workers, FRAME_BYTES_AHEAD // max(len(image.pixels[2]), 1)), 1)
+def weight_of(images: Iterable[ImageInput]) -> int:
+    """Bytes of the pixels that inputs carry."""
+    return sum(len(image.pixels[2]) for image in images if image.pixels is not None)
+
+
+def bytes_ahead(weight: int, *, workers: int) -> int:
+    """Bytes of pixels that may be in flight where a group of frames of a weight is next: more where the workers need
+    more to be busy, within limits."""
+    needed = int(_GROUPS_OF_A_WORKER * workers * weight)
+    return min(max(FRAME_BYTES_AHEAD, needed), MOST_FRAME_BYTES_AHEAD)
 
 
 class InOrder(Generic[Result]):
     """Puts numbered results, from 0, into the order of their numbers.
 
     Nothing comes late: what takes long holds up those behind it, and `may_begin` keeps them from becoming too many.
+    In flight is what was begun and not passed on: its pixels may be kept until then, to be drawn on.
     """
 
     def __init__(self) -> None:
         self._waiting: dict[int, Result] = {}
         self._following = 0
+        self._weights: deque[int] = deque()  # of what is in flight, bytes
+        self._weight = 0
 
-    def may_begin(self, number: int, *, ahead: int) -> bool:
-        """Whether a piece of work may be begun, so that no more than so many are ahead of the first unfinished one."""
-        return number < self._following + ahead
+    def may_begin(self, weight: int = 0, *, ahead: int, bytes_ahead: int = 0) -> bool:
+        """Whether work of a weight may be begun, so that no more than so many pieces, and bytes, are in flight. Where
+        nothing is, it may."""
+        has_room = weight == 0 or self._weight + weight <= bytes_ahead
+        return not self._weights or (len(self._weights) < ahead and has_room)
+
+    def begin(self, weight: int = 0) -> int:
+        """Begin a piece of work; its number."""
+        self._weights.append(weight)
+        self._weight += weight
+        return self._following + len(self._weights) - 1
 
     def take(self, number: int, result: Result) -> Iterator[Result]:
         """Take a result; what can be passed on now."""
         self._waiting[number] = result
         while self._following in self._waiting:
+            self._weight -= self._weights.popleft()
             self._following += 1
             yield self._waiting.pop(self._following - 1)
 

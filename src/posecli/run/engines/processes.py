@@ -21,7 +21,18 @@ from posecli.errors import TIMED_OUT, WORKER_CRASHED, EngineError, PosecliError,
 from posecli.files.child_process import LOOK_AGAIN, Child, RunningTime, can_fork
 from posecli.files.memory import limit_memory
 from posecli.model.runtime_choice import RUNTIMES
-from posecli.run.engines import EngineOptions, InOrder, Piece, Summary, Work, in_groups, inputs_ahead
+from posecli.run.engines import (
+    FRAMES_AHEAD,
+    PICTURES_AHEAD,
+    EngineOptions,
+    InOrder,
+    Piece,
+    Summary,
+    Work,
+    bytes_ahead,
+    in_groups,
+    weight_of,
+)
 from posecli.run.engines.read_ahead import ReadAhead
 from posecli.run.worker import Job, Worker
 from posecli.types import ImageInput, Record
@@ -29,6 +40,9 @@ from posecli.types import ImageInput, Record
 #: Pictures that a worker has in hand: one at work, the rest waiting, so that it never waits for the parent. A group of
 #: frames is handed over whole, and may make it more.
 IN_HAND = 3
+#: Pictures that a worker has with itself: one at work, and the next. The others wait with the parent, which has the
+#: pixels of frames anyway.
+WITH_WORKER = 2
 #: Workers that may die in a row before one has begun to work: then it is not the pictures' fault.
 STARTS_IN_VAIN = 3
 #: Seconds in which a worker must have loaded the model, on a slow and busy machine too.
@@ -74,7 +88,6 @@ class Pool:
         self._groups: Iterator[list[ImageInput]] = iter(())
         self._arriving: ReadAhead[list[ImageInput]] | None = None  # in their place, where they may let one wait
         self._order: InOrder[Record] = InOrder()
-        self._begun = 0
         self._held: list[ImageInput] = []  # taken from the inputs, and not begun
         self._returned: deque[list[_Item]] = deque()
         self._job = job
@@ -102,7 +115,7 @@ class Pool:
     def records(self, inputs: Iterable[ImageInput]) -> Iterator[Record]:
         """The record of every input, in order. To be gone through to its end before the next call. Raises
         FatalError."""
-        self._order, self._begun, self._held = InOrder(), 0, []
+        self._order, self._held = InOrder(), []
         groups = in_groups(inputs)
         with ReadAhead(groups) if self._options.streamed else contextlib.nullcontext() as self._arriving:
             self._groups = groups
@@ -172,11 +185,11 @@ class Pool:
             self._held = next(self._groups, []) if self._arriving is None else self._arriving.take() or []
         if not self._held:
             return []
-        ahead = inputs_ahead(self._held[0], workers=self._options.workers)
-        if not self._order.may_begin(self._begun, ahead=ahead):
+        weight, workers = weight_of(self._held), self._options.workers
+        ahead = FRAMES_AHEAD * workers if weight else PICTURES_AHEAD
+        if not self._order.may_begin(weight, ahead=ahead, bytes_ahead=bytes_ahead(weight, workers=workers)):
             return []
-        group, self._held = [_Item(number, image) for number, image in enumerate(self._held, self._begun)], []
-        self._begun += len(group)
+        group, self._held = [_Item(self._order.begin(weight_of([image])), image) for image in self._held], []
         return group
 
     def _receive(self, worker: _WorkerProcess) -> Iterator[tuple[int, Record]]:
@@ -214,7 +227,7 @@ class Pool:
         guilty, *rest = worker.in_hand or [None]
         self._replace(worker, [item for item in rest if item is not None])
         if guilty is not None:
-            yield guilty.number, guilty.image.failed(code, f"{guilty.image.name}: {why}")
+            yield guilty.number, guilty.image.failed(code, f"{guilty.image.place}: {why}")
 
     def _replace(self, worker: _WorkerProcess, unfinished: list[_Item]) -> None:
         worker.child.stop()
@@ -239,7 +252,12 @@ class _WorkerProcess:
         """Put a picture into its hands. That it died meanwhile shows at the next look at its pipe."""
         self.in_hand.append(item)
         image = item.image
-        self.child.send(image, short=image.pixels is None and image.data is None and image.recorded is None)
+        if image.pixels is None:
+            self.child.send(image, short=image.data is None and image.recorded is None)
+        else:
+            width, height, data = image.pixels
+            self.child.send(image._replace(pixels=(width, height, b"")))
+            self.child.send(data)
         if len(self.in_hand) == 1 and self.has_begun:
             self._start_clock()
 
@@ -258,12 +276,18 @@ class _WorkerProcess:
         self.deadline = self._clock.now() + self._timeout if self.in_hand else float("inf")
 
 
-def _receive_ahead(connection: Connection, arrived: SimpleQueue[ImageInput | None]) -> None:
-    """Take in what the parent sends while the worker is busy: a frame is larger than a pipe, and the parent would wait.
+def _receive_ahead(connection: Connection, arrived: SimpleQueue[ImageInput | None], room: threading.Semaphore) -> None:
+    """Take in the next input while the worker is busy: a frame is larger than a pipe, and the worker would wait for it.
     None at the end of the pipe."""
     with contextlib.suppress(EOFError, OSError):
         while True:
-            arrived.put(connection.recv())
+            room.acquire()
+            image: ImageInput = connection.recv()
+            if image.pixels is not None:
+                width, height, _ = image.pixels
+                image = image._replace(pixels=(width, height, connection.recv_bytes()))
+            arrived.put(image)
+            del image
     arrived.put(None)
 
 
@@ -274,9 +298,12 @@ def _work(connection: Connection, job: Job, threads: int) -> None:
         worker = Worker(job, threads=threads)
         connection.send(None)
         arrived: SimpleQueue[ImageInput | None] = SimpleQueue()
-        threading.Thread(target=_receive_ahead, args=(connection, arrived), daemon=True).start()
+        room = threading.Semaphore(WITH_WORKER)
+        threading.Thread(target=_receive_ahead, args=(connection, arrived, room), daemon=True).start()
         while (image := arrived.get()) is not None:
             connection.send(worker(image))
+            image = None
+            room.release()
     except PosecliError as error:
         connection.send(error)
     except Exception as error:

@@ -26,14 +26,24 @@ from posecli.extras import need
 from posecli.files.atomic import whole_file
 from posecli.files.child_process import interrupts_held_back
 from posecli.model.locate import cache_folder
-from posecli.run.engines import EngineOptions, Estimate, InOrder, Piece, Summary, Work, in_groups
+from posecli.run.engines import (
+    EngineOptions,
+    Estimate,
+    InOrder,
+    Piece,
+    Summary,
+    Work,
+    bytes_ahead,
+    in_groups,
+    weight_of,
+)
 from posecli.run.engines.processes import Pool
 from posecli.run.worker import Job, JobModel
 from posecli.types import ImageInput, Record
 
 EXTRA = "ray"
 #: Pictures of a task whose records come back; fewer where they carry pixels: bytes of those in one task.
-CHUNK, CHUNK_BYTES = 32, 32 << 20
+CHUNK, CHUNK_BYTES = 32, 16 << 20
 #: Tasks in flight for each processor of the cluster: one at work, the others on their way to it.
 AHEAD = 3
 #: Tasks that may be begun before an earlier one is done.
@@ -56,7 +66,8 @@ class Context(NamedTuple):
 def run(inputs: Iterable[ImageInput], job: Job, options: EngineOptions) -> Iterator[Record]:
     """Yield a record for every input, in order. Raises FatalError."""
     with connected(options) as (ray, ours):
-        tasks = _Tasks(ray, _records_of, _all_lost, Context(job, options, os.getcwd()), stays_connected=not ours)
+        context = Context(job, options, os.getcwd())
+        tasks = _Tasks(ray, _records_of, _all_lost, context, weigh=weight_of, stays_connected=not ours)
         for records in tasks.results(chunks(inputs)):
             yield from records
 
@@ -81,7 +92,7 @@ def chunks(inputs: Iterable[ImageInput]) -> Iterator[list[ImageInput]]:
     weight = 0
     for group in in_groups(inputs):
         chunk += group
-        weight += sum(len(image.pixels[2]) if image.pixels else len(image.data or b"") for image in group)
+        weight += weight_of(group) or sum(len(image.data or b"") for image in group)
         if len(chunk) >= CHUNK or weight >= CHUNK_BYTES:
             yield chunk
             chunk, weight = [], 0
@@ -143,9 +154,10 @@ def _knock(address: str | None) -> None:
 class _Tasks(Generic[Piece, Summary]):
     """Pieces of work as tasks of a cluster.
 
-    work: what to do with each, there. lost: what it comes to where no machine brings it to an end. stays_connected:
-    whether the connection outlasts the tasks. If not, Ray ends those in flight with it; to cancel them first may crash
-    this process (https://github.com/ray-project/ray/pull/54798).
+    work: what to do with each, there. lost: what it comes to where no machine brings it to an end. weigh: bytes of
+    pixels that a piece carries, of which a bounded number is in flight. stays_connected: whether the connection
+    outlasts the tasks. If not, Ray ends those in flight with it; to cancel them first may crash this process
+    (https://github.com/ray-project/ray/pull/54798).
     """
 
     def __init__(
@@ -156,10 +168,12 @@ class _Tasks(Generic[Piece, Summary]):
         context: Context,
         *,
         stays_connected: bool,
+        weigh: Callable[[Piece], int] = lambda piece: 0,
     ) -> None:
         self._ray = ray
         self._stays_connected = stays_connected
         self._lost = lost
+        self._weigh = weigh
         self._to_share = (work, context, [model.read().data for model in context.job.models])
         self._share()
         self._remote = ray.remote(num_cpus=context.options.threads, max_retries=RAY_RETRIES)(_do)
@@ -171,15 +185,16 @@ class _Tasks(Generic[Piece, Summary]):
 
     def results(self, pieces: Iterable[Piece]) -> Iterator[Summary]:
         """What each piece comes to, in order. Raises FatalError."""
-        numbered, order, begun = iter(enumerate(pieces)), InOrder[Summary](), 0
+        source, order = iter(pieces), InOrder[Summary]()
+        held: Piece | None = None  # taken from the pieces, and not begun
         try:
             while True:
-                while self._has_room() and order.may_begin(begun, ahead=TASKS_AHEAD):
-                    number, piece = next(numbered, (begun, None))
-                    if piece is None:
+                while self._has_room() and order.may_begin(ahead=TASKS_AHEAD):
+                    held = next(source, None) if held is None else held
+                    if held is None or not self._may_begin(held, order):
                         break
-                    self._submit(number, piece, 0)
-                    begun += 1
+                    self._submit(order.begin(self._weigh(held)), held, 0)
+                    held = None
                 if not self._in_flight:
                     return
                 done, _ = self._ray.wait(list(self._in_flight), num_returns=1)
@@ -191,9 +206,16 @@ class _Tasks(Generic[Piece, Summary]):
                 for reference in self._in_flight:
                     self._ray.cancel(reference, force=True)
 
+    def _may_begin(self, piece: Piece, order: InOrder[Summary]) -> bool:
+        """Whether the pixels of a piece have room beside those in flight."""
+        weight = self._weigh(piece)
+        return order.may_begin(weight, ahead=TASKS_AHEAD, bytes_ahead=bytes_ahead(weight, workers=self._processors()))
+
     def _has_room(self) -> bool:
-        processors = int(self._ray.cluster_resources().get("CPU", 1))
-        return len(self._in_flight) < AHEAD * max(processors, 1)
+        return len(self._in_flight) < AHEAD * self._processors()
+
+    def _processors(self) -> int:
+        return max(int(self._ray.cluster_resources().get("CPU", 1)), 1)
 
     def _submit(self, number: int, piece: Piece, losses: int) -> None:
         self._in_flight[self._remote.remote(piece, *self._shared)] = (number, piece, losses)
@@ -224,7 +246,7 @@ def _records_of(images: list[ImageInput], estimate: Estimate) -> list[Record]:
 
 def _all_lost(images: list[ImageInput]) -> list[Record]:
     why = "the machines working on it were lost"
-    return [image.failed(WORKER_CRASHED, f"{image.name}: {why}") for image in images]
+    return [image.failed(WORKER_CRASHED, f"{image.place}: {why}") for image in images]
 
 
 def _do(piece: Piece, work: Work[Piece, Summary], context: Context, models: list[bytes]) -> Summary | PosecliError:

@@ -50,7 +50,7 @@ def _records(inputs: Iterable[ImageInput], worker: Worker, options: EngineOption
             with _time_limit(options.timeout):
                 record = worker(image)
         except _TimeIsUpError:
-            message = f"{image.name}: not done after {options.timeout:g} seconds"
+            message = f"{image.place}: not done after {options.timeout:g} seconds"
             record = image.failed(TIMED_OUT, message)
         yield record
 

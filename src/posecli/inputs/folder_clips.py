@@ -1,0 +1,56 @@
+"""Folders whose pictures are the frames of a clip (`--as-clip`): a clip is named after its folder.
+
+Its frames stay files of their own. Each is read by the worker that it goes to, as a still is, and fails alone.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+
+from posecli.inputs.clips import Choice, ClipOptions, frame_output
+from posecli.inputs.walk import natural_key
+from posecli.types import ImageInput
+
+
+def as_clips(images: Iterable[ImageInput]) -> Iterator[ImageInput]:
+    """Inputs with the pictures of each folder, in natural order, as one input: its `members`. Bytes of a picture, and
+    what cannot be listed, stay as they are."""
+    folders: dict[str, list[ImageInput]] = {}
+    for image in images:
+        if image.data is not None or image.failure is not None:
+            yield image
+        else:
+            folders.setdefault(os.path.dirname(image.name), []).append(image)
+    for folder, members in folders.items():
+        output = os.path.dirname(members[0].output) or os.path.basename(os.path.abspath(folder)) or "clip"
+        members.sort(key=lambda member: natural_key(member.name))
+        yield ImageInput(folder or os.curdir, output, members=tuple(members))
+
+
+def clips_apart(image: ImageInput, holds_frames: Callable[[ImageInput], bool]) -> Iterator[ImageInput]:
+    """A folder as a clip without those of its files that are clips themselves; these follow. Any other input as it
+    is."""
+    if not image.members:
+        yield image
+        return
+    stills: list[ImageInput] = []
+    clips: list[ImageInput] = []
+    for member in image.members:
+        (clips if holds_frames(member) else stills).append(member)
+    if stills:
+        yield image._replace(members=tuple(stills))
+    yield from clips
+
+
+def frames_of_folder(clip: ImageInput, options: ClipOptions) -> Iterator[ImageInput]:
+    """Those frames of a folder's clip that the options ask for; `fps` says how many a second it has."""
+    assert options.fps is not None
+    choice = Choice(options._replace(fps=None))
+    for number, member in enumerate(clip.members):
+        time = round(number / options.fps, 6)
+        if choice.is_over(time):
+            return
+        if choice.takes(number, time):
+            output = frame_output(clip.output, number)
+            yield clip._replace(members=(), output=output, frame=number, time=time, file=member.name)
