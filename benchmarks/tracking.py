@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""Draws a clip of three walkers who cross, and measures how well they are told apart and how steady they are.
+"""Draws clips of walkers who cross, and measures how well they are told apart and how steady they are.
 
-    python benchmarks/tracking.py [--frames 300] [--clip 0] [--keep CLIP.mp4] [-- options of posecli estimate]
+    python benchmarks/tracking.py [--seeds 41 42 43 44 45 46] [--frames 250] [--rates] [-- options of posecli estimate]
 
-Prints IDF1, MOTA and identity switches (motmetrics; a person is found where the mean distance of his keypoints is below
-a quarter of his height), jitter (mean second difference of keypoints, pixels) and error with and without --smooth, and
-frames a second against the same frames as JPEGs, tracked and not. Needs motmetrics and the extra video.
+Each seed is another clip: three to five walkers of random height, speed and shirt. Prints IDF1, MOTA and identity
+switches (motmetrics; a person is found where the mean distance of his keypoints is below a quarter of his height),
+jitter (mean second difference of keypoints, pixels) and error with and without --smooth; with --rates also frames a
+second against the same frames as JPEGs, tracked and not. Needs motmetrics and the extra video.
 """
 
 from __future__ import annotations
@@ -13,12 +14,14 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import random
 import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from time import perf_counter
+from typing import NamedTuple
 
 import av
 import motmetrics
@@ -31,33 +34,46 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "samples"))
 import draw_samples
 
 SIZE, FPS = (640, 480), 25
-#: Where each walker is at first (share of the width), how fast (heights a second, to the right), height, looks, shirt.
-#: All turn round at the borders, so that each meets the others several times. The first clip is the
-#: one of the figures; the others show whether those hold for more than one.
-CLIPS = (
-    ((0.12, 0.62, 250, 0, (200, 60, 50)), (0.88, -0.70, 270, 2, (60, 122, 92)), (0.5, 0.45, 230, 3, (64, 90, 176))),
-    ((0.2, 0.5, 240, 1, (220, 200, 60)), (0.8, -0.8, 255, 2, (90, 40, 120)), (0.45, -0.6, 265, 0, (30, 130, 160))),
-    ((0.1, 0.9, 260, 3, (200, 200, 205)), (0.6, -0.5, 235, 1, (40, 40, 44)), (0.9, -0.65, 250, 2, (180, 60, 90))),
-    ((0.3, 0.7, 245, 0, (60, 122, 92)), (0.5, 0.55, 275, 2, (64, 90, 176)), (0.7, -0.75, 225, 1, (200, 120, 50))),
-)
+#: Share of the width at which walkers turn round, so that each meets the others several times.
 BORDER = 0.1
 
 
-def figure(walker: tuple, seconds: float) -> draw_samples.Figure:
+class Walker(NamedTuple):
+    """start: share of the width; speed: heights a second, to the right; height: pixels; look, shirt: of the figure."""
+
+    start: float
+    speed: float
+    height: int
+    look: int
+    shirt: tuple[int, int, int]
+
+
+def walkers_of(seed: int) -> list[Walker]:
+    dice = random.Random(seed)
+    return [
+        Walker(
+            dice.uniform(0.12, 0.88), dice.choice((-1, 1)) * dice.uniform(0.35, 0.95), dice.randint(215, 280),
+            dice.randint(0, 3), (dice.randint(30, 220), dice.randint(30, 220), dice.randint(30, 220)),
+        )
+        for _ in range(dice.randint(3, 5))
+    ]  # fmt: skip
+
+
+def figure(walker: Walker, seconds: float) -> draw_samples.Figure:
     """A walker at a time: arms and legs swing."""
-    start, speed, height, look, shirt = walker
+    height, look = walker.height, walker.look
     room = 1 - 2 * BORDER
-    way = (start - BORDER + speed * seconds * height / SIZE[0]) % (2 * room)
+    way = (walker.start - BORDER + walker.speed * seconds * height / SIZE[0]) % (2 * room)
     place = BORDER + (way if way < room else 2 * room - way)
     swing = math.sin(2 * math.pi * seconds * 0.8 + look)
     return draw_samples.Figure(
-        (place * SIZE[0], 0.56 * SIZE[1]), height, look=look, shirt=shirt,
+        (place * SIZE[0], 0.56 * SIZE[1]), height, look=look, shirt=walker.shirt,
         left_arm=(14 + 14 * swing, 8 + 16 * swing), right_arm=(-14 + 14 * swing, -8 + 16 * swing),
         left_leg=(7 + 12 * swing, 4 + 12 * swing), right_leg=(-7 - 12 * swing, -4 - 12 * swing),
     )  # fmt: skip
 
 
-def draw_clip(walkers: Sequence[tuple], path: Path, stills: Path, frames: int) -> list[list[np.ndarray]]:
+def draw_clip(walkers: Sequence[Walker], path: Path, stills: Path, frames: int) -> list[list[np.ndarray]]:
     """Write the clip and its frames as JPEGs; the true keypoints [17, 2] of each walker in each frame."""
     background = draw_samples.hall(SIZE, 0.7)
     truth = []
@@ -77,12 +93,12 @@ def draw_clip(walkers: Sequence[tuple], path: Path, stills: Path, frames: int) -
     return truth
 
 
-def hidden(walkers: Sequence[tuple], people: list[np.ndarray]) -> set[int]:
+def hidden(walkers: Sequence[Walker], people: list[np.ndarray]) -> set[int]:
     """Walkers whom a taller one, who is nearer, covers by more than half: nobody is asked to find them."""
     boxes = [(person.min(axis=0), person.max(axis=0)) for person in people]
     found = set()
     for number, (low, high) in enumerate(boxes):
-        nearer = [box for other, box in enumerate(boxes) if walkers[other][2] > walkers[number][2]]
+        nearer = [box for other, box in enumerate(boxes) if walkers[other].height > walkers[number].height]
         covered = [max(min(high[0], right[0]) - max(low[0], left[0]), 0) / (high[0] - low[0]) for left, right in nearer]
         if max(covered, default=0) > 0.5:
             found.add(number)
@@ -104,68 +120,82 @@ def keypoints(pose: dict) -> np.ndarray:
     return np.array([(point["x"], point["y"]) for point in pose["keypoints"]])
 
 
-def identities(walkers: Sequence[tuple], records: list[dict], truth: list[list[np.ndarray]]) -> str:
-    """IDF1, MOTA and switches."""
+def identities(walkers: Sequence[Walker], records: list[dict], truth: list[list[np.ndarray]]) -> dict[str, float]:
+    """IDF1, MOTA, switches, and tracks. People without a number do not count."""
     accumulator = motmetrics.MOTAccumulator(auto_id=True)
     for record, people in zip(records, truth, strict=True):
         away = hidden(walkers, people)
+        poses = [pose for pose in record["poses"] if pose.get("id") is not None]
         distances = np.array(
-            [[np.linalg.norm(keypoints(pose) - person, axis=1).mean() for pose in record["poses"]] for person in people]
+            [[np.linalg.norm(keypoints(pose) - person, axis=1).mean() for pose in poses] for person in people]
         ).reshape(len(people), -1)
         distances /= np.array([np.ptp(person[:, 1]) for person in people])[:, None]
         nearest = distances.argmin(axis=0)
         asked = [number for number in range(len(people)) if number not in away]
         counted = [place for place in range(distances.shape[1]) if nearest[place] not in away]
         distances[distances > 0.25] = np.nan
-        ids = [record["poses"][place]["id"] for place in counted]
+        ids = [poses[place]["id"] for place in counted]
         accumulator.update(asked, ids, distances[np.ix_(asked, counted)])
     metrics = ["idf1", "mota", "num_switches", "num_misses", "num_false_positives"]
     row = motmetrics.metrics.create().compute(accumulator, metrics=metrics, name="clip").iloc[0]
-    return ", ".join(f"{name} {row[name]:.3g}" for name in metrics)
+    tracks = {pose["id"] for record in records for pose in record["poses"] if pose.get("id") is not None}
+    return {name: float(row[name]) for name in metrics} | {"tracks": len(tracks), "walkers": len(walkers)}
 
 
-def steadiness(records: list[dict], truth: list[list[np.ndarray]]) -> str:
-    """Jitter and error over the keypoints of everybody who is found in three frames running."""
+def steadiness(records: list[dict], truth: list[list[np.ndarray]]) -> tuple[float, float]:
+    """Jitter and mean error, pixels, over the keypoints of everybody who is found in three frames running."""
     paths: dict[int, dict[int, np.ndarray]] = {}
     errors = []
     for number, (record, people) in enumerate(zip(records, truth, strict=True)):
         for pose in record["poses"]:
-            found = keypoints(pose)
-            paths.setdefault(pose["id"], {})[number] = found
-            errors.append(min(np.linalg.norm(found - person, axis=1).mean() for person in people))
+            if pose.get("id") is not None:
+                found = keypoints(pose)
+                paths.setdefault(pose["id"], {})[number] = found
+                errors.append(min(np.linalg.norm(found - person, axis=1).mean() for person in people))
     jitter = [
         np.linalg.norm(path[n - 1] - 2 * path[n] + path[n + 1], axis=1).mean()
         for path in paths.values() for n in path if n - 1 in path and n + 1 in path
     ]  # fmt: skip
-    return f"jitter {np.mean(jitter):.2f}, mean error {np.mean(errors):.2f} pixels"
+    return float(np.mean(jitter)), float(np.mean(errors))
+
+
+def rates(clip: Path, stills: Path, options: list[str]) -> str:
+    """Frames a second of whole processes, medians of three."""
+    found = [
+        (estimate(clip, ["--track", *options])[1], estimate(clip, options)[1], estimate(stills, options)[1])
+        for _ in range(3)
+    ]
+    of_tracked, of_clip, of_stills = np.median(found, axis=0)
+    return (
+        f"tracked {of_tracked:.1f} frames/s, not tracked {of_clip:.1f}/s, stills {of_stills:.1f}/s: "
+        f"{of_tracked / of_stills:.2f} and {of_clip / of_stills:.2f} of the stills"
+    )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--frames", type=int, default=300)
-    parser.add_argument("--clip", type=int, choices=range(len(CLIPS)), default=0)
-    parser.add_argument("--keep", type=Path)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[41, 42, 43, 44, 45, 46])
+    parser.add_argument("--frames", type=int, default=250)
+    parser.add_argument("--rates", action="store_true")
     parser.add_argument("options", nargs="*")
     arguments = parser.parse_args()
-    walkers, options = CLIPS[arguments.clip], arguments.options
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        clip, stills = arguments.keep or folder / "walkers.mp4", folder / "stills"
-        stills.mkdir()
-        truth = draw_clip(walkers, clip, stills, arguments.frames)
-        smoothed, _ = estimate(clip, ["--smooth", *options])
-        rates = []
-        for _ in range(3):
-            tracked, of_tracked = estimate(clip, ["--track", *options])
-            rates.append((of_tracked, estimate(clip, options)[1], estimate(stills, options)[1]))
-    print(identities(walkers, tracked, truth))
-    print(f"tracked:  {steadiness(tracked, truth)}")
-    print(f"smoothed: {steadiness(smoothed, truth)}")
-    of_tracked, of_clip, of_stills = np.median(rates, axis=0)
-    print(
-        f"tracked {of_tracked:.1f} frames/s, not tracked {of_clip:.1f}/s, stills {of_stills:.1f}/s: "
-        f"{of_tracked / of_stills:.2f} and {of_clip / of_stills:.2f} of the stills"
-    )
+    found = []
+    for seed in arguments.seeds:
+        walkers = walkers_of(seed)
+        with tempfile.TemporaryDirectory() as name:
+            clip, stills = Path(name) / "walkers.mp4", Path(name) / "stills"
+            stills.mkdir()
+            truth = draw_clip(walkers, clip, stills, arguments.frames)
+            tracked, _ = estimate(clip, ["--track", *arguments.options])
+            smoothed, _ = estimate(clip, ["--smooth", *arguments.options])
+            row = identities(walkers, tracked, truth)
+            for title, records in (("", tracked), (" smoothed", smoothed)):
+                row["jitter" + title], row["error" + title] = steadiness(records, truth)
+            found.append(row)
+            print(f"clip {seed}:", ", ".join(f"{title} {value:.3g}" for title, value in row.items()), flush=True)
+            if arguments.rates:
+                print(rates(clip, stills, arguments.options), flush=True)
+    print("mean:", ", ".join(f"{title} {np.mean([row[title] for row in found]):.3g}" for title in found[0]))
 
 
 if __name__ == "__main__":

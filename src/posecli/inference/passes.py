@@ -14,7 +14,7 @@ from posecli.model.graph import Graph
 from posecli.model.heads import check_fixed_input, find_single_person
 from posecli.model.runtime import Runtime
 from posecli.poses.consensus import Candidate, Pass, View, agree, best_way_up, confirm, merge, trunk_angle
-from posecli.poses.similarity import pose_nms
+from posecli.poses.similarity import SAME_PERSON, match_greedily, pose_nms, similarities
 from posecli.types import DecodedPose, Settings
 
 #: Second passes use finer maps where the network allows it.
@@ -84,7 +84,7 @@ class PoseFinder:
         """Everybody in a frame, in falling score; milliseconds by stage are added to `timings`.
 
         known: the people of a frame just before, in picture pixels. With second passes, they are looked for where they
-        were; where all are found again that is everybody.
+        were; where all are found again that is everybody. Without, those whom the first passes miss get a second pass.
         """
         if known and self._second:
             with timed(timings, "zoom"):
@@ -93,7 +93,9 @@ class PoseFinder:
                 return self._kept(again)
         candidates = self._first_passes(frame, timings)
         if not self._second:
-            return self._kept([candidate.pose for candidate in candidates])
+            people = [candidate.pose for candidate in candidates]
+            with timed(timings, "zoom"):
+                return self._kept(self._with_missed(frame, people, known))
         with timed(timings, "zoom"):
             return self._kept(self._second_passes(frame, candidates))
 
@@ -161,6 +163,24 @@ class PoseFinder:
             people.append(again._replace(score=sqrt(pose.score * again.score)))
         kept = pose_nms(people)
         return kept if len(kept) == len(people) else None
+
+    def _with_missed(
+        self, frame: Frame, people: Sequence[DecodedPose], known: Sequence[DecodedPose]
+    ) -> list[DecodedPose]:
+        """People, with those of the frame before who are not among them and whom a second pass shows where they were:
+        first passes miss who stands behind somebody."""
+        found = match_greedily(similarities(known, people), least=SAME_PERSON)
+        missed = [pose for number, pose in enumerate(known) if number not in found][: self._settings.max_zooms]
+        picture_wh = (frame.width, frame.height)
+        views = [
+            (pose, self._first.view(frame, pose, crop))
+            for pose in missed
+            for crop in self._first.crops(pose, picture_wh, 0.0)
+        ]
+        again = [
+            view.pose._replace(score=sqrt(pose.score * view.pose.score)) for pose, view in views if view.pose is not None
+        ]
+        return pose_nms([*people, *again]) if again else list(people)
 
     def _crops(self, frame: Frame, pose: DecodedPose, turn: float) -> list[tuple[Network, Crop]]:
         """What second passes look at for a person whom passes turned by `turn` found, and with which network."""

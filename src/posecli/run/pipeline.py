@@ -132,7 +132,7 @@ class Pipeline:
             images,
             self._work.clip_options,
             limits=self._work.read_limits,
-            grouped=settings.track and settings.zoom,  # only second passes start from the frame before
+            grouped=settings.track,  # second passes start from the frame before
             is_finished=self._is_clip_finished,
         )
         for image in frames:
