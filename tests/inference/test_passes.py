@@ -149,6 +149,27 @@ def test_several_passes_find_no_more_people_than_asked_for(tiny_model: Path) -> 
     assert len(finder.find(frame_from_image(draw_discs(people)), {})) <= 4
 
 
+def test_who_is_missed_is_looked_for_where_he_was(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without second passes over everybody: only who was there a moment ago, and is not found, gets one."""
+    finder = PoseFinder(read_graph(tiny_model.read_bytes()), Settings(), threads=1)
+    frame = frame_from_image(draw_discs([person_at(60, 60), person_at(190, 80)], (257, 257)))
+    both = finder.find(frame, {})
+    assert len(both) == 2
+    views = []
+    passes = finder._first
+    view, find = passes.view, passes.find
+    monkeypatch.setattr(passes, "view", lambda frame, pose, crop: views.append(pose) or view(frame, pose, crop))
+    assert len(finder.find(frame, {}, both)) == 2
+    assert views == []
+    monkeypatch.setattr(passes, "find", lambda prepared, timings: find(prepared, timings)[:1])  # the other is missed
+    again = finder.find(frame, {}, both)
+    assert [one is both[1] for one in views] == [True]
+    assert len(again) == 2
+    assert np.abs(again[1].xy - both[1].xy).max() < 12
+    gone = frame_from_image(draw_discs([person_at(60, 60)], (257, 257)))
+    assert len(finder.find(gone, {}, both)) == 1
+
+
 class CountingRuntime(Runtime):
     """A runtime that counts its passes."""
 

@@ -170,16 +170,13 @@ class PoseFinder:
         """People, with those of the frame before who are not among them and whom a second pass shows where they were:
         first passes miss who stands behind somebody."""
         found = match_greedily(similarities(known, people), least=SAME_PERSON)
-        missed = [pose for number, pose in enumerate(known) if number not in found][: self._settings.max_zooms]
-        picture_wh = (frame.width, frame.height)
-        views = [
-            (pose, self._first.view(frame, pose, crop))
-            for pose in missed
-            for crop in self._first.crops(pose, picture_wh, 0.0)
-        ]
-        again = [
-            view.pose._replace(score=sqrt(pose.score * view.pose.score)) for pose, view in views if view.pose is not None
-        ]
+        missed = [pose for number, pose in enumerate(known) if number not in found]
+        again = []
+        for pose in missed[: self._settings.max_zooms]:
+            for crop in self._first.crops(pose, (frame.width, frame.height), 0.0):
+                seen = self._first.view(frame, pose, crop).pose
+                if seen is not None:
+                    again.append(seen._replace(score=sqrt(pose.score * seen.score)))
         return pose_nms([*people, *again]) if again else list(people)
 
     def _crops(self, frame: Frame, pose: DecodedPose, turn: float) -> list[tuple[Network, Crop]]:
