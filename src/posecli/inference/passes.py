@@ -94,8 +94,10 @@ class PoseFinder:
         candidates = self._first_passes(frame, timings)
         if not self._second:
             people = [candidate.pose for candidate in candidates]
-            with timed(timings, "zoom"):
-                return self._kept(self._with_missed(frame, people, known))
+            if known:
+                with timed(timings, "zoom"):
+                    people = self._with_missed(frame, people, known)
+            return self._kept(people)
         with timed(timings, "zoom"):
             return self._kept(self._second_passes(frame, candidates))
 
