@@ -111,14 +111,21 @@ class Pipeline:
         """What becomes of the inputs, in their order; their files are written. Raises FatalError, UsageError."""
         unfinished = self._unfinished(images)
         try:
-            # Records that only pass need no engine: those at the beginning are not sent to one.
+            # Records that only pass need no engine: those at the beginning are not sent to one. The last of them is,
+            # since what a worker finds in a frame may depend on the frame before.
+            last: ImageInput | None = None
             for image in unfinished:
                 if image.recorded is None or self._expected[-1].known.files_missing:
-                    raws = estimate(itertools.chain((image,), unfinished))
-                    for raw in raws:
+                    before = () if last is None else (last,)
+                    last = None
+                    for raw in estimate(itertools.chain(before, (image,), unfinished)):
                         yield from self._finish(raw)
                     break
-                yield from self._finish(image.recorded)
+                if last is not None and last.recorded is not None:
+                    yield from self._finish(last.recorded)
+                last = image
+            if last is not None and last.recorded is not None:
+                yield from self._finish(last.recorded)
             yield from self._finish_steps()
             self._clips.finish()
         except BaseException as error:
