@@ -20,6 +20,8 @@ from posecli.types import DecodedPose, Pose
 CERTAIN_SCORE = 0.3
 #: Keypoints from this score on count in the OKS of two poses.
 COUNTED_SCORE = 0.15
+#: Keypoints from this score on show where a tracked person is, and how large.
+SEEN_SCORE = 0.2
 #: Fewer keypoints do not show a person's size and position: all 17 are used instead.
 LEAST_KEYPOINTS = 3
 
@@ -53,6 +55,11 @@ def extent(xy: Points, scores: Values, least_score: float) -> tuple[Points, Poin
     certain = xy[scores >= least_score]
     points = certain if len(certain) >= LEAST_KEYPOINTS else xy
     return points.min(axis=0), points.max(axis=0)
+
+
+def mean_side(corner: Points, far_corner: Points) -> float:
+    """The mean side of a box between two corners, pixels, at least 1: how large somebody is."""
+    return float(np.sqrt(np.prod(np.maximum(far_corner - corner, 1))))
 
 
 def body_box(pose: DecodedPose) -> tuple[Points, Points]:

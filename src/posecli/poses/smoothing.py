@@ -9,13 +9,15 @@ weighted regression, 1979). So it follows a movement without lag, where a filter
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from posecli.poses.lookahead import Lookahead, time_of
-from posecli.poses.similarity import Points, Values, as_decoded, extent
+from posecli.poses.similarity import SEEN_SCORE, Points, Values, as_decoded, extent, mean_side
 from posecli.types import Pose, Record
 
 #: Standard deviation, seconds, of the weights of the frames around one.
@@ -34,8 +36,6 @@ MAD_SCALE = 1.4826
 RIDGE = 0.1
 #: Keypoints count by the square of their score, and by this at least.
 LEAST_WEIGHT = 1e-3
-#: Keypoints from this score on show a person's size.
-SEEN_SCORE = 0.2
 
 
 class _Sample(NamedTuple):
@@ -55,15 +55,14 @@ class Smoother(Lookahead):
         self._begin()
 
     def _begin(self) -> None:
-        self._ways: dict[int, deque[_Sample]] = {}
+        self._samples: dict[int, deque[_Sample]] = {}
 
     def _see(self, record: Record, time: float) -> None:
         for pose in record.poses:
             if pose.id is not None:
                 decoded = as_decoded(pose)
-                corner, far_corner = extent(decoded.xy, decoded.scores, SEEN_SCORE)
-                size = float(np.sqrt(np.prod(np.maximum(far_corner - corner, 1))))
-                self._ways.setdefault(pose.id, deque()).append(_Sample(time, decoded.xy, decoded.scores, size))
+                size = mean_side(*extent(decoded.xy, decoded.scores, SEEN_SCORE))
+                self._samples.setdefault(pose.id, deque()).append(_Sample(time, decoded.xy, decoded.scores, size))
 
     def _settle(self, record: Record) -> Record:
         time = time_of(record)
@@ -72,28 +71,27 @@ class Smoother(Lookahead):
     def _smoothed(self, pose: Pose, time: float) -> Pose:
         if pose.id is None:
             return pose
-        way = self._ways[pose.id]
-        while time - way[0].time > 2 * KERNEL_REACH * KERNEL_SECONDS and _behind(way, time) > NEIGHBOURS:
-            way.popleft()
-        samples = list(way)
-        place = next(place for place, sample in enumerate(samples) if sample.time >= time)
-        xy = _fitted(samples, place)
+        samples = self._samples[pose.id]
+        while time - samples[0].time > 2 * KERNEL_REACH * KERNEL_SECONDS and _before(samples, time) > NEIGHBOURS:
+            samples.popleft()
+        xy = _fitted(list(samples), _before(samples, time))
         points = [point._replace(x=float(x), y=float(y)) for point, (x, y) in zip(pose.keypoints, xy, strict=True)]
         return pose._replace(box=Pose.from_keypoints(pose.score, points).box, keypoints=tuple(points)).rounded()
 
 
-def _behind(way: deque[_Sample], time: float) -> int:
-    return sum(sample.time < time for sample in way)
+def _before(samples: Iterable[_Sample], time: float) -> int:
+    """How many samples are of earlier frames."""
+    return sum(sample.time < time for sample in samples)
 
 
-def _fitted(samples: list[_Sample], place: int) -> Points:
+def _fitted(samples: Sequence[_Sample], place: int) -> Points:
     """The keypoints [17, 2] of one of the samples of a person, after a fit to those around it."""
     here = samples[place]
     near = [n for n, one in enumerate(samples) if abs(one.time - here.time) <= KERNEL_REACH * KERNEL_SECONDS]
     near = sorted({*near, *range(max(place - 1, 0), min(place + 2, len(samples)))})
     steps = np.array([samples[n].time - here.time for n in near]) / KERNEL_SECONDS  # [n]
     scores = np.array([samples[n].scores for n in near])  # [n, 17]
-    jumped = np.array([_outliers(samples, n) for n in near])
+    jumped = _outliers(samples, near)
     weights = np.exp(-(steps**2) / 2)[:, None] * np.maximum(scores**2, LEAST_WEIGHT) * np.where(jumped, 1e-6, 1.0)
     design = np.stack([np.ones_like(steps), steps, steps**2], axis=1)  # [n, 3]
     left = np.einsum("nk,ni,nj->kij", weights, design, design)  # [17, 3, 3]
@@ -103,13 +101,17 @@ def _fitted(samples: list[_Sample], place: int) -> Points:
     return fitted
 
 
-def _outliers(samples: list[_Sample], place: int) -> Values:
-    """Which keypoints of a sample, [17], are far from where they are in the samples before and after it."""
-    around = np.array([one.xy for one in samples[max(place - NEIGHBOURS, 0) : place + NEIGHBOURS + 1]])
-    if len(around) <= NEIGHBOURS:
-        return np.zeros(around.shape[1], bool)
-    median = np.median(around, axis=0)
-    deviation = MAD_SCALE * np.median(np.linalg.norm(around - median, axis=2), axis=0)
-    limit = np.maximum(OUTLIER_DEVIATIONS * deviation, OUTLIER_DISTANCE * samples[place].size)
-    far: Values = np.linalg.norm(samples[place].xy - median, axis=1) > limit
-    return far
+def _outliers(samples: Sequence[_Sample], places: Sequence[int]) -> npt.NDArray[np.bool_]:
+    """Which keypoints of samples, [places, 17], are far from where they are in the samples before and after."""
+    found = np.zeros((len(places), len(samples[0].scores)), bool)
+    windows = [range(max(place - NEIGHBOURS, 0), min(place + NEIGHBOURS + 1, len(samples))) for place in places]
+    xy = np.array([one.xy for one in samples])
+    for length in {len(window) for window in windows if len(window) > NEIGHBOURS}:
+        rows = [row for row, window in enumerate(windows) if len(window) == length]
+        around = xy[[windows[row] for row in rows]]  # [rows, length, 17, 2]
+        median = np.median(around, axis=1)
+        deviation = MAD_SCALE * np.median(np.linalg.norm(around - median[:, None], axis=3), axis=1)
+        sizes = np.array([samples[places[row]].size for row in rows])[:, None]
+        limit = np.maximum(OUTLIER_DEVIATIONS * deviation, OUTLIER_DISTANCE * sizes)
+        found[rows] = np.linalg.norm(xy[[places[row] for row in rows]] - median, axis=2) > limit
+    return found

@@ -21,7 +21,17 @@ import numpy as np
 
 from posecli.extras import need
 from posecli.poses.lookahead import Lookahead
-from posecli.poses.similarity import LEAST_KEYPOINTS, TRACKED_PERSON, Points, Values, as_decoded, extent, oks
+from posecli.poses.similarity import (
+    LEAST_KEYPOINTS,
+    SEEN_SCORE,
+    TRACKED_PERSON,
+    Points,
+    Values,
+    as_decoded,
+    extent,
+    mean_side,
+    oks,
+)
 from posecli.types import Pose, Record, Settings
 
 #: Seconds that somebody may be out of sight.
@@ -33,8 +43,6 @@ LEAST_CONFIRMATION, MOST_CONFIRMATION = 2, 6
 STRONG_SCORE = 0.25
 #: OKS to a better detection from which on a detection begins no track.
 DUPLICATE_OF_A_TRACK = 0.3
-#: Keypoints below it say little about where somebody is.
-SEEN_SCORE = 0.2
 #: People move between frames: the sigmas of the OKS are multiplied by this, ...
 TOLERANCE = 3.0
 #: ... and by this share of it for every second out of sight, in which anything may happen.
@@ -68,9 +76,8 @@ class _Detection(NamedTuple):
     @classmethod
     def of(cls, pose: Pose) -> _Detection:
         decoded = as_decoded(pose)
-        corner, far_corner = extent(decoded.xy, decoded.scores, SEEN_SCORE)
-        size = float(np.sqrt(np.prod(np.maximum(far_corner - corner, 1))))
-        return cls(pose.score, decoded.xy, decoded.scores, (corner, far_corner), size, np.array(pose.clothes))
+        box = extent(decoded.xy, decoded.scores, SEEN_SCORE)
+        return cls(pose.score, decoded.xy, decoded.scores, box, mean_side(*box), np.array(pose.clothes))
 
     def covered_by(self, other: _Detection) -> float:
         """The share of the body's box that another body's box covers, 0..1."""
@@ -219,7 +226,7 @@ def _nearness(track: _Track, detection: _Detection, time: float) -> float:
     return oks(
         track.expected(time),
         detection.xy,
-        area=max(track.size, 1.0) ** 2,
+        area=track.size**2,
         counted=(detection.scores >= SEEN_SCORE) & (track.last.scores >= SEEN_SCORE),
         least_counted=LEAST_KEYPOINTS,
         tolerance=TOLERANCE * (1 + GROWTH * min(time - track.time, LONGEST_STRIDE)),
@@ -228,7 +235,7 @@ def _nearness(track: _Track, detection: _Detection, time: float) -> float:
 
 def _same_size(track: _Track, detection: _Detection) -> float:
     """Likeness of the bodies' sizes, 0..1."""
-    return exp(-(log(max(detection.size, 1.0) / max(track.size, 1.0)) ** 2) / (2 * SIZE_SPREAD**2))
+    return exp(-(log(detection.size / track.size) ** 2) / (2 * SIZE_SPREAD**2))
 
 
 def _same_colours(track: _Track, detection: _Detection) -> float:
