@@ -17,7 +17,7 @@ from posecli.inputs.clips import may_hold_frames
 from posecli.inputs.folder_clips import as_clips
 from posecli.inputs.name_set import NameSet
 from posecli.inputs.pictures import failed_to_open
-from posecli.inputs.walk import Walker, natural_key, reaches, through_a_link
+from posecli.inputs.walk import PassedOver, Walker, natural_key, reaches, through_a_link
 from posecli.types import ImageInput, Record
 
 STDIN = "-"
@@ -65,8 +65,8 @@ class Inputs:
         self._check_collisions()
 
     @property
-    def passed_over(self) -> int:
-        """How many files folders held besides, so far."""
+    def passed_over(self) -> PassedOver:
+        """The files that folders held besides, so far."""
         return self._walker.passed_over
 
     def __iter__(self) -> Iterator[ImageInput]:
