@@ -5,10 +5,9 @@ from __future__ import annotations
 import io
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import av
 import pillow_heif
 import pytest
 from PIL import ExifTags, Image
@@ -22,8 +21,10 @@ from posecli.inputs.walk import PassedOver
 
 from ..conftest import Posecli, records_of
 from ..tiny_model import draw_discs, person_at
+from .test_clips import write_video
 
 LIMIT = 10**8
+Without = Callable[..., dict[str, str]]
 
 
 def heic(*pictures: Image.Image, **options: object) -> bytes:
@@ -59,31 +60,12 @@ def _pillow_as_it_was() -> Iterator[None]:
 
 
 @pytest.fixture
-def bare(tmp_path: Path) -> dict[str, str]:
-    """An environment for processes in which neither pillow-heif nor PyAV can be imported."""
-    folder = tmp_path / "bare"
-    folder.mkdir()
-    (folder / "sitecustomize.py").write_text("import sys\nsys.modules['pillow_heif'] = sys.modules['av'] = None\n")
-    return {"PYTHONPATH": f"{folder}:{Path(__file__).resolve().parents[2] / 'src'}"}
-
-
-def write_video(path: Path) -> None:
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=10)
-        stream.width, stream.height, stream.pix_fmt = 320, 256, "yuv420p"
-        for number in range(3):
-            frame = av.VideoFrame.from_image(draw_discs([person_at(60 + 8 * number, 80)], (320, 257)))
-            container.mux(stream.encode(frame.reformat(320, 256, "yuv420p")))
-        container.mux(stream.encode(None))
-
-
-@pytest.fixture
 def phone(tmp_path: Path) -> Path:
     """A folder as from a phone: a HEIC, a video, and files of other kinds."""
     folder = tmp_path / "phone"
     folder.mkdir()
     (folder / "IMG_1.HEIC").write_bytes(heic(draw_discs([person_at(120, 80)], (320, 257))))
-    write_video(folder / "IMG_2.MOV")
+    write_video(folder / "IMG_2.MOV", 3)
     for name in ("IMG_1.AAE", "IMG_3.AAE", "notes.txt", "README"):
         (folder / name).touch()
     return folder
@@ -177,9 +159,9 @@ def test_a_folder_from_a_phone(phone: Path, posecli: Posecli) -> None:
 
 
 def test_without_the_extras_each_file_is_one_error_that_names_its_own(
-    phone: Path, posecli: Posecli, bare: dict[str, str]
+    phone: Path, posecli: Posecli, without: Without
 ) -> None:
-    result = posecli("estimate", phone, env=bare)
+    result = posecli("estimate", phone, env=without("pillow_heif", "av"))
     assert result.returncode == 1
     heif, video = (record.error for record in records_of(result.stdout))
     assert heif is not None
@@ -188,6 +170,12 @@ def test_without_the_extras_each_file_is_one_error_that_names_its_own(
     assert "the extra heif is not installed (pip install pillow-heif)" in heif.message
     assert "the extra video is not installed (pip install av scipy)" in video.message
     assert b"passed over" not in result.stderr
+
+
+def test_a_video_through_a_pipe_without_the_extra(phone: Path, posecli: Posecli, without: Without) -> None:
+    result = posecli("estimate", "-", input=(phone / "IMG_2.MOV").read_bytes(), env=without("av"))
+    assert result.returncode == 1
+    assert b"is a video, and the extra video is not installed" in result.stderr
 
 
 def test_a_folder_of_nothing_else_says_what_it_holds(phone: Path, posecli: Posecli) -> None:

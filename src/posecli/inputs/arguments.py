@@ -36,7 +36,7 @@ class Inputs:
     as_clip: the pictures of each folder are the frames of one clip.
     written: folders that outputs go to, and the suffixes that they get: what lies there is no input.
     remote_folders: what stores have answered of remote names, for all listings of one run: they are asked once.
-    Raises UsageError where the arguments exclude one another.
+    Raises UsageError where the arguments exclude one another, MissingExtra where one needs a package.
     """
 
     def __init__(
@@ -63,6 +63,8 @@ class Inputs:
         self._seen = NameSet()
         self._walked: list[str] = []
         self._check_collisions()
+        for name in filter(storage.is_remote, [*self._arguments, *([files_from] if files_from is not None else [])]):
+            storage.check_packages(name)
 
     @property
     def passed_over(self) -> PassedOver:

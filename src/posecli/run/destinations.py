@@ -12,7 +12,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple
 
 from posecli.errors import MissingExtra, UsageError
-from posecli.extras import install_command
+from posecli.extras import install_extra
 from posecli.files import storage
 from posecli.files.atomic import (
     errors_of_one_file,
@@ -373,7 +373,8 @@ def choose_annotation(
     path: str | None, *, kind: str, drawing: Drawing, one_input: bool
 ) -> tuple[AnnotatedPictures | None, AnnotatedClips | None]:
     """From -a and its options to destinations of pictures and of clips. Raises UsageError for one file where the
-    inputs may be many, for an extension of no picture and no clip, and for hidden faces of no picture."""
+    inputs may be many, for an extension of no picture and no clip, and for hidden faces of no picture; MissingExtra for
+    a video where none can be written."""
     if path is None:
         if drawing.faces is not None:
             raise UsageError("faces are hidden in annotated pictures and clips, and there are none", "-a FOLDER/")
@@ -393,6 +394,8 @@ def choose_annotation(
     if not one_input:
         what = "clip" if clip_file else "picture"
         raise UsageError(f"{path} is one {what}, but the inputs may be many", "name a folder: --annotate FOLDER/")
+    if extension == ".mp4" and not can_read_videos():
+        raise MissingExtra(f"{path} is a video, and the extra video is not installed", install_extra("video"))
     if clip_file:
         return None, clips
     assert kind_of_file is not None
@@ -407,7 +410,7 @@ def _ways_on(*, resumes: bool) -> str:
 def _is_clip(name: str) -> bool:
     """Whether an input holds frames. Raises MissingExtra for a video where none can be read."""
     if is_video(name) and not can_read_videos():
-        raise MissingExtra(f"{name} is a video, and PyAV, which reads videos, is not installed", install_command("av"))
+        raise MissingExtra(f"{name} is a video, and the extra video is not installed", install_extra("video"))
     return is_clip(name)
 
 
