@@ -35,7 +35,7 @@ ROOT = Path(__file__).resolve().parent.parent
 DATA = Path(os.environ.get("POSECLI_TEST_DATA") or ROOT.parent / "shared")
 SAMPLES = ROOT / "samples"
 
-#: Files whose tests share a Ray cluster, start one, or stop all of the machine, as `ray stop` in the README does.
+#: Files whose tests share a Ray cluster, or start one at a port of its own.
 RAY_FILES = ("test_cluster_recipes.py", "test_engines.py", "test_ray.py", "test_readme.py")
 #: Files of many tests that take long, and share nothing.
 SPREAD_FILES = ("test_replay.py",)
@@ -189,6 +189,18 @@ def posecli(tiny_model: Path) -> Posecli:
         )
 
     return run
+
+
+@pytest.fixture
+def without(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., dict[str, str]]:
+    """A function that gives an environment for processes in which packages cannot be imported."""
+
+    def environment(*packages: str) -> dict[str, str]:
+        folder = tmp_path_factory.mktemp("without")
+        (folder / "sitecustomize.py").write_text(f"import sys\nsys.modules.update(dict.fromkeys({packages}))\n")
+        return {"PYTHONPATH": os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH")]))}
+
+    return environment
 
 
 def records_of(output: bytes) -> list[Record]:

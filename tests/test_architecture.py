@@ -43,7 +43,7 @@ ROWS = (
     ("poses.similarity", "poses.appearance", "poses.angles"),
     ("poses.consensus",),
     ("poses",),
-    ("render.draw", "render.clip_writer", "render.picture_writer"),
+    ("render.draw", "render.faces", "render.clip_writer", "render.picture_writer"),
     ("render",),
     ("inference.presets", "inference.crops"),
     ("inference.networks",),

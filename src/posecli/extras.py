@@ -13,6 +13,7 @@ from posecli.errors import MissingExtra
 #: Extra → the packages, by the names they are imported under, that it brings.
 EXTRAS = {
     "eval": ("pycocotools",),
+    "heif": ("pillow_heif",),
     "measure": ("scipy", "matplotlib"),
     "parquet": ("pyarrow",),
     "quantize": ("ai_edge_quantizer", "ai_edge_litert"),

@@ -28,14 +28,25 @@ TURNS = ("off", "auto", "all")
 STRIDES = (8, 16, 32)
 #: Output strides of all networks that records may come from.
 RECORD_STRIDES = (4, *STRIDES)
-#: What may be drawn besides skeletons, and what people may be drawn on.
+#: What may be drawn besides skeletons, what people may be drawn on, and how faces are hidden.
 EXTRAS = ("scores", "boxes", "names", "angles")
 BACKGROUNDS = ("picture", "none", "black", "white")
+FACES = ("blurred", "pixelated")
 #: What `posecli model quantize` leaves in float32: the heads and the first block; the heads; nothing.
 RECIPES = ("float-ends", "float-heads", "int8")
 #: Input sizes are n times this, plus one, so that every output stride divides them evenly.
 INPUT_SIZE_STEP = max(STRIDES)
 MAX_INPUT_SIZE = 128 * INPUT_SIZE_STEP + 1
+
+
+class Drawing(NamedTuple):
+    """How people are drawn. extras: of `EXTRAS`; background: of `BACKGROUNDS`; faces: of `FACES`, None where they are
+    shown; skeletons: whether these, and the extras, are drawn at all."""
+
+    extras: tuple[str, ...] = ()
+    background: str = "picture"
+    faces: str | None = None
+    skeletons: bool = True
 
 
 #: Width, height and the RGB bytes of an upright picture, row by row.

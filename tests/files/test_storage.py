@@ -6,7 +6,7 @@ import http.server
 import json
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -17,6 +17,7 @@ from posecli.inputs.arguments import Inputs
 from posecli.records.parts import read_parts
 
 from ..conftest import Posecli, records_of
+from ..inputs.test_clips import write_video
 from ..tiny_model import draw_discs, person_at
 
 
@@ -99,7 +100,7 @@ def test_keys_that_are_no_paths_are_listed(bucket: str) -> None:
         f"{bucket}/d/./4.png": "%2E/4.png", f"{bucket}/d/../1.png": "%2E%2E/1.png",
     }  # fmt: skip
     assert [storage.read_bytes(name).decode() for name in found] == [name.removeprefix(f"{bucket}/") for name in found]
-    assert inputs.passed_over == 2
+    assert inputs.passed_over.total == 2
 
 
 def test_folders_patterns_and_keys(bucket: str, posecli: Posecli) -> None:
@@ -200,3 +201,38 @@ def test_without_the_extra_it_is_said_how_to_get_it(monkeypatch: pytest.MonkeyPa
     with pytest.raises(MissingExtra) as caught:
         storage.read_bytes("s3://bucket/key")
     assert caught.value.hint == "pip install fsspec s3fs gcsfs aiohttp"
+
+
+@pytest.mark.parametrize(
+    ("name", "package"),
+    [
+        ("https://h/a.jpg", "fsspec"),
+        ("https://h/a.jpg", "aiohttp"),
+        ("s3://b/a.jpg", "s3fs"),
+        ("gs://b/*.jpg", "gcsfs"),
+    ],
+)
+@pytest.mark.parametrize("option", [[], ["--files-from"]])
+def test_an_input_without_its_package_is_one_error_before_the_model_is_looked_for(
+    name: str, package: str, option: list[str], posecli: Posecli, without: Callable[..., dict[str, str]]
+) -> None:
+    """Other packages bring fsspec without what it needs for a store."""
+    result = posecli("estimate", "local.jpg", *option, name, model=Path("/no/such/model"), env=without(package))
+    assert result.returncode == 4
+    assert result.stderr.decode().splitlines() == [
+        f"posecli: error: {name} needs {package}, which is not installed",
+        "posecli: hint: pip install fsspec s3fs gcsfs aiohttp",
+    ]
+
+
+def test_a_remote_video_is_an_error_that_says_what_to_do(web: str, tmp_path: Path, posecli: Posecli) -> None:
+    """Videos and animations are read where they can be searched."""
+    write_video(tmp_path / "clip.mp4", 3)
+    _Moody.asked, _Moody.picture = 3, (tmp_path / "clip.mp4").read_bytes()
+    result = posecli("estimate", f"{web}/clip.mp4")
+    (record,) = records_of(result.stdout)
+    assert record.error is not None
+    assert record.error.code == "unsupported_image"
+    assert record.error.message == (
+        f"{web}/clip.mp4 is a video, and is read as one picture here (save it as a local file for posecli estimate)"
+    )

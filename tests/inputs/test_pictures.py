@@ -94,7 +94,7 @@ def test_floats_that_are_no_numbers_do_no_harm() -> None:
         (b"hello", UnreadableImage),
         (encoded(gradient(), "JPEG")[:300], UnreadableImage),
         (encoded(gradient())[:80], UnreadableImage),
-        (b"\0\0\0\x18ftypheic" + bytes(50), UnsupportedImage),
+        (b"\0\0\0\x18ftypheic" + bytes(50), UnreadableImage),
         (b"%PDF-1.7" + bytes(50), UnsupportedImage),
         (encoded(Image.new("1", (20000, 20000))), ImageTooLarge),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -45,3 +46,17 @@ def test_dlc_of_a_clip(option: str, clip: Path, tmp_path: Path, posecli: Posecli
     rows = (tmp_path / "x.csv").read_text().splitlines()
     assert rows[0].startswith("scorer,")
     assert [row.split(",")[0] for row in rows[-3:]] == ["0", "1", "2"]
+
+
+@pytest.mark.parametrize("words", [["estimate", "CLIP"], ["convert", "x.jsonl"]])
+def test_a_video_that_cannot_be_written_is_refused_before_the_first_frame(
+    words: list[str], clip: Path, tmp_path: Path, posecli: Posecli, without: Callable[..., dict[str, str]]
+) -> None:
+    assert posecli("estimate", clip, "-o", tmp_path / "x.jsonl").returncode == 0
+    arguments = [{"CLIP": clip, "x.jsonl": tmp_path / "x.jsonl"}.get(word, word) for word in words]
+    model = Path("/no/such/model")
+    result = posecli(*arguments, "-a", tmp_path / "y.mp4", model=model, env=without("av"))
+    assert result.returncode == 4
+    assert b"y.mp4 is a video, and the extra video is not installed" in result.stderr
+    assert b"hint: pip install av scipy" in result.stderr
+    assert posecli(*arguments, "-a", tmp_path / "y.gif", env=without("av")).returncode == 0

@@ -70,7 +70,8 @@ def _images(arguments: tuple[str, ...], count: int) -> list[ImageInput]:
 
     if not arguments:
         return [ImageInput("example", "example", example_picture())] * count
-    found = list(itertools.islice(at_least_one(Inputs(arguments)), count))
+    inputs = Inputs(arguments)
+    found = list(itertools.islice(at_least_one(inputs, inputs.passed_over), count))
     return [found[number % len(found)] for number in range(count)]
 
 

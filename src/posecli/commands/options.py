@@ -12,7 +12,7 @@ import click
 from posecli.errors import UsageError
 from posecli.inference.presets import DEFAULT_PRESET, PRESETS, SIZES, with_preset
 from posecli.records.formats import FORMAT_NAMES
-from posecli.types import BACKGROUNDS, DECODERS, EXTRAS, FITS, STRIDES, TURNS, Settings
+from posecli.types import BACKGROUNDS, DECODERS, EXTRAS, FITS, STRIDES, TURNS, Drawing, Settings
 
 if TYPE_CHECKING:
     from posecli.checks.compare import Limits
@@ -69,11 +69,16 @@ picture_options = _group(
         "--picture-format", type=click.Choice(_PICTURE_FORMATS), default="png", show_default=True,
         help="Of annotated pictures in a folder.",
     ),
-    click.option("--draw", multiple=True, type=click.Choice(EXTRAS), help="Draw more than skeletons; repeatable."),
+    click.option(
+        "--draw", multiple=True, type=click.Choice([*EXTRAS, "none"]),
+        help="Draw more than skeletons; repeatable. none: not even these.",
+    ),
     click.option(
         "--background", type=click.Choice(BACKGROUNDS), default="picture", show_default=True,
         help="What people are drawn on; none is transparent.",
     ),
+    click.option("--blur-faces", is_flag=True, help="Hide the faces of the people who are found."),
+    click.option("--pixelate-faces", is_flag=True, help="As --blur-faces, in squares."),
 )  # fmt: skip
 
 model_option = click.option(
@@ -199,6 +204,17 @@ def settings_of(options: dict[str, Any]) -> Settings:
     return Settings(**with_preset(options["preset"], explicit))
 
 
+def drawing_of(options: dict[str, Any]) -> Drawing:
+    """How the options ask people to be drawn. Raises UsageError for two answers at once."""
+    if options["blur_faces"] and options["pixelate_faces"]:
+        raise UsageError("--blur-faces and --pixelate-faces exclude one another")
+    faces = "blurred" if options["blur_faces"] else "pixelated" if options["pixelate_faces"] else None
+    skeletons = "none" not in options["draw"]
+    if not skeletons and set(options["draw"]) != {"none"}:
+        raise UsageError("--draw none draws nothing, and another --draw asks for more")
+    return Drawing(options["draw"] if skeletons else (), options["background"], faces, skeletons)
+
+
 def destinations_of(options: dict[str, Any], *, one_input: bool) -> Destinations:
     """The destinations that the options ask for. Raises UsageError."""
     from posecli.records.formats.base import WriteOptions
@@ -211,8 +227,7 @@ def destinations_of(options: dict[str, Any], *, one_input: bool) -> Destinations
     drawn = choose_annotation(
         options["annotate"],
         kind=options["picture_format"],
-        extras=options["draw"],
-        background=options["background"],
+        drawing=drawing_of(options),
         one_input=one_input,
     )
     write_options = WriteOptions(coco_images=options["coco_images"], body25=options["openpose_body25"])

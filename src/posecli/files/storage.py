@@ -13,13 +13,16 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from importlib.util import find_spec
 from types import ModuleType
 from typing import Any, TypeVar
 
-from posecli.errors import PosecliError
-from posecli.extras import need
+from posecli.errors import MissingExtra, PosecliError
+from posecli.extras import install_extra, need
 
 EXTRA = "remote"
+#: What fsspec itself needs for a scheme.
+_PACKAGES = {"http": "aiohttp", "https": "aiohttp", "s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs"}
 #: Seconds before the second, third, … try.
 WAITS = (0.3, 1.0, 3.0)
 _REMOTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
@@ -50,6 +53,13 @@ class _PassingError(OSError):
 def is_remote(path: str) -> bool:
     """Whether a path names a place on the network, as `s3://bucket/key` does."""
     return _REMOTE.match(path) is not None
+
+
+def check_packages(path: str) -> None:
+    """Raise MissingExtra where a remote path needs a package that is not installed. Nothing is imported for it."""
+    for package in ("fsspec", _PACKAGES.get(path.partition("://")[0].lower(), "fsspec")):
+        if find_spec(package) is None:
+            raise MissingExtra(f"{path} needs {package}, which is not installed", install_extra(EXTRA))
 
 
 def is_web(path: str) -> bool:
@@ -208,6 +218,7 @@ def matches(pattern: str) -> list[str]:
 
 
 def _store(path: str) -> tuple[Any, str]:
+    check_packages(path)
     fsspec = need("fsspec", extra=EXTRA)
     try:
         store, key = fsspec.core.url_to_fs(path)

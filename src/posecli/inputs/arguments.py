@@ -17,7 +17,7 @@ from posecli.inputs.clips import may_hold_frames
 from posecli.inputs.folder_clips import as_clips
 from posecli.inputs.name_set import NameSet
 from posecli.inputs.pictures import failed_to_open
-from posecli.inputs.walk import Walker, natural_key, reaches, through_a_link
+from posecli.inputs.walk import PassedOver, Walker, natural_key, reaches, through_a_link
 from posecli.types import ImageInput, Record
 
 STDIN = "-"
@@ -36,7 +36,7 @@ class Inputs:
     as_clip: the pictures of each folder are the frames of one clip.
     written: folders that outputs go to, and the suffixes that they get: what lies there is no input.
     remote_folders: what stores have answered of remote names, for all listings of one run: they are asked once.
-    Raises UsageError where the arguments exclude one another.
+    Raises UsageError where the arguments exclude one another, MissingExtra where one needs a package.
     """
 
     def __init__(
@@ -63,10 +63,12 @@ class Inputs:
         self._seen = NameSet()
         self._walked: list[str] = []
         self._check_collisions()
+        for name in filter(storage.is_remote, [*self._arguments, *([files_from] if files_from is not None else [])]):
+            storage.check_packages(name)
 
     @property
-    def passed_over(self) -> int:
-        """How many files folders held besides, so far."""
+    def passed_over(self) -> PassedOver:
+        """The files that folders held besides, so far."""
         return self._walker.passed_over
 
     def __iter__(self) -> Iterator[ImageInput]:

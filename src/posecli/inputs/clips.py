@@ -21,15 +21,9 @@ from posecli.errors import ImageTooLarge, InputError, UnreadableImage, Unsupport
 from posecli.extras import installed, need
 from posecli.inputs.opening import holds_several, open_image, too_large
 from posecli.inputs.pictures import read_frame, to_rgb
-from posecli.inputs.signature import Content, content_of
+from posecli.inputs.signature import Content, content_of, means_video
 from posecli.types import PackedPixels, Settings
 
-VIDEO_EXTENSIONS = frozenset(
-    (
-        ".3gp", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".ogv", ".ts",
-        ".webm", ".wmv",
-    )
-)  # fmt: skip
 #: What FFmpeg may open for a video: the file itself. Playlists in disguise lead nowhere.
 FFMPEG_OPTIONS = {"protocol_whitelist": "file"}
 #: A video is cut off where more frames than this are missing, and more than this share of what its container promises.
@@ -91,9 +85,9 @@ def is_video(source: str | bytes) -> bool:
 
 
 def _is_video(source: str | bytes, content: Content) -> bool:
-    if content is not Content.UNKNOWN or isinstance(source, bytes):
+    if isinstance(source, bytes):
         return content is Content.VIDEO
-    return os.path.splitext(source)[1].lower() in VIDEO_EXTENSIONS and not os.path.isdir(source)
+    return means_video(content, source) and not os.path.isdir(source)
 
 
 def frame_output(output: str, number: int) -> str:

@@ -8,11 +8,15 @@ from typing import IO
 from PIL import Image, UnidentifiedImageError
 
 from posecli.errors import ImageTooLarge
+from posecli.extras import installed, need
+from posecli.inputs.signature import HEAD_BYTES, is_heif
 
 #: Formats that Pillow recognises but does not decode by itself: for some of them it starts another program.
 NOT_DECODED = frozenset(("BUFR", "EPS", "FPX", "GRIB", "HDF5", "IPTC", "MIC", "MPEG", "WMF"))
 #: Formats that Pillow has loaded before it has looked at a file. All others take it some time.
 _LOADED = ("JPEG", "PNG", "BMP", "DIB", "GIF", "PPM")
+#: What Pillow calls HEIC and other HEIF pictures once pillow-heif (extra `heif`) is registered.
+HEIF = "HEIF"
 #: Where an MPO lists its pictures.
 _MPF_ENTRIES = 0xB002
 
@@ -27,10 +31,11 @@ def too_large(name: str, width: int, height: int, max_pixels: int) -> ImageTooLa
 def holds_several(image: Image.Image) -> bool:
     """Whether an opened picture is one of several, such as an animation's frame or a page. Raises what Pillow raises.
 
-    Layers are one picture together. Many cameras put a preview or a gain map behind the picture of a JPEG: others count
-    only where they are said to be taken together with it, or are as large as it.
+    Layers are one picture together, and a HEIF file is its primary picture. Many cameras put a preview or a gain map
+    behind the picture of a JPEG: others count only where they are said to be taken together with it, or are as large as
+    it.
     """
-    if not getattr(image, "is_animated", False) or image.format == "PSD":
+    if not getattr(image, "is_animated", False) or image.format in ("PSD", HEIF):
         return False
     return image.format != "MPO" or _is_taken_together(image)
 
@@ -62,7 +67,18 @@ def open_image(file: IO[bytes]) -> Image.Image:
     except UnidentifiedImageError:
         Image.init()
         file.seek(0)
-        return Image.open(file, formats=[name for name in Image.ID if name not in NOT_DECODED])
+        formats = _heif() if is_heif(file.read(HEAD_BYTES)) else [name for name in Image.ID if name not in NOT_DECODED]
+        file.seek(0)
+        return Image.open(file, formats=formats)
+
+
+def _heif() -> list[str]:
+    """Pillow's formats that read HEIF: none without the extra `heif`."""
+    if not installed("heif"):
+        return []
+    if HEIF not in Image.OPEN:
+        need("pillow_heif", extra="heif").register_heif_opener(thumbnails=False, decode_threads=1)
+    return [HEIF]
 
 
 def limit_pillow(max_pixels: int) -> None:

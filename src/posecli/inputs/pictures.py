@@ -18,9 +18,10 @@ import numpy.typing as npt
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from posecli.errors import ImageTooLarge, InputError, NotFound, PermissionDenied, UnreadableImage, UnsupportedImage
-from posecli.extras import install_extra
+from posecli.extras import install_extra, installed
 from posecli.files.storage import TooManyBytes, is_remote, read_bytes
 from posecli.inputs.opening import holds_several, open_image, too_large
+from posecli.inputs.signature import HEAD_BYTES, content_of, is_heif, means_video
 from posecli.types import INPUT_SIZE_STEP, MAX_INPUT_SIZE
 
 #: A JPEG is decoded at a reduced scale as long as it stays this many times finer than the input. More than 1 moves
@@ -49,14 +50,11 @@ _TURNED_BACK = {
     2: Image.Transpose.ROTATE_180,
     3: Image.Transpose.ROTATE_270,
 }
+#: What to do where a file holds more than one picture and is read as one: it is remote or a pipe, or in a library.
+_AS_A_CLIP = "save it as a local file for posecli estimate"
 #: First bytes of files that people take for pictures, and that Pillow cannot open everywhere.
 _FOREIGN = (
-    (4, b"ftyphei", "a HEIC picture"),
-    (4, b"ftypmif", "a HEIF picture"),
     (4, b"ftypavif", "an AVIF picture"),
-    (4, b"ftyp", "a video"),
-    (0, b"\x1aE\xdf\xa3", "a video"),
-    (8, b"AVI ", "a video"),
     (0, b"%PDF", "a PDF document"),
     (0, b"%!PS", "an EPS drawing"),
     (0, b"\xc5\xd0\xd3\xc6", "an EPS drawing"),
@@ -157,7 +155,7 @@ def read_frame(source: Source, *, max_pixels: int, detail: Detail | None = None)
         if holds_several(image):
             raise UnsupportedImage(
                 f"{name} holds several pictures, and is read as one here",
-                "save it as a local file for posecli estimate",
+                _AS_A_CLIP,
             )
         orientation = _orientation(image)
         if orientation in _SIDEWAYS:
@@ -267,14 +265,25 @@ def _not_identified(file: IO[bytes] | None, name: str) -> InputError:
     if file is not None:
         with suppress(OSError, ValueError):
             file.seek(0)
-            head = file.read(64)
+            head = file.read(HEAD_BYTES)
     if not head:
         return UnreadableImage(f"{name} is empty")
+    if is_heif(head):
+        return _needs_extra(name, "a HEIC picture", "heif") or UnreadableImage(f"{name} is a damaged HEIC picture")
+    if means_video(content_of(head), name):
+        missing = None if is_remote(name) else _needs_extra(name, "a video", "video")
+        return missing or UnsupportedImage(f"{name} is a video, and is read as one picture here", _AS_A_CLIP)
     for start, magic, what in _FOREIGN:
         if head[start:].startswith(magic):
-            hint = install_extra("video") if what == "a video" else ""
-            return UnsupportedImage(f"{name} is {what}, which cannot be read here", hint)
+            return UnsupportedImage(f"{name} is {what}, which cannot be read here")
     return UnreadableImage(f"{name} is not a picture, or its beginning is damaged")
+
+
+def _needs_extra(name: str, what: str, extra: str) -> UnsupportedImage | None:
+    """The error of a file that an extra reads; None where the extra is installed."""
+    if installed(extra):
+        return None
+    return UnsupportedImage(f"{name} is {what}, and the extra {extra} is not installed", install_extra(extra))
 
 
 def _orientation(image: Image.Image) -> int:

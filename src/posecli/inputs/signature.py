@@ -14,10 +14,22 @@ from enum import Enum
 from typing import IO, Literal
 
 #: Bytes that are read first, and parts of a file that are passed over at most to find what decides.
-_HEAD, _MOST_PARTS = 512, 64
+HEAD_BYTES, _MOST_PARTS = 512, 64
+VIDEO_EXTENSIONS = frozenset(
+    (
+        ".3gp", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".ogv", ".ts",
+        ".webm", ".wmv",
+    )
+)  # fmt: skip
+#: Of HEIC and other HEIF pictures.
+HEIF_EXTENSIONS = frozenset((".heic", ".heics", ".heif", ".heifs", ".hif"))
 _PNG = b"\x89PNG\r\n\x1a\n"
 #: Brands of ISO files that hold pictures rather than videos. Sequences of AVIF pictures say so.
-_PICTURE_BRANDS, _SEQUENCE_BRAND = (b"avif", b"avis", b"mif1", b"msf1", b"heic", b"heix", b"heim", b"heis"), b"avis"
+_HEIF_BRANDS, _AVIF_BRANDS, _SEQUENCE_BRAND = (
+    (b"heic", b"heix", b"heim", b"heis", b"mif1", b"msf1"),
+    (b"avif", b"avis"),
+    b"avis",
+)
 #: A packet of an MPEG transport stream begins with this byte; M2TS puts four bytes before it.
 _SYNC, _PACKET, _STAMPED_PACKET = 0x47, 188, 192
 #: Bit of a WebP's header that says that it moves; segments of a JPEG that end what stands before its pixels.
@@ -46,8 +58,24 @@ def content_of(source: str | bytes) -> Content:
         return Content.UNKNOWN
 
 
+def means_video(content: Content, name: str) -> bool:
+    """Whether a file is a video by its content and, where that does not tell, by its name."""
+    if content is Content.UNKNOWN:
+        return os.path.splitext(name)[1].lower() in VIDEO_EXTENSIONS
+    return content is Content.VIDEO
+
+
+def is_heif(head: bytes) -> bool:
+    """Whether the first bytes of a file are those of a HEIC or other HEIF picture. AVIF is HEIF too, of another codec:
+    it is told apart."""
+    if head[4:8] != b"ftyp":
+        return False
+    brands = _brands(head)
+    return brands[0] in _HEIF_BRANDS and not any(brand in _AVIF_BRANDS for brand in brands)
+
+
 def _content(file: IO[bytes]) -> Content:
-    head = file.read(_HEAD)
+    head = file.read(HEAD_BYTES)
     for start, magic, found in _SIGNATURES:
         if head.startswith(magic, start):
             return found if isinstance(found, Content) else found(file, head)
@@ -92,11 +120,17 @@ def _of_riff(file: IO[bytes], head: bytes) -> Content:
 
 
 def _of_iso(file: IO[bytes], head: bytes) -> Content:
-    length = int.from_bytes(head[:4], "big")
-    brands = [head[8:12], *(head[start : start + 4] for start in range(16, min(length, len(head)), 4))]
+    """Of several pictures in a HEIF file only the primary one is read: a portrait's second view is no frame."""
+    brands = _brands(head)
     if _SEQUENCE_BRAND in brands:
         return Content.SEQUENCE
-    return Content.PICTURE if brands[0] in _PICTURE_BRANDS else Content.VIDEO
+    return Content.PICTURE if brands[0] in (*_HEIF_BRANDS, *_AVIF_BRANDS) else Content.VIDEO
+
+
+def _brands(head: bytes) -> list[bytes]:
+    """What an ISO file says that it holds: the major brand, then those that it is compatible with."""
+    length = int.from_bytes(head[:4], "big")
+    return [head[8:12], *(head[start : start + 4] for start in range(16, min(length, len(head)), 4))]
 
 
 def _of_tiff(file: IO[bytes], head: bytes) -> Content:

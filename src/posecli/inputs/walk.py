@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import os
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import NamedTuple
 
 from posecli.errors import InputError
 from posecli.files import storage
-from posecli.inputs.clips import VIDEO_EXTENSIONS, can_read_videos
 from posecli.inputs.opening import NOT_DECODED
 from posecli.inputs.pictures import failed_to_open
+from posecli.inputs.signature import HEIF_EXTENSIONS, VIDEO_EXTENSIONS
+
+#: Kinds of files that are counted one by one, and that are named, at most.
+_MOST_EXTENSIONS, _MOST_SHOWN = 100, 8
+_OTHER = "other"
 
 
 class Found(NamedTuple):
@@ -20,6 +25,32 @@ class Found(NamedTuple):
 
     path: str
     error: InputError | None = None
+
+
+class PassedOver:
+    """Counts files that are no pictures by their extension."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[str] = Counter()
+
+    def count(self, name: str) -> None:
+        """Account for one file."""
+        extension = os.path.splitext(name)[1].lower()
+        if extension not in self._counts and len(self._counts) >= _MOST_EXTENSIONS:
+            extension = _OTHER  # names that count, such as `run.17`, are no kinds
+        self._counts[extension] += 1
+
+    @property
+    def total(self) -> int:
+        """How many there are of all kinds."""
+        return self._counts.total()
+
+    def __str__(self) -> str:
+        """As `12 .txt, 3 .xmp, 1 without extension`: the most frequent first."""
+        listed = [(kind, count) for kind, count in self._counts.most_common() if kind != _OTHER]
+        shown = [f"{count} {kind or 'without extension'}" for kind, count in listed[:_MOST_SHOWN]]
+        rest = self.total - sum(count for _, count in listed[:_MOST_SHOWN])
+        return ", ".join([*shown, *([f"{rest} others"] if rest else [])])
 
 
 class Walker:
@@ -30,7 +61,7 @@ class Walker:
 
     def __init__(self, written: Sequence[tuple[str, str]] = ()) -> None:
         self._written = [(os.path.abspath(folder), suffix) for folder, suffix in written]
-        self.passed_over = 0
+        self.passed_over = PassedOver()
 
     def local(self, folder: str) -> Iterator[Found]:
         """Files below a folder, natural order; hidden entries are skipped, links to folders not followed.
@@ -61,7 +92,7 @@ class Walker:
             ):
                 yield Found(entry.path)
             else:
-                self.passed_over += 1
+                self.passed_over.count(entry.name)
 
     def remote(self, folder: str) -> Iterator[str]:
         """Pictures below a remote folder; the folder itself where it cannot be listed: reading it says why."""
@@ -72,7 +103,7 @@ class Walker:
                     if os.path.splitext(name)[1].lower() in picture_extensions() and not _is_hidden(name):
                         yield f"{place.rstrip('/')}/{name}"
                     else:
-                        self.passed_over += 1
+                        self.passed_over.count(name)
         except Exception:  # every store has its own; the folder becomes an error record that says why
             yield folder
 
@@ -94,13 +125,14 @@ def _is_hidden(name: str) -> bool:
 
 @cache
 def picture_extensions() -> frozenset[str]:
-    """Extensions, in lower case with their dot, of the pictures and, with the extra `video`, clips that can be read."""
+    """Extensions, in lower case with their dot, of the pictures and clips that can be read, those that need an extra
+    among them: where it is not installed, each gives an error that names it."""
     from PIL import Image
 
     registered = Image.registered_extensions()
     readable = {*Image.OPEN, "MPO"} - NOT_DECODED  # MPO is opened as JPEG
     pictures = frozenset(ext for ext, kind in registered.items() if kind in readable)
-    return pictures | VIDEO_EXTENSIONS if can_read_videos() else pictures
+    return pictures | HEIF_EXTENSIONS | VIDEO_EXTENSIONS
 
 
 def natural_key(name: str) -> list[tuple[int, int | str]]:

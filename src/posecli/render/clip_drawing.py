@@ -11,7 +11,7 @@ from PIL import Image, ImageOps
 from posecli.files.atomic import whole_file
 from posecli.inputs.clips import unpack
 from posecli.render.clip_writer import ClipWriter
-from posecli.types import ImageInput, Pose
+from posecli.types import Drawing, ImageInput, Pose
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 #: Frames that may wait to be drawn, and bytes of their pixels.
 FRAMES_AHEAD, FRAME_BYTES_AHEAD = 8, 24 << 20
+#: Seconds for which a face stays hidden where its person is not found any more.
+HIDDEN_SECONDS = 0.5
 
 
 class ClipDrawing:
@@ -29,11 +31,12 @@ class ClipDrawing:
     name: the clip that the frames are from. path, kind: where the annotated one goes, and as what (mp4 or gif).
     """
 
-    def __init__(self, name: str, path: str, kind: str, *, extras: tuple[str, ...], background: str) -> None:
+    def __init__(self, name: str, path: str, kind: str, drawing: Drawing) -> None:
         from concurrent.futures import ThreadPoolExecutor  # only who draws a clip pays for loading it
 
         self.name = name
-        self._extras, self._background = extras, background
+        self._look = drawing
+        self._before: deque[tuple[float, tuple[Pose, ...]]] = deque()  # people of the last frames, with their times
         self._size: tuple[int, int] | None = None  # of the first frame, and so of all
         self._stack = ExitStack()
         whole: AbstractContextManager[IO[bytes]] = whole_file(path)
@@ -50,13 +53,26 @@ class ClipDrawing:
             self._ahead.popleft().result()
 
     def _draw(self, image: ImageInput, poses: tuple[Pose, ...]) -> Image.Image:
-        from posecli.render.draw import draw_poses
+        from posecli.render.draw import draw
 
         assert image.pixels is not None
         picture = Image.fromarray(unpack(image.pixels))
-        drawn = draw_poses(picture, poses, extras=self._extras, background=self._background)
+        missed = self._missed(image.time, poses) if self._look.faces is not None else []
+        drawn = draw(picture, poses, self._look, missed=missed)
         self._size = self._size or drawn.size
         return drawn if drawn.size == self._size else ImageOps.pad(drawn, self._size)
+
+    def _missed(self, time: float | None, poses: tuple[Pose, ...]) -> list[Pose]:
+        """People of the last frames who are not found in this one. Pages have no times, and nobody stays on them."""
+        from posecli.render.faces import unseen
+
+        if time is None:
+            return []
+        while self._before and time - self._before[0][0] > HIDDEN_SECONDS:
+            self._before.popleft()
+        missed = unseen((pose for _, earlier in self._before for pose in earlier), poses)
+        self._before.append((time, poses))
+        return missed
 
     def finish(self) -> None:
         """Write what is left; the file appears."""

@@ -16,8 +16,9 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
 from posecli.poses.angles import angles_of, joint_positions
+from posecli.render.faces import hide_faces
 from posecli.skeleton import DRAWN_EDGES, side_of
-from posecli.types import Keypoint, Pose
+from posecli.types import Drawing, Keypoint, Pose
 
 #: Keypoints below the first score are left out; from the second on they are drawn at full strength.
 FAINTEST_SCORE, FULL_SCORE = 0.1, 0.6
@@ -68,6 +69,14 @@ def draw_poses(
     for index, pose in people:
         _draw_extras(pen, picture.size, pose, _hue(index), extras)
     return picture
+
+
+def draw(image: Image.Image, poses: Sequence[Pose], drawing: Drawing, *, missed: Sequence[Pose] = ()) -> Image.Image:
+    """A new picture of the same size as `drawing` says. missed: more people whose faces are hidden, if any are."""
+    if drawing.faces is not None and drawing.background == "picture":
+        image = hide_faces(image, (*poses, *missed), drawing.faces)
+    shown = poses if drawing.skeletons else ()
+    return draw_poses(image, shown, extras=drawing.extras, background=drawing.background)
 
 
 def _blank(image: Image.Image, background: str) -> Canvas:

@@ -12,6 +12,7 @@ from typing import IO
 from posecli.errors import ReaderLeft, UsageError
 from posecli.files import storage
 from posecli.files.atomic import LineFile, check_is_there, move, output_errors, remove, temporary_name, whole_file
+from posecli.inputs.walk import PassedOver
 from posecli.records.formats import get_format
 from posecli.records.formats.base import WriteOptions, to_json
 from posecli.records.identity import RunIdentity
@@ -26,12 +27,13 @@ from posecli.types import ImageInput, Record
 _STANDARD_OUTPUT = 1
 
 
-def at_least_one(inputs: Iterable[ImageInput]) -> Iterator[ImageInput]:
-    """The inputs, once it is known that there is one. Raises UsageError."""
-    iterator = iter(inputs)
+def at_least_one(images: Iterable[ImageInput], passed_over: PassedOver) -> Iterator[ImageInput]:
+    """The inputs, once it is known that there is one. passed_over: what folders hold besides. Raises UsageError."""
+    iterator = iter(images)
     first = next(iterator, None)
     if first is None:
-        raise UsageError("there is no picture to read", "name files, folders, or - for standard input")
+        besides = f", and passed over: {passed_over}" if passed_over.total else ""
+        raise UsageError(f"there is no picture to read{besides}", "name files, folders, or - for standard input")
     return itertools.chain((first,), iterator)
 
 

@@ -12,7 +12,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple
 
 from posecli.errors import MissingExtra, UsageError
-from posecli.extras import install_command
+from posecli.extras import install_extra
 from posecli.files import storage
 from posecli.files.atomic import (
     errors_of_one_file,
@@ -32,7 +32,7 @@ from posecli.records.identity import digest
 from posecli.records.journal import JOURNAL_SUFFIX
 from posecli.records.parts import list_parts
 from posecli.render.picture_writer import picture_kind, save_picture
-from posecli.types import ImageInput, Record, Settings
+from posecli.types import Drawing, ImageInput, Record, Settings
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -132,8 +132,7 @@ class AnnotatedPictures(NamedTuple):
     path: str
     is_file: bool
     kind: str = "png"  # png, jpg or webp
-    extras: tuple[str, ...] = ()
-    background: str = "picture"
+    drawing: Drawing = Drawing()
 
     def path_for(self, image: ImageInput) -> str:
         """Where the annotated picture of an input goes."""
@@ -142,9 +141,9 @@ class AnnotatedPictures(NamedTuple):
     def write(self, picture: Image.Image, record: Record, image: ImageInput) -> None:
         """Draw the people of a record over its picture and write that, whole. Raises OutputError, InputError where it
         cannot be there."""
-        from posecli.render.draw import draw_poses  # only who draws pays for loading it
+        from posecli.render.draw import draw  # only who draws pays for loading it
 
-        drawn = draw_poses(picture, record.poses, extras=self.extras, background=self.background)
+        drawn = draw(picture, record.poses, self.drawing)
         path = self.path_for(image)
         with nullcontext() if self.is_file else errors_of_one_file(path, self.path):
             save_picture(drawn, path, self.kind)
@@ -155,8 +154,7 @@ class AnnotatedClips(NamedTuple):
 
     path: str
     is_file: bool
-    extras: tuple[str, ...] = ()
-    background: str = "picture"
+    drawing: Drawing = Drawing()
 
     def kind_for(self, image: ImageInput) -> str:
         """mp4 or gif: what the file is called, else videos become videos and other clips GIFs."""
@@ -178,7 +176,7 @@ class AnnotatedClips(NamedTuple):
 
         path, kind = self.path_for(image), self.kind_for(image)
         with nullcontext() if self.is_file else errors_of_one_file(path, self.path):
-            return ClipDrawing(source, path, kind, extras=self.extras, background=self.background)
+            return ClipDrawing(source, path, kind, self.drawing)
 
 
 class Destinations(NamedTuple):
@@ -372,15 +370,18 @@ def _choose_shards(output: str | None, format_name: str | None, size: int) -> Sh
 
 
 def choose_annotation(
-    path: str | None, *, kind: str, extras: tuple[str, ...], background: str, one_input: bool
+    path: str | None, *, kind: str, drawing: Drawing, one_input: bool
 ) -> tuple[AnnotatedPictures | None, AnnotatedClips | None]:
     """From -a and its options to destinations of pictures and of clips. Raises UsageError for one file where the
-    inputs may be many, and for an extension of no picture and no clip."""
+    inputs may be many, for an extension of no picture and no clip, and for hidden faces of no picture; MissingExtra for
+    a video where none can be written."""
     if path is None:
+        if drawing.faces is not None:
+            raise UsageError("faces are hidden in annotated pictures and clips, and there are none", "-a FOLDER/")
         return None, None
     extension = os.path.splitext(path)[1].lower()
     kind_of_file, clip_file = picture_kind(path), extension in CLIP_EXTENSIONS
-    clips = AnnotatedClips(path, is_file=clip_file, extras=extras, background=background)
+    clips = AnnotatedClips(path, is_file=clip_file, drawing=drawing)
     is_folder = os.path.isdir(path) or path.endswith(("/", os.sep))
     if extension and kind_of_file is None and not clip_file and not is_folder:
         raise UsageError(
@@ -388,15 +389,17 @@ def choose_annotation(
             "there are .png, .jpg, .webp, .mp4 and .gif; a folder ends in /",
         )
     if is_folder or not extension:
-        folder = AnnotatedPictures(path, is_file=False, kind=kind, extras=extras, background=background)
+        folder = AnnotatedPictures(path, is_file=False, kind=kind, drawing=drawing)
         return folder, clips._replace(is_file=False)
     if not one_input:
         what = "clip" if clip_file else "picture"
         raise UsageError(f"{path} is one {what}, but the inputs may be many", "name a folder: --annotate FOLDER/")
+    if extension == ".mp4" and not can_read_videos():
+        raise MissingExtra(f"{path} is a video, and the extra video is not installed", install_extra("video"))
     if clip_file:
         return None, clips
     assert kind_of_file is not None
-    return AnnotatedPictures(path, is_file=True, kind=kind_of_file, extras=extras, background=background), None
+    return AnnotatedPictures(path, is_file=True, kind=kind_of_file, drawing=drawing), None
 
 
 def _ways_on(*, resumes: bool) -> str:
@@ -407,7 +410,7 @@ def _ways_on(*, resumes: bool) -> str:
 def _is_clip(name: str) -> bool:
     """Whether an input holds frames. Raises MissingExtra for a video where none can be read."""
     if is_video(name) and not can_read_videos():
-        raise MissingExtra(f"{name} is a video, and PyAV, which reads videos, is not installed", install_command("av"))
+        raise MissingExtra(f"{name} is a video, and the extra video is not installed", install_extra("video"))
     return is_clip(name)
 
 

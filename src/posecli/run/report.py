@@ -17,6 +17,7 @@ from posecli.types import Record
 if TYPE_CHECKING:
     from tqdm import tqdm
 
+    from posecli.inputs.walk import PassedOver
     from posecli.run.pipeline import Done
     from posecli.run.total import Total
 
@@ -59,7 +60,8 @@ class Report:
 
     quiet: say nothing unless something fails. total: for a progress bar, None for no bar. expectations: what every
     record is held against; what does not hold is said and counts against the run. tracks: people are to be tracked;
-    that stills have no order is said once.
+    that stills have no order is said once. passed_over: what folders hold besides, said before the closing line; None
+    to say nothing of it.
     """
 
     def __init__(
@@ -69,11 +71,13 @@ class Report:
         total: Total | None = None,
         expectations: Expectations | None = None,
         tracks: bool = False,
+        passed_over: PassedOver | None = None,
     ) -> None:
         self._quiet = quiet
         self._expectations = expectations or Expectations()
         self._unmet = 0
         self._tells_of_stills = tracks and not quiet
+        self._passed_over = passed_over
         self._silent = False
         self._counting = threading.Lock()  # what is skipped may be counted by the thread that reads the inputs
         self._start = perf_counter()
@@ -175,8 +179,11 @@ class Report:
                 self._bar.total = self._bar.n
             self._bar.close()
             self._bar = None
-        if not self._silent and (not self._quiet or self.failed or interrupted):
-            self.say(self._summary(interrupted))
+        if self._silent or (self._quiet and not self.failed and not interrupted):
+            return
+        if self._passed_over is not None and self._passed_over.total:
+            self.say(f"passed over: {self._passed_over}")
+        self.say(self._summary(interrupted))
 
     def _summary(self, interrupted: bool) -> str:
         seconds = max(perf_counter() - self._start, 1e-9)

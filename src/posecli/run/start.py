@@ -15,6 +15,7 @@ from posecli.files.terminal import encodable, print_line, printable
 from posecli.inference.estimator import available_processors
 from posecli.inputs.clip_decoder import FrameCounter
 from posecli.inputs.clips import may_hold_frames
+from posecli.inputs.walk import PassedOver
 from posecli.model.hints import runtime_hint
 from posecli.model.locate import ModelFile, load_model_file
 from posecli.model.runtime_choice import choose_runtime
@@ -32,12 +33,13 @@ from posecli.types import ImageInput, Record
 def dry_run(plan: RunPlan) -> int:
     """List inputs and outputs of each picture; what stands in the way is said at the end, with status 2."""
     problems: list[PosecliError] = []
-    images: Iterable[ImageInput] = plan.inputs()
+    inputs = plan.inputs()
+    images: Iterable[ImageInput] = inputs
     try:
-        _, images = plan.checked_inputs()
+        inputs, images = plan.checked_inputs()
     except PosecliError as error:
         problems.append(error)
-    for image in batch.at_least_one(images):
+    for image in batch.at_least_one(images, inputs.passed_over):
         _print_row(image.name, *plan.destinations.paths_for(image))
     if (everything := plan.destinations.all_records()) is not None:
         _print_row("all records", everything)
@@ -60,7 +62,7 @@ def start(plan: RunPlan) -> int:
 def _start(plan: RunPlan) -> int:
     runtime = choose_runtime()
     inputs, listed = plan.checked_inputs()
-    images = batch.at_least_one(listed)
+    images = batch.at_least_one(listed, inputs.passed_over)
     shown = plan.talk is not Talk.QUIET
     model = load_model_file(plan.model, offline=plan.offline, progress=shown)
     zoom_model = None
@@ -68,7 +70,7 @@ def _start(plan: RunPlan) -> int:
         zoom_model = load_model_file(plan.zoom_model, offline=plan.offline, progress=shown)
         plan = replace(plan, settings=replace(plan.settings, zoom_model=zoom_model.sha256))
     total = Total() if _shows_progress(plan) else None
-    report = Report(quiet=not shown, total=total, expectations=plan.expectations, tracks=plan.settings.track)
+    report = _report(plan, total, inputs.passed_over)
     if shown and (hint := runtime_hint(model, runtime)):
         report.say(hint)
     work, identity = _work(plan), RunIdentity(model.sha256, plan.settings)
@@ -81,9 +83,17 @@ def _start(plan: RunPlan) -> int:
             status = batch.run(
                 images, estimate, work, report, policy=plan.policy, identity=identity, fail_fast=plan.fail_fast
             )
-    if plan.talk is Talk.VERBOSE:
-        report.say(f"{inputs.passed_over} other files were passed over")
     return status
+
+
+def _report(plan: RunPlan, total: Total | None, passed_over: PassedOver) -> Report:
+    return Report(
+        quiet=plan.talk is Talk.QUIET,
+        total=total,
+        expectations=plan.expectations,
+        tracks=plan.settings.track,
+        passed_over=passed_over if plan.talk is Talk.VERBOSE else None,
+    )
 
 
 def _shows_progress(plan: RunPlan) -> bool:
