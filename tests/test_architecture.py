@@ -16,7 +16,7 @@ PACKAGE = ROOT / "src" / "posecli"
 ROWS = (
     ("errors", "_version"),
     ("skeleton", "extras"),
-    ("fields",),
+    ("fields", "region"),
     ("types",),
     ("files.own_process",),
     ("files.storage", "files.child_process", "files.descriptors", "files.terminal", "files.lock"),

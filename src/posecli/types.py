@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from posecli import fields
 from posecli.errors import ERROR_CODES, UsageError
+from posecli.region import Region
 from posecli.skeleton import EDGE_COUNT, KEYPOINT_COUNT
 
 if TYPE_CHECKING:
@@ -25,6 +26,10 @@ FITS = ("aspect", "pad", "stretch")
 #: Whether pictures are searched turned by 90, 180 and 270 degrees too: never; in full where a small pass finds
 #: somebody so; always in full.
 TURNS = ("off", "auto", "all")
+#: Who may be chosen by name; a number chooses by rank.
+PERSONS = ("largest", "center", "best")
+#: So many people at least are looked for where one of them is chosen.
+LEAST_TO_CHOOSE_FROM = 20
 STRIDES = (8, 16, 32)
 #: Output strides of all networks that records may come from.
 RECORD_STRIDES = (4, *STRIDES)
@@ -118,6 +123,8 @@ class Settings:
     score_threshold: float = 0.5  # root part score, 0..1
     nms_radius: float = 20.0  # input pixels
     min_pose_score: float = 0.15  # 0..1
+    person: str | int | None = None  # the one to keep: a name, or a place in falling score from 0; None: everybody
+    region: Region | None = None  # what is looked at; None: all of the picture
     track: bool = False  # people of clips keep a number
     track_gap: float = 3.0  # seconds that somebody may be out of sight
     smooth: bool = False  # steadier keypoints of tracked people
@@ -138,6 +145,7 @@ class Settings:
         _check_range("score_threshold", self.score_threshold, 0, 1)
         _check_range("nms_radius", self.nms_radius, 0, 1e6)
         _check_range("min_pose_score", self.min_pose_score, 0, 1)
+        _check_person(self.person, self.decoder)
         _check_range("track_gap", self.track_gap, 0, 1e6)
         _check_range("max_pixels", self.max_pixels, 1, math.inf)
 
@@ -146,15 +154,33 @@ class Settings:
         """Whether people are cropped and run again."""
         return self.zoom or self.zoom_model is not None
 
+    @property
+    def most_people(self) -> int:
+        """People that are looked for."""
+        if self.person is None:
+            return self.max_poses
+        place = self.person if isinstance(self.person, int) else 0
+        return max(self.max_poses, LEAST_TO_CHOOSE_FROM, place + 1)
+
     def to_dict(self) -> dict[str, Any]:
         """What shapes the poses of a picture that can be read: written into each record, compared by --resume."""
         shaping = {name: value for name, value in asdict(self).items() if name != "max_pixels"}
+        shaping["region"] = None if self.region is None else str(self.region)
         return {name: list(value) if isinstance(value, tuple) else value for name, value in shaping.items()}  # as JSON
 
 
 def _check_choice(name: str, value: object, choices: Iterable[object]) -> None:
     if value not in tuple(choices):
         raise UsageError(f"{name} is {value!r}, not one of {', '.join(map(str, choices))}")
+
+
+def _check_person(person: str | int | None, decoder: str) -> None:
+    if isinstance(person, str):
+        _check_choice("person", person, PERSONS)
+    elif person is not None and (isinstance(person, bool) or person < 0):
+        raise UsageError(f"person is {person}, not a number from 0 on, nor one of {', '.join(PERSONS)}")
+    elif decoder == "single" and person:
+        raise UsageError(f"there is no person {person} where the decoder is single", "it finds person 0 alone")
 
 
 def _check_range(name: str, value: float, low: float, high: float) -> None:

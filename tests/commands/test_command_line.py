@@ -131,6 +131,12 @@ def test_folders_mirror_the_tree_and_keep_full_names(posecli: Posecli, pictures:
         (("x.png", "-o", "out.xyz"), b"names no format"),
         (("x.png", "y.png", "-a", "one.png"), b"inputs may be many"),
         (("x.png", "--max-poses", "0"), b"max_poses"),
+        (("x.png", "--person", "tallest"), b"largest, center, best"),
+        (("x.png", "--person", "-1"), b"not a number from 0 on"),
+        (("x.png", "--person", "1", "--decoder", "single"), b"no person 1"),
+        (("x.png", "--region", "1,2,3"), b"is not X,Y,WIDTH,HEIGHT"),
+        (("x.png", "--region", "0,0,0,5"), b"is empty"),
+        (("x.png", "--region", "100%,0,5,5"), b"outside of every picture"),
     ],
 )
 def test_wrong_use_says_what_to_do(args: tuple[str, ...], message: bytes, posecli: Posecli, tmp_path: Path) -> None:
@@ -138,6 +144,34 @@ def test_wrong_use_says_what_to_do(args: tuple[str, ...], message: bytes, posecl
     result = posecli("estimate", *(str(tmp_path / "empty") if a == "EMPTY" else a for a in args), cwd=tmp_path)
     assert (result.returncode, result.stdout) == (2, b"")
     assert message in result.stderr
+
+
+def test_a_region_outside_of_a_picture_fails_that_picture(posecli: Posecli, tmp_path: Path) -> None:
+    """Records name the region, and so does --resume."""
+    draw_discs([person_at(200, 80)], (321, 257)).save(tmp_path / "large.png")
+    draw_discs([person_at(60, 80)], (129, 257)).save(tmp_path / "small.png")
+    result = posecli("estimate", "large.png", "small.png", "--region", "150,0,50%,100%", "-o", "x.jsonl", cwd=tmp_path)
+    assert result.returncode == 1
+    assert b"small.png has 129 x 257 pixels, and the region 150,0,50%,100% lies outside of them" in result.stderr
+    large, small = read_records(str(tmp_path / "x.jsonl"))
+    assert (large.width, large.height, len(large.poses)) == (321, 257, 1)
+    assert large.settings is not None
+    assert large.settings["region"] == "150,0,50%,100%"
+    assert small.error is not None
+    assert small.error.code == "unsupported_image"
+    result = posecli("estimate", "large.png", "-o", "x.jsonl", "--region", "150,0,50%,90%", "--resume", cwd=tmp_path)
+    assert result.returncode == 2
+    assert b"it was made with region 150,0,50%,100%, not 150,0,50%,90%" in result.stderr
+
+
+def test_one_person_of_a_picture(posecli: Posecli, pictures: Path) -> None:
+    both = records_of(posecli("estimate", pictures / "two.png").stdout)[0].poses
+    for person in (0, 1):
+        (record,) = records_of(posecli("estimate", pictures / "two.png", "--person", str(person)).stdout)
+        assert record.poses == (both[person],)
+        assert record.settings is not None
+        assert record.settings["person"] == person
+    assert records_of(posecli("estimate", pictures / "two.png", "--person", "2").stdout)[0].poses == ()
 
 
 def test_require_pose_and_fail_fast(posecli: Posecli, pictures: Path) -> None:

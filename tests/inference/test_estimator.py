@@ -120,6 +120,24 @@ def test_several_threads_may_share_one(estimator: PoseEstimator) -> None:
     assert together == alone
 
 
+def test_a_region_is_a_text_or_numbers(tiny_model: Path) -> None:
+    picture = draw_discs(PEOPLE)
+    records = [
+        PoseEstimator(tiny_model, person=0, region=region).estimate(picture)
+        for region in ("0,0,100%,257", "0,0,50%,100%", (0, 0, 128.5, 257), np.array([0, 0, 129, 257]))
+    ]
+    assert [record.settings and record.settings["region"] for record in records] == [
+        "0,0,100%,257", "0,0,50%,100%", "0,0,128.5,257", "0,0,129,257",
+    ]  # fmt: skip
+    assert all(len(record.poses) == 1 for record in records)
+    assert records[1].poses == records[2].poses == records[3].poses
+    outside = PoseEstimator(tiny_model, region=(300, 0, 10, 10)).estimate(picture, name="me")
+    assert outside.error is not None
+    assert outside.error.message == "me has 257 x 257 pixels, and the region 300,0,10,10 lies outside of them"
+    with pytest.raises(UsageError):
+        PoseEstimator(tiny_model, region=())
+
+
 def test_timings_name_the_stages(estimator: PoseEstimator) -> None:
     record = estimator.estimate(draw_discs(PEOPLE))
     assert list(record.timings) == ["read", "prepare", "infer", "decode"]

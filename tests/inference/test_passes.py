@@ -17,6 +17,7 @@ from posecli.inference.presets import PRESETS
 from posecli.inputs.pictures import frame_from_image, prepare_part, turned_bounds, turned_xy
 from posecli.model.graph import read_graph
 from posecli.model.runtime import Runtime
+from posecli.region import Region
 from posecli.skeleton import TWIN_PARTS
 from posecli.types import DecodedPose, Maps, Settings
 
@@ -170,6 +171,102 @@ def test_who_is_missed_is_looked_for_where_he_was(tiny_model: Path, monkeypatch:
     assert len(finder.find(gone, {}, both)) == 1
 
 
+REGION = Region.parse("290,170,257,257")
+
+
+def test_a_region_leads_back_to_the_picture(tiny_model: Path) -> None:
+    """Who is inside is found at the same place as without it; who is outside is not."""
+    people = [person_at(150, 90), person_at(420, 250)]
+    frame = frame_from_image(draw_discs(people, (577, 449)))
+    graph = read_graph(tiny_model.read_bytes())
+    everywhere = PoseFinder(graph, Settings(input_size=(513,)), threads=1).find(frame, {})
+    assert len(everywhere) == 2
+    finder = PoseFinder(graph, Settings(region=REGION), threads=1)
+    (inside,) = finder.find(frame, {})
+    assert finder.input_size(577, 449) == (257, 257)
+    assert np.abs(inside.xy - people[1]).max() < 0.35
+    assert min(np.abs(inside.xy - pose.xy).max() for pose in everywhere) < 0.35
+
+
+@pytest.mark.parametrize("more", [{}, {"zoom": True, "mirror": True, "turns": "all"}, {"fit": "pad"}])
+def test_nothing_outside_of_the_region_is_seen(more: dict, tiny_model: Path) -> None:
+    """By no pass, and with no people of a frame before."""
+    within = draw_discs([person_at(420, 250)], (577, 449))
+    left, top, right, bottom = REGION.box_in(577, 449) or (0, 0, 0, 0)
+    noise = Image.effect_noise(within.size, 90).convert("RGB")
+    noise.paste(within.crop((left, top, right, bottom)), (left, top))
+    finder = PoseFinder(read_graph(tiny_model.read_bytes()), Settings(region=REGION, **more), threads=1)
+    known = [pose(420, 250), pose(300, 175), pose(60, 60)]
+    for people in ([], known[:1], known):
+        found, again = (finder.find(frame_from_image(picture), {}, people) for picture in (within, noise))
+        assert found
+        for one, other in zip(found, again, strict=True):
+            np.testing.assert_array_equal(one.xy, other.xy)
+
+
+def test_who_was_known_is_found_again_in_the_region(tiny_model: Path) -> None:
+    """By second passes alone, whatever the first ones would cost."""
+    settings = Settings(region=REGION, zoom=True, zoom_size=(257,), input_size=(65,))
+    finder = PoseFinder(read_graph(tiny_model.read_bytes()), settings, threads=1, runtime_class=CountingRuntime)
+    frame = frame_from_image(draw_discs([person_at(420, 250)], (577, 449)))
+    (again,) = finder.find(frame, {}, [pose(423, 247)])
+    (runtime,) = finder.runtimes
+    assert isinstance(runtime, CountingRuntime)
+    assert runtime.count == 1
+    assert np.abs(again.xy - person_at(420, 250)).max() < 5
+
+
+def test_a_jpeg_is_decoded_as_finely_as_the_region_needs(tiny_model: Path, tmp_path: Path) -> None:
+    people = [person_at(300, 300), person_at(1420, 250)]
+    path = tmp_path / "big.jpg"
+    draw_discs(people, (2056, 2056)).save(path, quality=100, subsampling=0)
+    sparing = PoseEstimator(tiny_model, region="1290,170,257,257")
+    frame = sparing.estimate_with_frame(path, full_size=False)[1]
+    assert frame is not None
+    assert frame.reduction == 1
+    (inside,) = sparing.estimate(path).poses
+    assert np.abs(np.array([(p.x, p.y) for p in inside.keypoints]) - people[1]).max() < 0.5
+    frame = PoseEstimator(tiny_model, region="0,0,50%,50%").estimate_with_frame(path, full_size=False)[1]
+    assert frame is not None
+    assert frame.reduction == 4
+
+
+@pytest.mark.parametrize(
+    ("person", "expected"), [("largest", 1), ("center", 0), (0, None), (1, None), (2, None), (3, None)]
+)
+def test_one_person_is_chosen_of_all(person: str | int, expected: int | None, tiny_model: Path) -> None:
+    """Whatever max_poses says of how many people there may be."""
+    people = [person_at(200, 90), person_at(330, 60, 1.2), person_at(70, 60)]
+    frame, graph = frame_from_image(draw_discs(people, (401, 257))), read_graph(tiny_model.read_bytes())
+    everybody = PoseFinder(graph, Settings(input_size=(321,)), threads=1).find(frame, {})
+    assert len(everybody) == 3
+    chooser = PoseFinder(graph, Settings(input_size=(321,), person=person, max_poses=1), threads=1)
+    found = chooser.find(frame, {})
+    assert len(chooser.find(frame, {}, everybody=True)) == 3
+    if expected is None:
+        assert [one.xy.tolist() for one in found] == [one.xy.tolist() for one in everybody[int(person) :][:1]]
+    else:
+        assert np.abs(found[0].xy - people[expected]).max() < 5
+
+
+@pytest.mark.parametrize("preset", ["fast", "balanced"])
+def test_a_small_person_is_seen_in_a_region(preset: str, real_model: Path) -> None:
+    """Somebody too small for all of the picture is found as exactly as in a picture of the region alone."""
+    sample = Image.open(SAMPLES / "wave.jpg").convert("RGB")
+    small = sample.resize((sample.width // 3, sample.height // 3), Image.Resampling.LANCZOS)
+    picture = Image.new("RGB", (2000, 1500), (120, 120, 120))
+    picture.paste(small, (1507, 303))
+    (alone,) = PoseEstimator(real_model, preset=preset).estimate(small).poses
+    region = (1507, 303, *small.size)
+    (inside,) = PoseEstimator(real_model, preset=preset, region=region).estimate(picture).poses
+    assert [(round(p.x - 1507, 2), round(p.y - 303, 2)) for p in inside.keypoints] == [
+        (p.x, p.y) for p in alone.keypoints
+    ]
+    assert inside.score == alone.score
+    if preset == "fast":
+        assert not PoseEstimator(real_model).estimate(picture).poses
+
+
 class CountingRuntime(Runtime):
     """A runtime that counts its passes."""
 
@@ -231,6 +328,13 @@ def test_settings_of_passes_are_checked() -> None:
         Settings(input_size=())
     with pytest.raises(UsageError, match="off, auto, all"):
         Settings(turns="90")
+    with pytest.raises(UsageError, match="largest, center, best"):
+        Settings(person="me")
+    for wrong in (-1, True):
+        with pytest.raises(UsageError, match="not a number from 0 on"):
+            Settings(person=wrong)
+    with pytest.raises(UsageError, match="no person 1"):
+        Settings(person=1, decoder="single")
 
 
 def test_zoom_settings_are_checked() -> None:

@@ -11,6 +11,7 @@ import pytest
 from posecli.errors import InputError
 from posecli.inputs.clip_decoder import ClipDecoder, ReadLimits, expand
 from posecli.inputs.clips import ClipOptions
+from posecli.region import Region
 from posecli.types import ImageInput
 
 from ..conftest import spawned_children
@@ -39,6 +40,15 @@ def test_frames_stand_where_their_clip_stood(clip: ImageInput, tmp_path: Path) -
     assert frames[1].pixels is not None
     assert frames[1].pixels[:2] == (320, 257)
     assert len(frames[1].pixels[2]) == 320 * 257 * 3
+
+
+def test_a_region_outside_of_a_clip_is_one_error(clip: ImageInput) -> None:
+    region = Region.parse("400,0,10,10")
+    (only,) = expand([clip], ALL, limits=ReadLimits(), region=region)
+    code, message = only.failure or ("", "")
+    assert (only.frame, code) == (None, "unsupported_image")
+    assert message == f"{clip.name} has 320 x 257 pixels, and the region 400,0,10,10 lies outside of them"
+    assert len(list(expand([clip], ALL, limits=ReadLimits(), region=Region.parse("300,0,50,50")))) == 12
 
 
 def test_frames_are_decoded_as_they_are_asked_for(clip: ImageInput) -> None:

@@ -14,14 +14,18 @@ from posecli.errors import ImageTooLarge, InputError, NotFound, PermissionDenied
 from posecli.inputs.pictures import (
     Frame,
     Transform,
+    cut,
+    detail_for_part,
     finer,
     fitted_size,
     frame_from_array,
+    frame_from_image,
     input_size_for,
     prepare,
     prepare_part,
     read_frame,
     turned_bounds,
+    turned_xy,
 )
 
 LIMIT = 10**8
@@ -197,6 +201,52 @@ def test_a_reduced_picture_can_be_had_finer(tmp_path: Path) -> None:
     path.unlink()
     with pytest.raises(NotFound):
         finer(coarse, lambda w, h: (w, h))
+
+
+@pytest.mark.parametrize("reduction", [1, 2, 4])
+@pytest.mark.parametrize("turn", [0.0, 90.0, 30.0])
+def test_a_part_is_a_picture_of_its_own(reduction: int, turn: float) -> None:
+    """The same pixels at the same places, wherever the part begins; what lies around it is not seen."""
+    noise = np.random.default_rng(5).integers(0, 255, (60, 80, 3), np.uint8)
+    big = Image.fromarray(noise).resize((640, 480), Image.Resampling.BICUBIC)
+    whole = Frame(big.reduce(reduction), 640, 480, reduction)
+    left, top, right, bottom = 37, 42, 437, 343
+    part = cut(whole, (left, top, right, bottom))
+    assert (part.width, part.height) == (400, 301)
+    assert part.image.size == (-(-right // reduction) - left // reduction, -(-bottom // reduction) - top // reduction)
+    middle = turned_xy(np.array([[200.0, 150.0], [200.0 + left, 150.0 + top]]), -turn)
+    boxes = [(x - 60, y - 60, x + 60, y + 60) for x, y in middle.tolist()]
+    inside, outside = (
+        prepare_part(frame, box, size_hw=(65, 65), turn=turn).pixels.astype(int)
+        for frame, box in zip((part, whole), boxes, strict=True)
+    )
+    assert np.abs(inside - outside).max() <= 2
+    all_of_it = prepare(part, size_hw=(65, 97), fit="aspect").pixels.astype(int)
+    like_it = prepare_part(whole, (left, top, right, bottom), size_hw=(65, 97)).pixels.astype(int)
+    assert np.abs(all_of_it - like_it)[1:-1, 1:-1].max() <= 1
+    beyond = prepare_part(part, (-200, 0, 0, 200), size_hw=(65, 65), turn=0.0).pixels
+    assert not beyond.any()
+
+
+def test_all_of_a_picture_is_the_picture() -> None:
+    frame = frame_from_image(gradient())
+    assert cut(frame, (0, 0, 60, 40)) is frame
+
+
+def test_a_part_of_a_reduced_picture_can_be_had_finer() -> None:
+    data = encoded(gradient(2400, 1600), "JPEG", quality=95)
+    box = (601, 401, 1201, 801)
+    coarse = cut(read_frame(data, max_pixels=LIMIT, detail=detail_for_part(lambda w, h: (w / 8, h / 8), box)), box)
+    assert (coarse.reduction, coarse.width, coarse.height) == (8, 600, 400)
+    assert finer(coarse, lambda w, h: (w / 9, h / 9)) is coarse
+    better = finer(coarse, lambda w, h: (w / 2.5, h / 2.5))
+    assert (better.reduction, better.width, better.height) == (2, 600, 400)
+    assert better.image.size == (301, 201)
+
+
+def test_the_largest_detail_of_a_part_is_that_of_the_whole() -> None:
+    """A quarter of a picture that is shrunk to an input needs four times its pixels of the whole."""
+    assert detail_for_part(lambda w, h: (257, 193), (0, 0, 600, 400))(2400, 1600) == (1028, 772)
 
 
 def test_what_cannot_be_read_twice_is_not() -> None:

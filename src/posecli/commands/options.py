@@ -12,7 +12,8 @@ import click
 from posecli.errors import UsageError
 from posecli.inference.presets import DEFAULT_PRESET, PRESETS, SIZES, with_preset
 from posecli.records.formats import FORMAT_NAMES
-from posecli.types import BACKGROUNDS, DECODERS, EXTRAS, FITS, STRIDES, TURNS, Drawing, Settings
+from posecli.region import Region
+from posecli.types import BACKGROUNDS, DECODERS, EXTRAS, FITS, PERSONS, STRIDES, TURNS, Drawing, Settings
 
 if TYPE_CHECKING:
     from posecli.checks.compare import Limits
@@ -33,6 +34,23 @@ class Number(click.FloatRange):
         if math.isnan(found):
             self.fail(f"{value!r} is not a number.", param, ctx)
         return found
+
+
+def person_of(text: str) -> str | int:
+    """A name of `PERSONS`, or a number from 0 on. Raises click.BadParameter."""
+    if text in PERSONS:
+        return text
+    if not (text.isascii() and text.isdecimal() and len(text) < 10):
+        raise click.BadParameter(f"{text!r} is not a number from 0 on, nor one of {', '.join(PERSONS)}.")
+    return int(text)
+
+
+def region_of(text: str) -> Region:
+    """The region that a text names. Raises click.BadParameter."""
+    try:
+        return Region.parse(text)
+    except UsageError as error:
+        raise click.BadParameter(str(error)) from None
 
 
 def _group(*options: Callable[[Any], Any]) -> Callable[[Command], Command]:
@@ -123,13 +141,17 @@ def size_of(text: str | None) -> int | None:
     return size
 
 
+#: What the default of a setting is called where that is no value.
+_NO_VALUE = {"stride": "the model's", "person": "everybody", "region": "all of it"}
+
+
 def _of_settings(name: str, help_text: str, kind: Any, metavar: str | None = None) -> Callable[[Any], Any]:
     """An option of `Settings`; None where it is not given, so that it can win over a preset."""
     flag = "--" + name.replace("_", "-")
     value = getattr(Settings, name)
     several = name in SIZES
     by_preset = name == "turns" or (kind is bool and not name.startswith(("track", "smooth")))
-    default = "by preset" if by_preset or several else "off" if kind is bool else value or "the model's"
+    default = "by preset" if by_preset or several else "off" if kind is bool else value or _NO_VALUE[name]
     shown = f"{help_text}  [default: {default}]"
     if kind is bool:
         return click.option(f"{flag}/--no-{flag[2:]}", name, default=None, help=shown)
@@ -154,6 +176,18 @@ _SETTINGS = {
     "score_threshold": ("Least score of the part that a pose grows from.", float, "X"),
     "nms_radius": ("Parts this close are the same person's; input pixels.", float, "PX"),
     "min_pose_score": ("Poses below it are dropped; 0 keeps all.", float, "X"),
+    "person": (
+        "Keep one person: the largest, the one nearest to the center, the one of the best score, or number N from 0 in "
+        "falling score. With --track, whoever is chosen first is kept as long as the track lasts.",
+        person_of,
+        f"{'|'.join(PERSONS)}|N",
+    ),
+    "region": (
+        "Look at this part of the picture only, in pixels or per cent, as 10%,0,50%,100%. People are larger in it; "
+        "positions stay those of the whole picture.",
+        region_of,
+        "X,Y,W,H",
+    ),
     "track": ("Number the people of clips, and keep the numbers.", bool, None),
     "track_gap": ("Seconds that somebody may be out of sight.", float, "SECONDS"),
     "smooth": ("Steadier keypoints of clips; tracks people too.", bool, None),

@@ -15,6 +15,7 @@ from posecli.errors import INTERNAL_ERROR, ImageTooLarge, InputError, ModelError
 from posecli.inference.networks import timed, zoom_passes
 from posecli.inference.passes import PoseFinder
 from posecli.inference.presets import DEFAULT_PRESET, with_preset
+from posecli.inputs.opening import outside_of_picture
 from posecli.inputs.pictures import (
     Frame,
     frame_from_array,
@@ -25,6 +26,7 @@ from posecli.model.graph import read_graph
 from posecli.model.locate import ModelFile, load_model_file
 from posecli.poses.appearance import clothes
 from posecli.poses.similarity import as_decoded
+from posecli.region import Region
 from posecli.skeleton import KEYPOINT_NAMES
 from posecli.types import DecodedPose, Keypoint, ModelInfo, Pose, Record, Settings
 
@@ -42,6 +44,8 @@ class PoseEstimator:
     preset: fast, balanced, accurate or best; the arguments after it, those of `posecli estimate`, win over it.
     offline: never fetch a model.
     zoom_model: a network for one person, by name or path, for one more second pass over each person.
+    person: the one to keep: `largest`, `center`, `best`, or a number from 0 in falling score.
+    region: the part of pictures to look at: a text as for --region, or x, y, width, height in pixels.
 
     One estimator may be used from several threads: the network runs for one of them at a time, everything else side
     by side. It cannot be pickled: build one in each process.
@@ -67,27 +71,19 @@ class PoseEstimator:
         score_threshold: float | None = None,
         nms_radius: float | None = None,
         min_pose_score: float | None = None,
+        person: str | int | None = None,
+        region: str | Sequence[float] | None = None,
         max_pixels: int | None = None,
         threads: int | None = None,
         offline: bool = False,
         zoom_model: str | os.PathLike[str] | None = None,
     ) -> None:
         explicit = {
-            "stride": stride,
-            "input_size": input_size,
-            "fit": fit,
-            "turns": turns,
-            "zoom": zoom,
-            "zoom_size": zoom_size,
-            "max_zooms": max_zooms,
-            "mirror": mirror,
-            "decoder": decoder,
-            "max_poses": max_poses,
-            "score_threshold": score_threshold,
-            "nms_radius": nms_radius,
-            "min_pose_score": min_pose_score,
-            "max_pixels": max_pixels,
-        }
+            "stride": stride, "input_size": input_size, "fit": fit, "turns": turns, "zoom": zoom,
+            "zoom_size": zoom_size, "max_zooms": max_zooms, "mirror": mirror, "decoder": decoder,
+            "max_poses": max_poses, "score_threshold": score_threshold, "nms_radius": nms_radius,
+            "min_pose_score": min_pose_score, "person": person, "region": _region(region), "max_pixels": max_pixels,
+        }  # fmt: skip
         settings = Settings(**with_preset(preset, explicit))
         file = load_model_file(None if model is None else os.fspath(model), offline=offline)
         zoom_file = None if zoom_model is None else load_model_file(os.fspath(zoom_model), offline=offline)
@@ -127,20 +123,27 @@ class PoseEstimator:
         return self.estimate_with_frame(image, name=name, full_size=False)[0]
 
     def estimate_with_frame(
-        self, image: AnyImage, *, name: str | None = None, full_size: bool = True, known: Sequence[Pose] = ()
+        self,
+        image: AnyImage,
+        *,
+        name: str | None = None,
+        full_size: bool = True,
+        known: Sequence[Pose] = (),
+        everybody: bool = False,
     ) -> tuple[Record, Frame | None]:
         """As `estimate`, with the decoded picture beside the record, for drawing; None where there is none.
 
         full_size: decode the picture in full, even where the network needs less.
         known: the people of a frame just before this one: with `zoom` they are looked for where they were, and only
             where somebody is not there, or nobody is known, all of the picture is looked at.
+        everybody: choose no person, whatever the settings say: the choice is made later, over time.
         """
         name = name if name is not None else _name_of(image)
         timings: dict[str, float] = {}
         try:
             with timed(timings, "read"):
                 frame = self._read(image, full_size=full_size)
-            return self._look(frame, name, timings, known), frame
+            return self._look(frame, name, timings, known, everybody=everybody), frame
         except InputError as error:
             return Record.failed(name, *error.reason), None
         except PosecliError:  # no fault of this picture: the next one would fail as well
@@ -159,8 +162,13 @@ class PoseEstimator:
             image, max_pixels=self._settings.max_pixels, detail=None if full_size else self._finder.needed_detail
         )
 
-    def _look(self, frame: Frame, name: str, timings: dict[str, float], known: Sequence[Pose]) -> Record:
-        poses = self._finder.find(frame, timings, [as_decoded(pose) for pose in known])
+    def _look(
+        self, frame: Frame, name: str, timings: dict[str, float], known: Sequence[Pose], *, everybody: bool
+    ) -> Record:
+        region = self._settings.region
+        if region is not None and self._finder.box_in(frame.width, frame.height) is None:
+            raise outside_of_picture(name, region, frame.width, frame.height)
+        poses = self._finder.find(frame, timings, [as_decoded(pose) for pose in known], everybody=everybody)
         size_hw = self._finder.input_size(frame.width, frame.height)
         return Record(
             image=name,
@@ -217,6 +225,12 @@ def _cgroup_quota() -> int | None:
             continue
         return -(-quota // period) if quota > 0 and period > 0 else None
     return None
+
+
+def _region(region: str | Sequence[float] | None) -> Region | None:
+    if region is None:
+        return None
+    return Region.parse(region) if isinstance(region, str) else Region.of_pixels(region)
 
 
 def _name_of(image: AnyImage) -> str:

@@ -63,7 +63,7 @@ class PoseNetPasses:
         else:
             found = decode_multi(
                 maps,
-                max_poses=settings.max_poses,
+                max_poses=settings.most_people,
                 score_threshold=settings.score_threshold,
                 nms_radius=settings.nms_radius,
             )

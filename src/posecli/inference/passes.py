@@ -6,15 +6,28 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from math import sqrt
 
+import numpy as np
+
 from posecli.errors import UsageError
 from posecli.inference.crops import Box, Crop
 from posecli.inference.networks import PoseNetPasses, SinglePersonPasses, Timings, timed
-from posecli.inputs.pictures import Frame, finer, fitted_size, prepare, prepare_part, turned_bounds
+from posecli.inputs.pictures import (
+    Frame,
+    cut,
+    detail_for_part,
+    finer,
+    fitted_size,
+    prepare,
+    prepare_part,
+    turned_bounds,
+)
 from posecli.model.graph import Graph
 from posecli.model.heads import check_fixed_input, find_single_person
 from posecli.model.runtime import Runtime
+from posecli.poses.choice import choose
 from posecli.poses.consensus import Candidate, Pass, View, agree, best_way_up, confirm, merge, trunk_angle
 from posecli.poses.similarity import SAME_PERSON, match_greedily, pose_nms, similarities
+from posecli.region import PixelBox
 from posecli.types import DecodedPose, Settings
 
 #: Second passes use finer maps where the network allows it.
@@ -72,39 +85,65 @@ class PoseFinder:
         """Input pixels from one cell of the first passes' maps to the next."""
         return self._first.output_stride
 
+    def box_in(self, width: int, height: int) -> PixelBox | None:
+        """What passes see of a picture; None where they see nothing, since the region lies outside of it."""
+        region = self._settings.region
+        return (0, 0, width, height) if region is None else region.box_in(width, height)
+
     def input_size(self, width: int, height: int) -> tuple[int, int]:
         """Height and width of the input of the largest first pass for a picture."""
-        return self._first.input_sizes(width, height)[-1]
+        left, top, right, bottom = self.box_in(width, height) or (0, 0, width, height)
+        return self._first.input_sizes(right - left, bottom - top)[-1]
 
-    def needed_detail(self, width: int, height: int) -> tuple[int, int]:
+    def needed_detail(self, width: int, height: int) -> tuple[float, float]:
         """Width and height beyond which the first passes see no more detail of a picture."""
-        return fitted_size((width, height), self.input_size(width, height), self._first.fit)
+        box = self.box_in(width, height)
+        return detail_for_part(self._detail_of_part, box)(width, height) if box is not None else (1, 1)
 
-    def find(self, frame: Frame, timings: Timings, known: Sequence[DecodedPose] = ()) -> list[DecodedPose]:
-        """Everybody in a frame, in falling score; milliseconds by stage are added to `timings`.
+    def _detail_of_part(self, width: int, height: int) -> tuple[int, int]:
+        """Likewise, of the part of a picture that passes see."""
+        return fitted_size((width, height), self._first.input_sizes(width, height)[-1], self._first.fit)
+
+    def find(
+        self, frame: Frame, timings: Timings, known: Sequence[DecodedPose] = (), *, everybody: bool = False
+    ) -> list[DecodedPose]:
+        """The people in a frame whom the settings ask for, in falling score; milliseconds by stage are added to
+        `timings`.
 
         known: the people of a frame just before, in picture pixels. With second passes, they are looked for where they
         were; where all are found again that is everybody. Without, those whom the first passes miss get a second pass.
+        everybody: choose no person yet.
         """
+        picture_wh = frame.width, frame.height
+        box = self.box_in(*picture_wh)
+        if box is None:
+            return []
+        left, top = box[:2]
+        found = self._find_in(cut(frame, box), timings, [_moved(pose, -left, -top) for pose in known])
+        people = self._kept([_moved(pose, left, top) for pose in found])
+        if self._settings.person is None or everybody:
+            return people
+        place = choose(people, self._settings.person, picture_wh, self._settings.region)
+        return [] if place is None else [people[place]]
+
+    def _find_in(self, frame: Frame, timings: Timings, known: Sequence[DecodedPose]) -> list[DecodedPose]:
+        """Everybody in what passes see of a frame, in its pixels."""
         if known and self._second:
             with timed(timings, "zoom"):
                 again = self._find_again(frame, known)
             if again is not None:
-                return self._kept(again)
+                return again
         candidates = self._first_passes(frame, timings)
-        if not self._second:
-            people = [candidate.pose for candidate in candidates]
-            if known:
-                with timed(timings, "zoom"):
-                    people = self._with_missed(frame, people, known)
-            return self._kept(people)
+        people = [candidate.pose for candidate in candidates]
+        if not known and not self._second:
+            return people
         with timed(timings, "zoom"):
-            return self._kept(self._second_passes(frame, candidates))
+            return self._second_passes(frame, candidates) if self._second else self._with_missed(frame, people, known)
 
     def _kept(self, poses: Sequence[DecodedPose]) -> list[DecodedPose]:
-        """Those of poses in falling score that the settings ask for."""
+        """Those of poses in falling score that may be wanted."""
         kept = [pose for pose in poses if pose.score >= self._settings.min_pose_score]
-        return kept[: 1 if self._settings.decoder == "single" else self._settings.max_poses]
+        return kept[: 1 if self._settings.decoder == "single" else self._settings.most_people]
 
     def _first_passes(self, frame: Frame, timings: Timings) -> list[Candidate]:
         """The people whom the passes over all of the frame agree on, upright and turned."""
@@ -194,6 +233,10 @@ class PoseFinder:
         if angle is None:
             return turn
         return angle if abs(angle) > UPRIGHT_LEAN else 0.0
+
+
+def _moved(pose: DecodedPose, x: int, y: int) -> DecodedPose:
+    return pose._replace(xy=pose.xy + np.array((x, y))) if x or y else pose
 
 
 def _views(frame: Frame, pose: DecodedPose, crops: Iterable[tuple[Network, Crop]]) -> list[View]:

@@ -10,6 +10,7 @@ import atexit
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from multiprocessing.connection import Connection
 from time import monotonic
 from typing import Any, ClassVar, NamedTuple
@@ -28,7 +29,8 @@ from posecli.inputs.clips import (
     source_name,
 )
 from posecli.inputs.folder_clips import clips_apart, frames_of_folder
-from posecli.inputs.opening import limit_pillow
+from posecli.inputs.opening import limit_pillow, outside_of_picture
+from posecli.region import Region
 from posecli.types import ImageInput, Settings
 
 #: Seconds, and frames at most, in which people stay near enough to where they were: a group.
@@ -62,11 +64,13 @@ def expand(
     *,
     limits: ReadLimits,
     grouped: bool = False,
+    region: Region | None = None,
     is_finished: Callable[[ImageInput, Iterator[ImageInput]], bool] | None = None,
 ) -> Iterator[ImageInput]:
     """Inputs with each clip as its frames, decoded as they are asked for.
 
     grouped: frames come in groups, see `ImageInput`.
+    region: what is looked at. A clip ends with an error at a frame that shows nothing of it.
     is_finished: is given each clip and goes through all its frames first; says whether the clip is left out.
     """
     decoder = ClipDecoder(limits)
@@ -79,8 +83,10 @@ def expand(
                 continue
             if not is_clip:
                 yield image
-            elif is_finished is None or not is_finished(image, _frames(image, decoder, options, grouped=grouped)):
-                yield from _frames(image, decoder, options, grouped=grouped)
+                continue
+            frames = partial(_frames, image, decoder, options, grouped=grouped, region=region)
+            if is_finished is None or not is_finished(image, frames()):
+                yield from frames()
     finally:
         decoder.close()
 
@@ -104,7 +110,9 @@ def source_of(image: ImageInput) -> str | bytes:
     return image.data if image.data is not None else image.name
 
 
-def _frames(image: ImageInput, decoder: ClipDecoder, options: ClipOptions, *, grouped: bool) -> Iterator[ImageInput]:
+def _frames(
+    image: ImageInput, decoder: ClipDecoder, options: ClipOptions, *, grouped: bool, region: Region | None
+) -> Iterator[ImageInput]:
     seen, groups = -1, _Groups()
     if image.members:
         for still in frames_of_folder(image, options):
@@ -112,6 +120,9 @@ def _frames(image: ImageInput, decoder: ClipDecoder, options: ClipOptions, *, gr
         return
     try:
         for frame in decoder.frames(source_of(image), options):
+            width, height, _ = frame.pixels
+            if region is not None and region.box_in(width, height) is None:
+                raise outside_of_picture(source_name(source_of(image)), region, width, height)
             seen = frame.number
             yield image._replace(
                 output=frame_output(image.output, frame.number),

@@ -7,9 +7,10 @@ from typing import IO
 
 from PIL import Image, UnidentifiedImageError
 
-from posecli.errors import ImageTooLarge
+from posecli.errors import ImageTooLarge, UnsupportedImage
 from posecli.extras import installed, need
 from posecli.inputs.signature import HEAD_BYTES, is_heif
+from posecli.region import Region
 
 #: Formats that Pillow recognises but does not decode by itself: for some of them it starts another program.
 NOT_DECODED = frozenset(("BUFR", "EPS", "FPX", "GRIB", "HDF5", "IPTC", "MIC", "MPEG", "WMF"))
@@ -26,6 +27,11 @@ def too_large(name: str, width: int, height: int, max_pixels: int) -> ImageTooLa
     return ImageTooLarge(
         f"{name} has {width} x {height} pixels, more than the limit of {max_pixels}", "--max-pixels raises it"
     )
+
+
+def outside_of_picture(name: str, region: Region, width: int, height: int) -> UnsupportedImage:
+    """The error of a picture or frame that shows nothing of the region that is looked at."""
+    return UnsupportedImage(f"{name} has {width} x {height} pixels, and the region {region} lies outside of them")
 
 
 def holds_several(image: Image.Image) -> bool:

@@ -10,7 +10,7 @@ import os
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from math import cos, radians, sin, sqrt
+from math import ceil, cos, radians, sin, sqrt
 from typing import IO, NamedTuple
 
 import numpy as np
@@ -22,6 +22,7 @@ from posecli.extras import install_extra, installed
 from posecli.files.storage import TooManyBytes, is_remote, read_bytes
 from posecli.inputs.opening import holds_several, open_image, too_large
 from posecli.inputs.signature import HEAD_BYTES, content_of, is_heif, means_video
+from posecli.region import PixelBox
 from posecli.types import INPUT_SIZE_STEP, MAX_INPUT_SIZE
 
 #: A JPEG is decoded at a reduced scale as long as it stays this many times finer than the input. More than 1 moves
@@ -69,19 +70,27 @@ Detail = Callable[[int, int], tuple[float, float]]
 
 class Frame(NamedTuple):
     """An upright RGB picture. `width`, `height`: its full size in pixels; `image` may hold fewer, each standing
-    for `reduction` × `reduction` of them; `source` is then what more can be read from, if anything."""
+    for `reduction` × `reduction` of them; `source` is then what more can be read from, if anything. `origin`: where
+    the picture begins in `image`, in its pixels. `cut_from`: the picture that this one is a part of, and which part."""
 
     image: Image.Image
     width: int
     height: int
     reduction: int = 1
     source: str | bytes | None = None
+    origin: tuple[float, float] = (0.0, 0.0)
+    cut_from: tuple[Frame, PixelBox] | None = None
 
     def part(self, left: float, top: float, right: float, bottom: float) -> tuple[float, float, float, float]:
-        """A box in picture pixels as a box of `image`, cut at its border."""
-        scale = self.reduction
-        width, height = min(self.image.width, self.width / scale), min(self.image.height, self.height / scale)
-        return max(left / scale, 0), max(top / scale, 0), min(right / scale, width), min(bottom / scale, height)
+        """A box in picture pixels as a box of `image`, cut at the border of the picture."""
+        scale, (x, y) = self.reduction, self.origin
+        last_x, last_y = min(self.image.width, x + self.width / scale), min(self.image.height, y + self.height / scale)
+        return (
+            max(x + left / scale, x),
+            max(y + top / scale, y),
+            min(x + right / scale, last_x),
+            min(y + bottom / scale, last_y),
+        )
 
 
 class Transform(NamedTuple):
@@ -172,12 +181,45 @@ def finer(frame: Frame, detail: Detail) -> Frame:
 
     Raises InputError where it cannot be read any more, or is another picture now.
     """
+    if frame.cut_from is not None:
+        whole, box = frame.cut_from
+        again = finer(whole, detail_for_part(detail, box))
+        return frame if again is whole else cut(again, box)
     if frame.source is None or reduction_for(frame.width, frame.height, detail) >= frame.reduction:
         return frame
     again = read_frame(frame.source, max_pixels=frame.width * frame.height, detail=detail)
     if (again.width, again.height) != (frame.width, frame.height):
         raise UnreadableImage("the picture changed while it was looked at")
     return again
+
+
+def cut(frame: Frame, box: PixelBox) -> Frame:
+    """A part of a frame as a frame of its own, without the pixels around it. box: inside the picture."""
+    left, top, right, bottom = box
+    if box == (0, 0, frame.width, frame.height):
+        return frame
+    scale = frame.reduction
+    first_x, first_y = left // scale, top // scale
+    last_x, last_y = min(ceil(right / scale), frame.image.width), min(ceil(bottom / scale), frame.image.height)
+    return Frame(
+        frame.image.crop((first_x, first_y, last_x, last_y)),
+        right - left,
+        bottom - top,
+        scale,
+        origin=(left / scale - first_x, top / scale - first_y),
+        cut_from=(frame, box),
+    )
+
+
+def detail_for_part(detail: Detail, box: PixelBox) -> Detail:
+    """The detail of a whole picture of which a part is looked at with another detail."""
+    part_width, part_height = box[2] - box[0], box[3] - box[1]
+
+    def of_whole(width: int, height: int) -> tuple[float, float]:
+        part = detail(part_width, part_height)
+        return part[0] * width / part_width, part[1] * height / part_height
+
+    return of_whole
 
 
 def _to_be_read_again(file: IO[bytes], source: Source) -> str | bytes | None:
@@ -436,7 +478,7 @@ def _sampled(
     shrink = min(frame.reduction * transform.input_scale, 1.0)
     size = max(round((right - left) * shrink), 1), max(round((bottom - top) * shrink), 1)
     region = frame.image.resize(size, Image.Resampling.BILINEAR, box=part)
-    steps = transform.to_picture(np.array([(0, 0), (1, 0), (0, 1)], np.float64)) / frame.reduction
+    steps = transform.to_picture(np.array([(0, 0), (1, 0), (0, 1)], np.float64)) / frame.reduction + frame.origin
     origin, right_step, down_step = (steps - (left, top)) * np.array(size) / (right - left, bottom - top)
     columns = (right_step - origin, down_step - origin, origin)
     data = [float(column[axis]) for axis in (0, 1) for column in columns]

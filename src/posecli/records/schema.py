@@ -8,7 +8,7 @@ from typing import Any
 from posecli.errors import ERROR_CODES
 from posecli.fields import FARTHEST_PX
 from posecli.skeleton import KEYPOINT_COUNT, KEYPOINT_NAMES
-from posecli.types import RECORD_STRIDES, SCHEMA
+from posecli.types import PERSONS, RECORD_STRIDES, SCHEMA
 
 _PIXELS = {
     "type": "number",
@@ -56,7 +56,7 @@ def _ok_schema() -> dict[str, Any]:
             input={**_array(2, {"type": "integer", "minimum": 1}), "description": "height, width in pixels"},
             stride={"enum": list(RECORD_STRIDES)},
         ),
-        "settings": {"type": "object", "description": "the settings that shaped the poses"},
+        "settings": _settings(),
         "poses": {
             "type": "array",
             "description": "people in falling score; nobody found is an empty list",
@@ -75,6 +75,22 @@ def _ok_schema() -> dict[str, Any]:
         },
     }
     return {"properties": properties, "required": ["width", "height", "model", "poses"]}
+
+
+def _settings() -> dict[str, Any]:
+    person = {
+        "anyOf": [{"enum": [None, *PERSONS]}, {"type": "integer", "minimum": 0}],
+        "description": "the person that was chosen, by name or by place in falling score; null: everybody",
+    }
+    region = {
+        "type": ["string", "null"],
+        "description": "x,y,width,height of what was looked at, in pixels or per cent; null: all of the picture",
+    }
+    return {
+        "type": "object",
+        "description": "the settings that shaped the poses",
+        "properties": {"person": person, "region": region},
+    }
 
 
 def _error_schema() -> dict[str, Any]:

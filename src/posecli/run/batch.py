@@ -108,7 +108,9 @@ def _take_up(work: Work, policy: Policy, identity: RunIdentity) -> _Earlier:
     else:
         recorded = recorded_image_files(destinations, identity)
     from_journal = destinations.run_file is not None and not _is_own_journal(destinations, journal)
-    progress = Progress(recorded, destinations, steps=work.has_steps, passes_all=from_journal)
+    progress = Progress(
+        recorded, destinations, steps=work.has_steps, passes_all=from_journal, steps_choose=work.steps_choose
+    )
     return _Earlier(progress, journal, anew=False)
 
 

@@ -287,7 +287,7 @@ class Destinations(NamedTuple):
 
     def check_tracks(self, settings: Settings) -> None:
         """Refuse a format that tells people apart by tracks where there may be several without. Raises UsageError."""
-        several = settings.decoder == "multi" and settings.max_poses > 1
+        several = settings.decoder == "multi" and settings.max_poses > 1 and settings.person is None
         if self.run_file is not None and self.run_file.format.one_clip and several and not settings.track:
             name = self.run_file.format.name
             raise UsageError(f"{name} tells people apart by their tracks", "add --track, or --max-poses 1")

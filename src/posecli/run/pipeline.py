@@ -61,6 +61,11 @@ class Work(NamedTuple):
         """Whether anything is done to records of frames after inference."""
         return self.settings.track
 
+    @property
+    def steps_choose(self) -> bool:
+        """Whether these leave people out."""
+        return self.settings.track and self.settings.person is not None
+
 
 class Done(NamedTuple):
     """An input that is done. record: what becomes of it in the end; raw: what inference said; replayed: an earlier run
@@ -140,6 +145,7 @@ class Pipeline:
             self._work.clip_options,
             limits=self._work.read_limits,
             grouped=settings.track,  # second passes start from the frame before
+            region=settings.region,
             is_finished=self._is_clip_finished,
         )
         for image in frames:
@@ -267,7 +273,13 @@ def steps_over_time(settings: Settings) -> list[Step]:
     """What is done to the records of frames in their order."""
     if not settings.track:
         return []
+    from posecli.poses.choice import FollowedPerson
     from posecli.poses.smoothing import Smoother
     from posecli.poses.tracking import Tracker  # brings SciPy: only who tracks pays for loading it
 
-    return [Tracker(gap=settings.track_gap), *([Smoother()] if settings.smooth else [])]
+    steps: list[Step] = [Tracker(gap=settings.track_gap)]
+    if settings.person is not None:
+        steps.append(FollowedPerson(settings.person, region=settings.region, gap=settings.track_gap))
+    if settings.smooth:
+        steps.append(Smoother())
+    return steps

@@ -77,15 +77,25 @@ class Progress:
     recorded: its records; None: they cannot be read back, or there are none.
     steps: whether anything is done to records of frames after inference.
     passes_all: whether every record is wanted once more, finished or not, for what is written of all of them.
+    steps_choose: whether the steps leave people out, so that a record of nobody may be final too.
     """
 
     def __init__(
-        self, recorded: RecordedInputs | None, destinations: Destinations, *, steps: bool, passes_all: bool
+        self,
+        recorded: RecordedInputs | None,
+        destinations: Destinations,
+        *,
+        steps: bool,
+        passes_all: bool,
+        steps_choose: bool = False,
     ) -> None:
         self._recorded = recorded
         self._destinations = destinations
         self._steps = steps
         self._passes_all = passes_all
+        self._steps_choose = steps_choose
+        #: Clips of which it is not known whether records of nobody are final.
+        self._doubtful_clips: set[str] = set()
         self._unfinished_clips: set[str] = set()
 
     def of(self, image: ImageInput) -> Known:
@@ -102,7 +112,8 @@ class Progress:
                 "--overwrite begins anew",
             )
         is_final = self._steps and bool(record.poses) and _has_taken_steps(record)
-        if is_final and image.name in self._unfinished_clips:
+        doubtful = not record.poses and image.name in self._doubtful_clips
+        if (is_final or doubtful) and image.name in self._unfinished_clips:
             return Known()
         files_missing = self._is_file_missing(image)
         wanted = self._passes_all or files_missing or (image.frame is not None and self._needs_frame(image, record))
@@ -113,7 +124,7 @@ class Progress:
         else None.
 
         A clip of which a frame is missing is drawn again as a whole. Where its people are tracked, its final records
-        are worth nothing then: they are inferred again.
+        are worth nothing then: they are inferred again. So are records of nobody that may be final.
         """
         found = [(frame.name, self.of(frame)) for frame in frames]
         if all(known.complete for _, known in found):
@@ -121,6 +132,8 @@ class Progress:
         with_finals = {known.is_final for _, known in found if known.record is not None and known.record.poses}
         if len(with_finals) > 1 or any(known.record is None for _, known in found):
             self._unfinished_clips.update(name for name, _ in found)
+            if self._steps_choose and with_finals != {False}:
+                self._doubtful_clips.update(name for name, _ in found)
         return None
 
     def must_draw_clip(self, image: ImageInput) -> bool:

@@ -79,7 +79,9 @@ class ShardWork(NamedTuple):
         if shard.earlier is None or shard.earlier.holds != shard.part.holds:
             return NothingKnown(destinations)
         recorded = RecordsByKey(read_part(os.path.join(self.folder, shard.earlier.name)))
-        return Progress(recorded, destinations, steps=self.work.has_steps, passes_all=True)
+        return Progress(
+            recorded, destinations, steps=self.work.has_steps, passes_all=True, steps_choose=self.work.steps_choose
+        )
 
 
 def _names(images: Iterable[ImageInput]) -> Iterator[str]:

@@ -87,7 +87,11 @@ class Worker:
             return self._replay(image, image.recorded)
         pictures = self._job.pictures if image.frame is None else None  # frames are drawn where they are in order
         record, frame = self._estimator.estimate_with_frame(
-            _source(image), name=image.name, full_size=pictures is not None, known=self._known(image)
+            _source(image),
+            name=image.name,
+            full_size=pictures is not None,
+            known=self._known(image),
+            everybody=image.frame is not None and self._job.settings.track,  # the choice is a step over time
         )
         if image.frame is not None:
             record = replace(record, frame=image.frame, time=image.time, file=image.file)
