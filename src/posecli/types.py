@@ -26,8 +26,8 @@ FITS = ("aspect", "pad", "stretch")
 #: somebody so; always in full.
 TURNS = ("off", "auto", "all")
 STRIDES = (8, 16, 32)
-#: Output strides of all networks that records may come from.
-RECORD_STRIDES = (4, *STRIDES)
+#: Output strides of all networks that records may come from; 1 stands for labels, which come from none.
+RECORD_STRIDES = (1, 4, *STRIDES)
 #: What may be drawn besides skeletons, and what people may be drawn on.
 EXTRAS = ("scores", "boxes", "names", "angles")
 BACKGROUNDS = ("picture", "none", "black", "white")

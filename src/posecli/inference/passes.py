@@ -178,7 +178,9 @@ class PoseFinder:
             for crop in self._first.crops(pose, picture_wh, 0.0)
         ]
         again = [
-            view.pose._replace(score=sqrt(pose.score * view.pose.score)) for pose, view in views if view.pose is not None
+            view.pose._replace(score=sqrt(pose.score * view.pose.score))
+            for pose, view in views
+            if view.pose is not None
         ]
         return pose_nms([*people, *again]) if again else list(people)
 
