@@ -14,6 +14,7 @@ from posecli.errors import MissingExtra
 EXTRAS = {
     "eval": ("pycocotools",),
     "measure": ("scipy", "matplotlib"),
+    "pandas": ("pandas",),
     "parquet": ("pyarrow",),
     "quantize": ("ai_edge_quantizer", "ai_edge_litert"),
     "ray": ("ray",),
