@@ -49,6 +49,7 @@ ROWS = (
     ("inference.networks",),
     ("inference.passes",),
     ("inference",),
+    ("library",),
     ("run",),
     ("checks",),
     ("commands",),

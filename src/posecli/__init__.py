@@ -1,28 +1,58 @@
 """posecli: find people's poses in pictures, from the command line and from Python.
 
-from posecli import PoseEstimator
+import posecli
 
-record = PoseEstimator().estimate("photo.jpg")
+record = posecli.PoseEstimator().estimate("photo.jpg")
 for pose in record.poses:
     print(pose.score, pose.keypoints[0].x, pose.keypoints[0].y)
+posecli.draw("photo.jpg", record).save("drawn.png")
 """
 
 from typing import TYPE_CHECKING, Any
 
 from posecli._version import __version__
+from posecli.errors import InputError, PosecliError, UsageError
 from posecli.skeleton import KEYPOINT_NAMES
 from posecli.types import Keypoint, Pose, Record
 
 if TYPE_CHECKING:
     from posecli.inference.estimator import PoseEstimator
+    from posecli.library import ClipFrame, draw, frames
 
-__all__ = ["KEYPOINT_NAMES", "Keypoint", "Pose", "PoseEstimator", "Record", "__version__"]
+__all__ = [
+    "KEYPOINT_NAMES",
+    "ClipFrame",
+    "InputError",
+    "Keypoint",
+    "Pose",
+    "PoseEstimator",
+    "PosecliError",
+    "Record",
+    "UsageError",
+    "__version__",
+    "draw",
+    "frames",
+]
+
+#: Name → the module that has it. They bring NumPy and Pillow, so they are imported on first use: `posecli --help` needs
+#: none of them.
+_ON_USE = {
+    "PoseEstimator": "posecli.inference.estimator",
+    "ClipFrame": "posecli.library",
+    "draw": "posecli.library",
+    "frames": "posecli.library",
+}
 
 
 def __getattr__(name: str) -> Any:
-    """Import the estimator, and NumPy and Pillow with it, on first use: `posecli --help` needs none of them."""
-    if name == "PoseEstimator":
-        from posecli.inference.estimator import PoseEstimator
+    """Import what needs NumPy and Pillow on first use."""
+    if name not in _ON_USE:
+        raise AttributeError(f"module 'posecli' has no attribute {name!r}")
+    from importlib import import_module
 
-        return PoseEstimator
-    raise AttributeError(f"module 'posecli' has no attribute {name!r}")
+    return getattr(import_module(_ON_USE[name]), name)
+
+
+def __dir__() -> list[str]:
+    """The public names, those of `_ON_USE` too."""
+    return sorted({*globals(), *__all__})

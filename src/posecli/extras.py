@@ -15,6 +15,7 @@ EXTRAS = {
     "eval": ("pycocotools",),
     "heif": ("pillow_heif",),
     "measure": ("scipy", "matplotlib"),
+    "pandas": ("pandas",),
     "parquet": ("pyarrow",),
     "quantize": ("ai_edge_quantizer", "ai_edge_litert"),
     "ray": ("ray",),

@@ -7,11 +7,11 @@ their origin at the top left corner of the top left pixel.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from posecli import fields
+from posecli import extras, fields
 from posecli.errors import ERROR_CODES, UsageError
 from posecli.region import Region
 from posecli.skeleton import EDGE_COUNT, KEYPOINT_COUNT
@@ -19,6 +19,7 @@ from posecli.skeleton import EDGE_COUNT, KEYPOINT_COUNT
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
+    import pandas
 
 SCHEMA = "posecli/1"
 DECODERS = ("multi", "single")
@@ -31,8 +32,8 @@ PERSONS = ("largest", "center", "best")
 #: So many people at least are looked for where one of them is chosen.
 LEAST_TO_CHOOSE_FROM = 20
 STRIDES = (8, 16, 32)
-#: Output strides of all networks that records may come from.
-RECORD_STRIDES = (4, *STRIDES)
+#: Output strides of all networks that records may come from; 1 stands for labels, which come from none.
+RECORD_STRIDES = (1, 4, *STRIDES)
 #: What may be drawn besides skeletons, what people may be drawn on, and how faces are hidden.
 EXTRAS = ("scores", "boxes", "names", "angles")
 BACKGROUNDS = ("picture", "none", "black", "white")
@@ -184,11 +185,15 @@ def _check_person(person: str | int | None, decoder: str) -> None:
 
 
 def _check_range(name: str, value: float, low: float, high: float) -> None:
+    if not isinstance(value, int | float):
+        raise UsageError(f"{name} is {value!r}, not an int or float")
     if not low <= value <= high:  # also refuses NaN
         raise UsageError(f"{name} is {value}, not between {low} and {high}")
 
 
 def _check_input_size(size: int) -> None:
+    if not isinstance(size, int):
+        raise UsageError(f"an input size is {size!r}, not a whole number of pixels")
     step = INPUT_SIZE_STEP
     if step < size <= MAX_INPUT_SIZE and size % step == 1:
         return
@@ -322,6 +327,16 @@ class Failure(NamedTuple):
     message: str
 
 
+#: Columns of tables with a row a keypoint.
+TABLE_COLUMNS = (
+    "image", "frame", "time", "status", "width", "height", "person", "track", "pose_score", "id", "part", "x", "y",
+    "score", "message",
+)  # fmt: skip
+_TABLE_TYPES = dict.fromkeys(("frame", "width", "height", "person", "track", "id"), "Int64") | dict.fromkeys(
+    ("time", "pose_score", "x", "y", "score"), "float64"
+)
+
+
 @dataclass(frozen=True)
 class Record:
     """What became of one input: `ok` with poses (possibly none) in falling score, or `error` with its reason.
@@ -354,6 +369,27 @@ class Record:
     def ok(self) -> bool:
         """True where the picture was read and looked at, people or not."""
         return self.status == "ok"
+
+    def table_rows(self) -> Iterator[tuple[Any, ...]]:
+        """Rows of `TABLE_COLUMNS`: one a keypoint, people numbered from 0. A picture with nobody in it, or one that
+        failed, has one row with the rest left empty."""
+        time = round(self.time, 6) if self.time is not None else None
+        head = (self.image, self.frame, time, self.status, self.width, self.height)
+        if not self.poses:
+            yield (*head, *(None,) * 8, self.error.message if self.error is not None else None)
+        for person, pose in enumerate(self.poses):
+            for point in pose.keypoints:
+                position = round(point.x, 2), round(point.y, 2), round(point.score, 4)
+                yield (*head, person, pose.id, round(pose.score, 4), point.id, point.part, *position, None)
+
+    def to_dataframe(self) -> pandas.DataFrame:
+        """The rows of `posecli estimate -f csv` as a pandas table: one a keypoint. Raises MissingExtra without pandas.
+
+        Several records make one with `pandas.concat(record.to_dataframe() for record in records)`.
+        """
+        table = extras.need("pandas", extra="pandas").DataFrame(self.table_rows(), columns=TABLE_COLUMNS)
+        typed: pandas.DataFrame = table.astype(_TABLE_TYPES)
+        return typed
 
     @classmethod
     def failed(cls, image: str, code: str, message: str) -> Record:

@@ -79,6 +79,17 @@ def test_pictures_are_matched_by_name_or_by_file_name() -> None:
     assert kinds([make_record("a.jpg"), make_record("b.jpg")], [make_record("a.jpg")], ignore_missing=True) == []
 
 
+def test_pictures_are_matched_by_the_end_of_their_path() -> None:
+    """Annotation tools name pictures from the folder on that was given to them."""
+    full, short = (
+        [make_record(f"{folder}{name}") for name in ("a/1.jpg", "b/1.jpg", "2.jpg")] for folder in ("p/", "")
+    )
+    assert kinds(full, short) == kinds(short, full) == []
+    assert kinds(
+        [make_record("p/a/1.jpg"), make_record("q/a/1.jpg")], [make_record("a/1.jpg")], ignore_missing=True
+    ) == ["new_picture"]
+
+
 def test_frames_are_pictures_of_their_own() -> None:
     clip = [replace(make_record("c.mp4"), frame=number) for number in range(3)]
     assert kinds(clip, clip) == []

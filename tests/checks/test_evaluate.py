@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +92,35 @@ def test_nobody_found_is_zero(tmp_path: Path) -> None:
     empty = [Record(**{**vars(record), "poses": ()}) for record in records_from_truth()]
     figures = evaluate(str(TRUTH), save(empty, tmp_path / "r.jsonl")).groups["all"].figures
     assert (figures["AP"], figures["AR"]) == (0, 0)
+
+
+def test_truth_as_annotation_tools_write_it(tmp_path: Path) -> None:
+    """Other categories and another order of keypoints, no area, and names with folders."""
+    data = json.loads(TRUTH.read_text())
+    (category,) = data["categories"]
+    data["categories"] = [{"id": 1, "name": "car"}, {**category, "id": 5, "keypoints": category["keypoints"][::-1]}]
+    for image in data["images"]:
+        image["file_name"] = f"a/{image['file_name']}"
+    for person in data["annotations"]:
+        values = person["keypoints"]
+        person["keypoints"] = [value for place in range(48, -1, -3) for value in values[place : place + 3]]
+        person |= {"category_id": 5, "area": 0}
+    data["annotations"].append({"id": 99, "image_id": 1, "category_id": 1, "bbox": [0, 0, 9, 9], "area": 81})
+    (tmp_path / "t.json").write_text(json.dumps(data))
+    records = save(records_from_truth(folder="some/a/"), tmp_path / "r.jsonl")
+    result = evaluate(str(tmp_path / "t.json"), records)
+    assert result.groups["all"].figures["AP"] == pytest.approx(1)
+    assert (result.groups["all"].people, result.found, result.missing, result.unknown) == (6, 6, (), ())
+
+
+def test_frames_of_a_clip_are_found_by_the_names_that_annotation_tools_give_them(tmp_path: Path) -> None:
+    data = json.loads(TRUTH.read_text())
+    for number, image in enumerate(data["images"]):
+        image["file_name"] = f"frame_{number:06d}.PNG"
+    (tmp_path / "t.json").write_text(json.dumps(data))
+    clip = [replace(record, image="x/c.mp4", frame=number) for number, record in enumerate(records_from_truth())]
+    result = evaluate(str(tmp_path / "t.json"), save(clip, tmp_path / "r.jsonl"))
+    assert (result.groups["all"].figures["AP"], result.unknown) == (pytest.approx(1), ())
 
 
 @pytest.mark.parametrize("text", ["", "[]", "hello", '{"image": 1}', '[{"image_id": 1}]'])

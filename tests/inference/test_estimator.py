@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import threading
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ from posecli import KEYPOINT_NAMES, Keypoint, Pose, PoseEstimator, Record
 from posecli.errors import ModelError, UsageError
 from posecli.inference.estimator import available_processors
 
+from ..conftest import Posecli, records_of
 from ..tiny_model import draw_discs, person_at
 
 PEOPLE = [person_at(55.3, 41.7), person_at(201.6, 131.2)]
@@ -74,9 +77,68 @@ def test_every_kind_of_source_gives_the_same(estimator: PoseEstimator, tmp_path:
 def test_bad_pictures_become_records(estimator: PoseEstimator, tmp_path: Path) -> None:
     codes = [
         estimator.estimate(source).error.code  # type: ignore[union-attr]
-        for source in (tmp_path / "no.jpg", b"", b"hello", np.zeros((3, 3), np.uint8), tmp_path)
+        for source in (tmp_path / "no.jpg", b"", b"hello", bytearray(b"hello"), tmp_path)
     ]
-    assert codes == ["not_found", "unreadable_image", "unreadable_image", "unsupported_image", "unsupported_image"]
+    assert codes == ["not_found", *["unreadable_image"] * 3, "unsupported_image"]
+
+
+def test_arrays_of_other_types_give_the_same(estimator: PoseEstimator) -> None:
+    """Floats of 0 to 1, as many libraries have them; grey, RGBA, and arrays that are not in one piece."""
+    pixels = np.asarray(draw_discs(PEOPLE))
+    found = estimator.estimate(pixels, name="x")
+    assert_people(found, PEOPLE, 0.35)
+    opaque = np.dstack([pixels, np.full(pixels.shape[:2], 255, np.uint8)])
+    floats = [(pixels / 255).astype(kind) for kind in (np.float16, np.float32, np.float64)]
+    for same in (*floats, opaque, opaque / 255, pixels[:, ::-1][:, ::-1], memoryview(_file_of(pixels))):
+        assert estimator.estimate(same, name="x") == found
+    grey = pixels.mean(axis=2).astype(np.uint8)
+    as_colours = estimator.estimate(np.dstack([grey] * 3), name="x")
+    for same in (grey, grey[:, :, None], Image.fromarray(grey)):
+        assert estimator.estimate(same, name="x") == as_colours
+
+
+def _file_of(pixels: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    return file.getvalue()
+
+
+PICTURE = np.zeros((8, 6, 3), np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("image", "message"),
+    [
+        (PICTURE[None], r"shape \(1, 8, 6, 3\).*several pictures: pass them one by one"),
+        (PICTURE.transpose(2, 0, 1), r"shape \(3, 8, 6\).*channels come last"),
+        (PICTURE[0, 0], r"shape \(3,\), expected \[height, width, 3\]"),
+        (PICTURE[:0], r"shape \(0, 6, 3\)"),
+        (np.zeros((8, 6, 2), np.uint8), r"shape \(8, 6, 2\)"),
+        (PICTURE.astype(np.int64), "type int64, expected uint8"),
+        (PICTURE.astype(bool), "type bool, expected uint8"),
+        (PICTURE + 254.5, r"floats of 254\.5 to 254\.5, expected 0 to 1 \(pixels.astype"),
+        (PICTURE - 0.5, r"floats of -0\.5 to -0\.5"),
+        (PICTURE + np.nan, "floats of nan to nan"),
+    ],
+)
+def test_arrays_that_are_no_picture_are_refused(image: np.ndarray, message: str, estimator: PoseEstimator) -> None:
+    with pytest.raises(UsageError, match=message):
+        estimator.estimate(image)
+
+
+@pytest.mark.parametrize(
+    ("image", "message"),
+    [
+        (PICTURE.tolist(), "not list .*numpy.asarray"),
+        ([PICTURE, PICTURE], "not list .*one by one"),
+        (None, "not NoneType .*cv2.imread"),
+        (io.StringIO("x"), "not StringIO .*mode 'rb'"),
+        (3, "not int"),
+    ],
+)
+def test_what_is_no_picture_is_refused(image: object, message: str, estimator: PoseEstimator) -> None:
+    with pytest.raises(TypeError, match=message):
+        estimator.estimate(image)  # type: ignore[arg-type]
 
 
 def test_too_many_pixels(tiny_model: Path) -> None:
@@ -102,6 +164,89 @@ def test_impossible_requests_are_refused_at_once(tiny_model: Path) -> None:
         PoseEstimator(tiny_model, stride=16)
     with pytest.raises(ModelError):
         PoseEstimator("no-such-model", offline=True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"preset": "quick"}, "'quick', not one of fast, balanced, accurate, best"),
+        ({"preset": None}, "None, not one of"),
+        ({"input_size": "257"}, "input_size is '257', not a number"),
+        ({"input_size": 257.0}, r"input_size is 257\.0, not a number"),
+        ({"zoom_size": [257, "385"]}, "input size is '385', not a whole number"),
+        ({"max_poses": "3"}, "max_poses is '3', not an int or float"),
+        ({"score_threshold": "high"}, "score_threshold is 'high'"),
+        ({"stride": "16"}, "stride is '16', not one of 8, 16, 32"),
+    ],
+)
+def test_arguments_of_another_kind_are_refused(arguments: dict[str, Any], message: str, tiny_model: Path) -> None:
+    with pytest.raises(UsageError, match=message):
+        PoseEstimator(tiny_model, **arguments)
+
+
+def saved_clip(folder: Path, count: int = 12) -> Path:
+    """Two people who walk; a tenth of a second a frame."""
+    first, *others = (
+        draw_discs([person_at(60 + 8 * number, 80), person_at(400 - 6 * number, 120)], (513, 257))
+        for number in range(count)
+    )
+    path = folder / "clip.webp"
+    first.save(path, save_all=True, append_images=others, duration=100, lossless=True)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("arguments", "settings", "frames"),
+    [
+        ([], {}, {}),
+        (["--track"], {"track": True}, {}),
+        (["--smooth", "--track-gap", "1"], {"smooth": True, "track_gap": 1}, {}),
+        (["--track", "--preset", "balanced"], {"track": True, "preset": "balanced"}, {}),
+        (["--every", "2", "--from", "0.2", "--to", "1"], {}, {"every": 2, "start": 0.2, "end": 1}),
+        (["--fps", "4"], {}, {"fps": 4}),
+    ],
+)
+def test_clips_are_estimated_as_by_the_command(
+    arguments: list[str],
+    settings: dict[str, Any],
+    frames: dict[str, Any],
+    tmp_path: Path,
+    tiny_model: Path,
+    posecli: Posecli,
+) -> None:
+    path = saved_clip(tmp_path)
+    expected = records_of(posecli("estimate", path, "--workers", "1", *arguments).stdout)
+    found = list(PoseEstimator(tiny_model, **settings).estimate_clip(path, **frames))
+    assert [Record.from_dict(record.to_dict()) for record in found] == expected
+    assert len(expected) > 3
+    assert ("track" in str(arguments) or "smooth" in str(arguments)) == (found[0].poses[0].id is not None)
+
+
+def test_a_clip_comes_frame_by_frame_and_may_be_bytes(estimator: PoseEstimator, tmp_path: Path) -> None:
+    path = saved_clip(tmp_path)
+    first = next(estimator.estimate_clip(path))
+    assert (first.image, first.frame, first.time, len(first.poses)) == (str(path), 0, 0.0, 2)
+    assert next(estimator.estimate_clip(path.read_bytes())).image == "<bytes>"
+    assert next(estimator.estimate_clip(path.read_bytes(), name="c")) == replace(first, image="c")
+
+
+def test_a_clip_that_cannot_be_read_is_an_error_record(estimator: PoseEstimator, tmp_path: Path) -> None:
+    (record,) = estimator.estimate_clip(tmp_path / "no.mp4")
+    assert record.error is not None
+    assert record.error.code == "not_found"
+    data = saved_clip(tmp_path).read_bytes()
+    (tmp_path / "torn.webp").write_bytes(data[: len(data) // 2])
+    *_, last = estimator.estimate_clip(tmp_path / "torn.webp")
+    assert last.error is not None
+    assert last.error.code == "unreadable_image"
+
+
+@pytest.mark.parametrize(
+    "options", [{"every": 0}, {"every": 1.5}, {"start": -1}, {"end": "x"}, {"fps": 0}, {"start": 2, "end": 1}]
+)
+def test_impossible_choices_of_frames_are_refused_at_once(options: dict[str, Any], estimator: PoseEstimator) -> None:
+    with pytest.raises(UsageError):
+        estimator.estimate_clip("clip.webp", **options)
 
 
 def test_several_threads_may_share_one(estimator: PoseEstimator) -> None:

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from dataclasses import replace
+from importlib.util import find_spec
 from math import isnan
 from pathlib import Path
 
@@ -42,6 +43,73 @@ def test_coco_results_in_pycocotools(records: Path, tmp_path: Path, posecli: Pos
         "e.evaluate(); e.accumulate(); e.summarize(); print('AP50', e.stats[1])"
     )
     assert float(run(code, tmp_path).split("AP50")[-1]) > 0.9
+
+
+def test_coco_annotations_in_pycocotools(records: Path, tmp_path: Path, posecli: Posecli) -> None:
+    """As the truth: the results of the same run are all right, and each keypoint has its visibility."""
+    posecli("convert", records, "-f", "coco-annotations", "-o", tmp_path / "t.json")
+    truth = tmp_path / "t.json"
+    posecli("convert", records, "-f", "coco", "--coco-images", truth, "-o", tmp_path / "c.json")
+    code = (
+        "from pycocotools.coco import COCO; from pycocotools.cocoeval import COCOeval\n"
+        "truth = COCO('t.json'); e = COCOeval(truth, truth.loadRes('c.json'), 'keypoints')\n"
+        "e.evaluate(); e.accumulate(); e.summarize()\n"
+        "people = truth.loadAnns(truth.getAnnIds(catIds=truth.getCatIds(['person']), iscrowd=False))\n"
+        "labelled = [sum(v > 0 for v in one['keypoints'][2::3]) == one['num_keypoints'] > 0 for one in people]\n"
+        "print('AP', e.stats[0], len(truth.getImgIds()), labelled)"
+    )
+    assert run(code, tmp_path).split("AP ")[-1] == f"1.0 3 {[True] * 6}\n"
+
+
+CORRECT_IN_DATUMARO = """
+import datumaro, shutil
+from pathlib import Path
+for folder in ("annotations", "images/default"):
+    Path("in", folder).mkdir(parents=True)
+shutil.copy("labels.json", "in/annotations/person_keypoints_default.json")
+for picture in Path(PICTURES).glob("*.jpg"):
+    shutil.copy(picture, "in/images/default")
+labels = datumaro.Dataset.import_from("in", "coco_person_keypoints")
+people = {item.id: [one for one in item.annotations if one.type.name == "points"] for item in labels}
+assert {name: len(found) for name, found in people.items()} == {"wave": 1, "three": 3, "exercise": 2}
+hidden = datumaro.Points.Visibility.hidden
+wave, (gone, *_) = people["wave"][0], people["three"]
+points, visibility = [float(value) for value in wave.points], list(wave.visibility)
+points[0] += 12
+visibility[1] = hidden
+corrected = []
+for item in labels:
+    annotations = [one for one in item.annotations if one.group != gone.group or item.id != "three"]
+    if item.id == "wave":
+        annotations = [one for one in annotations if one is not wave]
+        annotations.append(wave.wrap(points=points, visibility=visibility))
+    corrected.append(item.wrap(annotations=annotations))
+corrected = datumaro.Dataset.from_iterable(corrected, categories=labels.categories(), media_type=datumaro.Image)
+corrected.export("out", "coco_person_keypoints", save_media=False)
+"""
+
+
+def correct_in_datumaro(records: Path, folder: Path, posecli: Posecli) -> None:
+    """What CVAT reads and writes COCO with: labels go in, are corrected, and come back."""
+    labels, corrected = folder / "labels.json", folder / "out/annotations/person_keypoints_default.json"
+    posecli("convert", records, "-f", "coco-annotations", "-o", labels)
+    run(CORRECT_IN_DATUMARO.replace("PICTURES", repr(str(SAMPLES))), folder)
+    said = posecli("compare", labels, corrected)
+    assert said.returncode == 3, said.stderr
+    lines = said.stdout.decode().splitlines()
+    assert "nose moved by 12.0 pixels" in "".join(line for line in lines if line.startswith("wave"))
+    assert [line.split()[0] for line in lines[:-1]] == ["wave.jpg", "wave.jpg", "three.jpg"], lines
+    assert "score of leftEye was 1.00, is 0.50" in lines[1]
+    assert "is gone" in lines[2]
+    found = json.loads(posecli("evaluate", corrected, records, "--json").stdout)
+    assert (found["groups"]["all"]["people"], found["found"]) == (5, 5)
+    assert found["groups"]["all"]["figures"]["AP50"] > 0.8
+
+
+if sys.version_info[:2] == (3, 12) or find_spec("datumaro") is not None:  # where pyproject.toml brings it
+
+    def test_coco_annotations_in_datumaro(records: Path, tmp_path: Path, posecli: Posecli) -> None:
+        correct_in_datumaro(records, tmp_path, posecli)
 
 
 def test_csv_in_pandas(records: Path, tmp_path: Path, posecli: Posecli) -> None:

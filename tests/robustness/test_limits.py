@@ -22,7 +22,7 @@ from posecli.files.child_process import Child
 from posecli.files.memory import limit_memory, parse_size
 from posecli.inputs import clip_decoder, clips
 from posecli.inputs.clip_decoder import ClipDecoder, DecodingFailed
-from posecli.inputs.clips import ClipFrame, ClipOptions, frames_of
+from posecli.inputs.clips import ClipOptions, PackedFrame, frames_of
 from posecli.inputs.opening import limit_pillow
 from posecli.inputs.pictures import read_frame
 from posecli.render.picture_writer import save_picture
@@ -51,7 +51,7 @@ def test_a_clip_that_fails_is_told_from_its_finished_frames(
 ) -> None:
     clip, out = animation(tmp_path / "clip.gif", 8), tmp_path / "r.jsonl"
 
-    def dies(self: ClipDecoder, source: str | bytes, options: ClipOptions) -> Iterator[ClipFrame]:
+    def dies(self: ClipDecoder, source: str | bytes, options: ClipOptions) -> Iterator[PackedFrame]:
         yield from islice(whole(self, source, options), 2)
         raise DecodingFailed(WORKER_CRASHED, "the process decoding it was ended by signal 9")
 
@@ -212,7 +212,7 @@ def test_large_frames_are_begun_in_small_numbers(size: tuple[int, int], group: i
 
 
 def test_a_group_of_large_frames_is_short() -> None:
-    groups = clip_decoder._Groups()
+    groups = clip_decoder.Groups()
     places = [groups.place(number / 100, clip_decoder.GROUP_BYTES // 2) for number in range(5)]
     assert places == [1, 1, 2, 2, 3]
-    assert clip_decoder._Groups().place(0.0, 2 * clip_decoder.GROUP_BYTES) == 1
+    assert clip_decoder.Groups().place(0.0, 2 * clip_decoder.GROUP_BYTES) == 1

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from math import hypot
 from typing import Any, NamedTuple
 
+from posecli.files.storage import endings
 from posecli.poses.similarity import CERTAIN_SCORE, MOVED_PERSON, as_decoded, match_greedily, similarities
 from posecli.types import Keypoint, Pose, Record
 
@@ -48,20 +48,17 @@ class Expectation:
     def __init__(self, expected: Iterable[Record], limits: Limits) -> None:
         self._limits = limits
         self._expected = {_key(record): record for record in expected}
-        bases = Counter(os.path.basename(image) for image in {image for image, _ in self._expected})
-        self._by_base = {
-            (base, frame): (image, frame)
-            for image, frame in self._expected
-            if bases[base := os.path.basename(image)] == 1
-        }
+        images = {image for image, _ in self._expected}
+        counts = Counter(ending for image in images for ending in endings(image))
+        self._by_ending = {ending: image for image in images for ending in endings(image) if counts[ending] == 1}
         self._seen: set[tuple[str, int | None]] = set()
 
     def check(self, actual: Record) -> list[Difference]:
-        """What differs in one picture. It is found by its name as given or, where only one has it, its file name."""
+        """What differs in one picture. It is found by its name, in full or, where only one ends so, without the first
+        folders of either."""
         image, frame = _key(actual)
-        key = (
-            (image, frame) if (image, frame) in self._expected else self._by_base.get((os.path.basename(image), frame))
-        )
+        names = (image, *(self._by_ending[ending] for ending in endings(image) if ending in self._by_ending))
+        key = next(((name, frame) for name in names if (name, frame) in self._expected), None)
         if key is None:
             return [Difference(image, "new_picture", "is not among the expected pictures", frame=frame)]
         self._seen.add(key)

@@ -15,12 +15,15 @@ from posecli.extras import need
 from posecli.poses.similarity import keypoint_similarities
 from posecli.records.formats.base import parse_json
 from posecli.records.formats.coco import PERSON_CATEGORY, image_id, people_of
+from posecli.records.formats.coco_annotations import in_order, layouts_of, picture_name
 from posecli.records.journal import read_records
 from posecli.skeleton import KEYPOINT_COUNT, KEYPOINT_NAMES
 from posecli.types import Record
 
 #: `COCOeval.stats` of keypoints, in its order.
 FIGURES = ("AP", "AP50", "AP75", "AP medium", "AP large", "AR", "AR50", "AR75", "AR medium", "AR large")
+#: The category of annotations that are no people with keypoints.
+_NO_PERSON = 0
 _FIRST = 0  # index of "all areas" and of the lowest similarity (0.5) in COCOeval's parameters
 
 
@@ -87,7 +90,7 @@ def evaluate_results(coco: Any, results: Results) -> Evaluation:
         unknown = f", such as {results.unknown[0]}" if results.unknown else ""
         raise UsageError(f"no result belongs to a picture of the annotations{unknown}")
     counts = dict.fromkeys(coco.getImgIds(), 0)
-    for person in coco.loadAnns(coco.getAnnIds(iscrowd=False)):
+    for person in coco.loadAnns(coco.getAnnIds(catIds=[PERSON_CATEGORY], iscrowd=False)):
         counts[person["image_id"]] += person["num_keypoints"] > 0
     chosen = {
         "all": list(counts),
@@ -149,9 +152,9 @@ def _from_records(records: Iterable[Record], names: dict[str, int]) -> Results:
     people: list[dict[str, Any]] = []
     seen, unknown = set(), []
     for record in records:
-        number = image_id(record.image, names)
+        number = image_id(picture_name(record), names)
         if number is None:
-            unknown.append(record.image)
+            unknown.append(picture_name(record))
         else:
             seen.add(number)
             people += people_of(record, number)
@@ -166,9 +169,27 @@ def _read_truth(path: str) -> Any:
             coco = coco_class(path)
         if not any("keypoints" in person for person in coco.anns.values()) or not coco.imgs:
             raise ValueError("it has no people with keypoints")
+        _standardise(coco.dataset)
     except (OSError, ValueError, KeyError, TypeError, AssertionError) as error:
         raise UsageError(f"cannot read COCO keypoint annotations from {path}: {error}") from error
     return coco
+
+
+def _standardise(dataset: dict[str, Any]) -> None:
+    """Give annotated people one category, the 17 keypoints in their order, and an area. Annotation tools number
+    categories and order keypoints as they like. Raises ValueError."""
+    if not any(category.get("keypoints") for category in dataset["categories"]):
+        return
+    layouts = layouts_of(dataset)
+    for index, person in enumerate(dataset["annotations"]):
+        layout = layouts.get(person["category_id"])
+        if layout is None or "keypoints" not in person:
+            person["category_id"] = _NO_PERSON
+            continue
+        values = fields.sequence(person["keypoints"], f"annotations[{index}].keypoints", length=3 * len(layout))
+        person["category_id"], person["keypoints"] = PERSON_CATEGORY, in_order(values, layout)
+        if not person["area"]:  # some tools write 0
+            person["area"] = float(np.prod(person["bbox"][2:]))
 
 
 def _results_of(coco: Any, people: list[dict[str, Any]]) -> Any:

@@ -26,11 +26,12 @@ def command(expected: str, actual: str, *, ignore_missing: bool, as_json: bool, 
     """Tell what differs between two files of records; exit with 3 where something does.
 
     Pictures are matched by name, people by similarity: missing and new ones, keypoints that moved, scores that
-    changed. EXPECTED and ACTUAL are what `posecli estimate` wrote; - is standard input.
+    changed. EXPECTED and ACTUAL are what `posecli estimate` wrote, or COCO annotations; - is standard input.
 
     \b
     Examples:
       posecli compare expected.jsonl poses.jsonl
+      posecli compare labels.json corrected.json
       posecli estimate samples/ | posecli compare expected.jsonl - --max-distance 8
     """
     from posecli.checks.compare import compare

@@ -20,12 +20,15 @@ from posecli.errors import UsageError
 def command(records: str, image_root: str | None, quiet: bool, **options: Any) -> None:
     """Write saved records in another format, or draw them, without running the model again.
 
-    RECORDS is what `posecli estimate` wrote: JSON Lines, JSON, Parquet, or a folder of parts. - is standard input.
+    RECORDS is what `posecli estimate` wrote: JSON Lines, JSON, Parquet, or a folder of parts; or COCO annotations, as
+    annotation tools export them. - is standard input.
 
     \b
     Examples:
       posecli convert poses.jsonl -o poses.csv
       posecli convert poses.jsonl -a annotated/ --draw scores
+      posecli convert poses.jsonl -f coco-annotations -o labels.json
+      posecli convert corrected.json -o corrected.jsonl
     """
     from posecli.run.conversion import Conversion, convert
 

@@ -41,10 +41,10 @@ def command(
 ) -> None:  # fmt: skip
     """Measure joint angles in degrees: elbows, shoulders, hips and knees, trunk lean, neck, ankle line.
 
-    RECORDS is what `posecli estimate` wrote; - is standard input. A row a person and picture or frame. Joints are 180
-    where they are stretched out, or 0 with --convention flexion; lean and neck are 0 where they are straight, positive
-    to the right of the picture. The quality of an angle is the least score of its keypoints, and 0 where the angle
-    changes faster than a body moves. --smooth and --plot need the extra measure.
+    RECORDS is what `posecli estimate` wrote, or COCO annotations; - is standard input. A row a person and picture or
+    frame. Joints are 180 where they are stretched out, or 0 with --convention flexion; lean and neck are 0 where they
+    are straight, positive to the right of the picture. The quality of an angle is the least score of its keypoints, and
+    0 where the angle changes faster than a body moves. --smooth and --plot need the extra measure.
 
     \b
     Examples:

@@ -33,6 +33,7 @@ UNNAMED = "unnamed"
 _NO_CHARACTER = re.compile("[\0\ud800-\udc7f\udd00-\udfff]")
 #: Parts of a key, between slashes, that are none of a path.
 _NO_PART = re.compile(r"(?<=/)\.{0,2}(?=/)")
+_SEPARATORS = frozenset(("/", os.sep))
 #: What another try does not change.
 _FINAL = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError, MemoryError)
 Result = TypeVar("Result")
@@ -87,6 +88,14 @@ def inside(name: str, paths: ModuleType = os.path) -> str:
     if paths.sep == "\\":
         text = text.replace(":", "%3A") if not paths.splitdrive(text)[0] else _without_drive(text, paths)
     return str(paths.normpath(paths.sep + text.lstrip("/" + paths.sep))).lstrip(paths.sep) or UNNAMED
+
+
+def endings(name: str) -> Iterator[str]:
+    """A name, and what is left of it without its first folder, without the first two, and so on."""
+    yield name
+    for place, character in enumerate(name):
+        if character in _SEPARATORS:
+            yield name[place + 1 :]
 
 
 def _without_drive(text: str, paths: ModuleType) -> str:

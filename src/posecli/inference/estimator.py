@@ -6,34 +6,23 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import IO, TYPE_CHECKING
-
-import numpy as np
-from PIL import Image
 
 from posecli.errors import INTERNAL_ERROR, ImageTooLarge, InputError, ModelError, PosecliError
 from posecli.inference.networks import timed, zoom_passes
 from posecli.inference.passes import PoseFinder
 from posecli.inference.presets import DEFAULT_PRESET, with_preset
+from posecli.inputs.clip_decoder import Groups
+from posecli.inputs.clips import ClipOptions, check_clip, check_options, frames_of, unpack
 from posecli.inputs.opening import outside_of_picture
-from posecli.inputs.pictures import (
-    Frame,
-    frame_from_array,
-    frame_from_image,
-    read_frame,
-)
+from posecli.inputs.pictures import AnyImage, Frame, check_is_image, frame_from
 from posecli.model.graph import read_graph
 from posecli.model.locate import ModelFile, load_model_file
 from posecli.poses.appearance import clothes
 from posecli.poses.similarity import as_decoded
+from posecli.poses.steps import steps_over_time, through
 from posecli.region import Region
 from posecli.skeleton import KEYPOINT_NAMES
 from posecli.types import DecodedPose, Keypoint, ModelInfo, Pose, Record, Settings
-
-if TYPE_CHECKING:
-    import numpy.typing as npt
-
-    AnyImage = str | os.PathLike[str] | bytes | IO[bytes] | Image.Image | npt.NDArray[np.uint8]
 
 
 class PoseEstimator:
@@ -42,6 +31,7 @@ class PoseEstimator:
     model: a known name or a path; None: POSECLI_MODEL, else the official PoseNet, fetched on first use.
     threads: processors for one picture; None: all that this process may use.
     preset: fast, balanced, accurate or best; the arguments after it, those of `posecli estimate`, win over it.
+    track, track_gap, smooth: for `estimate_clip` (extra `video`); `smooth` tracks, too.
     offline: never fetch a model.
     zoom_model: a network for one person, by name or path, for one more second pass over each person.
     person: the one to keep: `largest`, `center`, `best`, or a number from 0 in falling score.
@@ -73,6 +63,9 @@ class PoseEstimator:
         min_pose_score: float | None = None,
         person: str | int | None = None,
         region: str | Sequence[float] | None = None,
+        track: bool | None = None,
+        track_gap: float | None = None,
+        smooth: bool | None = None,
         max_pixels: int | None = None,
         threads: int | None = None,
         offline: bool = False,
@@ -82,7 +75,8 @@ class PoseEstimator:
             "stride": stride, "input_size": input_size, "fit": fit, "turns": turns, "zoom": zoom,
             "zoom_size": zoom_size, "max_zooms": max_zooms, "mirror": mirror, "decoder": decoder,
             "max_poses": max_poses, "score_threshold": score_threshold, "nms_radius": nms_radius,
-            "min_pose_score": min_pose_score, "person": person, "region": _region(region), "max_pixels": max_pixels,
+            "min_pose_score": min_pose_score, "person": person, "region": _region(region), "track": track or smooth,
+            "track_gap": track_gap, "smooth": smooth, "max_pixels": max_pixels,
         }  # fmt: skip
         settings = Settings(**with_preset(preset, explicit))
         file = load_model_file(None if model is None else os.fspath(model), offline=offline)
@@ -116,11 +110,55 @@ class PoseEstimator:
     def estimate(self, image: AnyImage, *, name: str | None = None) -> Record:
         """Find the people in one picture.
 
-        image: a path, the bytes of a file, an open binary file, a Pillow image, or RGB pixels uint8 [H, W, 3].
+        image: a path, the bytes of a file, an open binary file, a Pillow image, or an array: RGB [H, W, 3], RGBA
+            [H, W, 4] or grey [H, W], of uint8, or of floats from 0 to 1.
         name: what the record calls it; None: its path, or its kind in angle brackets.
-        A picture that cannot be read gives a record with `status` error; this raises only where the model fails.
+        A picture that cannot be read gives a record with `status` error. Raises TypeError for what is no picture,
+        UsageError for an array of another shape or type, and FatalError where the model fails.
         """
         return self.estimate_with_frame(image, name=name, full_size=False)[0]
+
+    def estimate_clip(
+        self,
+        clip: str | os.PathLike[str] | bytes,
+        *,
+        name: str | None = None,
+        every: int = 1,
+        start: float = 0.0,
+        end: float | None = None,
+        fps: float | None = None,
+    ) -> Iterator[Record]:
+        """Find the people in the frames of a clip: a record a frame, in order, as the frames are decoded.
+
+        clip: the path or the bytes of a video (extra `video`), of an animation, or of a file of several pictures.
+        name: what the records call it; None: its path.
+        every, start, end, fps: every n-th frame; from `start` until before `end`, seconds; at most so many a second.
+        With `track`, people have an `id`, and records come some frames late. A clip that breaks off ends with a record
+        with `status` error. Raises UsageError for impossible options, MissingExtra for a video without the extra.
+        """
+        source = clip if isinstance(clip, bytes) else os.fspath(clip)
+        options = check_options(ClipOptions(every, start, end, fps))
+        steps = steps_over_time(self._settings)
+        return through(steps, self._raw_records(source, name if name is not None else _name_of(clip), options))
+
+    def _raw_records(self, clip: str | bytes, name: str, options: ClipOptions) -> Iterator[Record]:
+        """Records before steps over time. As in a run, tracked people are looked for where they were in the frame
+        before, where that is of the same group."""
+        groups = Groups()
+        before: tuple[int | None, tuple[Pose, ...]] = None, ()
+        try:
+            check_clip(clip)
+            for number, time, pixels in frames_of(clip, options, max_pixels=self._settings.max_pixels):
+                group = groups.place(time, len(pixels[2])) if self._settings.track else None
+                known = before[1] if group is not None and group == before[0] else ()
+                self._check_region(name, *pixels[:2])
+                record, _ = self.estimate_with_frame(
+                    unpack(pixels), name=name, full_size=False, known=known, everybody=self._settings.track
+                )
+                before = (group, record.poses)
+                yield replace(record, frame=number, time=None if time is None else round(time, 6))
+        except InputError as error:
+            yield Record.failed(name, *error.reason)
 
     def estimate_with_frame(
         self,
@@ -138,11 +176,13 @@ class PoseEstimator:
             where somebody is not there, or nobody is known, all of the picture is looked at.
         everybody: choose no person, whatever the settings say: the choice is made later, over time.
         """
+        check_is_image(image)
         name = name if name is not None else _name_of(image)
         timings: dict[str, float] = {}
         try:
             with timed(timings, "read"):
-                frame = self._read(image, full_size=full_size)
+                detail = None if full_size else self._finder.needed_detail
+                frame = frame_from(image, max_pixels=self._settings.max_pixels, detail=detail)
             return self._look(frame, name, timings, known, everybody=everybody), frame
         except InputError as error:
             return Record.failed(name, *error.reason), None
@@ -153,21 +193,16 @@ class PoseEstimator:
         except Exception as error:  # one picture's bad luck must not end a run of thousands
             return Record.failed(name, INTERNAL_ERROR, f"{name}: {type(error).__name__}: {error}"), None
 
-    def _read(self, image: AnyImage, *, full_size: bool) -> Frame:
-        if isinstance(image, Image.Image):
-            return frame_from_image(image)
-        if isinstance(image, np.ndarray):
-            return frame_from_array(image)
-        return read_frame(
-            image, max_pixels=self._settings.max_pixels, detail=None if full_size else self._finder.needed_detail
-        )
+    def _check_region(self, name: str, width: int, height: int) -> None:
+        """Raises InputError where a picture shows nothing of the region that is looked at."""
+        region = self._settings.region
+        if region is not None and region.box_in(width, height) is None:
+            raise outside_of_picture(name, region, width, height)
 
     def _look(
         self, frame: Frame, name: str, timings: dict[str, float], known: Sequence[Pose], *, everybody: bool
     ) -> Record:
-        region = self._settings.region
-        if region is not None and self._finder.box_in(frame.width, frame.height) is None:
-            raise outside_of_picture(name, region, frame.width, frame.height)
+        self._check_region(name, frame.width, frame.height)
         poses = self._finder.find(frame, timings, [as_decoded(pose) for pose in known], everybody=everybody)
         size_hw = self._finder.input_size(frame.width, frame.height)
         return Record(

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
+
+from posecli.errors import UsageError
 
 PRESETS: dict[str, dict[str, Any]] = {
     "fast": {},
@@ -30,8 +33,16 @@ SIZES = {"input_size", "zoom_size"}
 
 
 def with_preset(name: str, explicit: dict[str, Any]) -> dict[str, Any]:
-    """A preset's settings, of which those given explicitly (not None) win. One size stands for a sequence of one."""
+    """A preset's settings, of which those given explicitly (not None) win. One size stands for a sequence of one.
+
+    Raises UsageError for an unknown preset, and for sizes that are none.
+    """
+    if name not in PRESETS:
+        raise UsageError(f"the preset is {name!r}, not one of {', '.join(PRESETS)}")
     given = {option: value for option, value in explicit.items() if value is not None}
     for option in SIZES & given.keys():
-        given[option] = (given[option],) if isinstance(given[option], int) else tuple(given[option])
+        sizes = given[option]
+        if isinstance(sizes, str) or not isinstance(sizes, int | Iterable):
+            raise UsageError(f"{option} is {sizes!r}, not a number of pixels or several")
+        given[option] = (sizes,) if isinstance(sizes, int) else tuple(sizes)
     return PRESETS[name] | given

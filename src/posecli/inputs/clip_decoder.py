@@ -19,8 +19,8 @@ from posecli.errors import TIMED_OUT, WORKER_CRASHED, InputError, PosecliError
 from posecli.files.child_process import Child
 from posecli.files.memory import limit_memory
 from posecli.inputs.clips import (
-    ClipFrame,
     ClipOptions,
+    PackedFrame,
     frame_count,
     frame_output,
     frames_of,
@@ -113,7 +113,7 @@ def source_of(image: ImageInput) -> str | bytes:
 def _frames(
     image: ImageInput, decoder: ClipDecoder, options: ClipOptions, *, grouped: bool, region: Region | None
 ) -> Iterator[ImageInput]:
-    seen, groups = -1, _Groups()
+    seen, groups = -1, Groups()
     if image.members:
         for still in frames_of_folder(image, options):
             yield still._replace(group=groups.place(still.time, 0) if grouped else None)
@@ -151,7 +151,7 @@ def _clips_apart(images: Iterable[ImageInput], decoder: ClipDecoder) -> Iterator
         yield from clips_apart(image, holds_frames)
 
 
-class _Groups:
+class Groups:
     """Numbers the groups of a clip's frames."""
 
     def __init__(self) -> None:
@@ -196,14 +196,14 @@ class ClipDecoder:
             count: int | None = self._receive(child, source)
             return count
 
-    def frames(self, source: str | bytes, options: ClipOptions) -> Iterator[ClipFrame]:
+    def frames(self, source: str | bytes, options: ClipOptions) -> Iterator[PackedFrame]:
         """The frames of a clip that the options ask for. Raises InputError where it breaks off."""
         with self._asked(_Request(source, options, self._limits)) as child:
             while (message := self._receive(child, source)) is not None:
                 number, time, width, height = message
                 with self._failures_named(source):
                     data = child.connection.recv_bytes()
-                yield ClipFrame(number, time, (width, height, data))
+                yield PackedFrame(number, time, (width, height, data))
 
     def close(self) -> None:
         """End the process."""

@@ -10,7 +10,7 @@ import io
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from math import ceil
+from math import ceil, inf
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,7 +20,7 @@ from PIL import Image, ImageSequence
 from posecli.errors import ImageTooLarge, InputError, UnreadableImage, UnsupportedImage, UsageError
 from posecli.extras import installed, need
 from posecli.inputs.opening import holds_several, open_image, too_large
-from posecli.inputs.pictures import read_frame, to_rgb
+from posecli.inputs.pictures import failed_to_open, read_frame, to_rgb
 from posecli.inputs.signature import Content, content_of, means_video
 from posecli.types import PackedPixels, Settings
 
@@ -71,8 +71,8 @@ class Choice:
         return True
 
 
-class ClipFrame(NamedTuple):
-    """One frame: its place from 0, its time in seconds (None for pages), its upright RGB pixels."""
+class PackedFrame(NamedTuple):
+    """One frame of a clip: its place from 0, its time in seconds (None for pages), its upright RGB pixels."""
 
     number: int
     time: float | None
@@ -139,7 +139,7 @@ def holds_frames(source: str | bytes) -> bool:
 
 def frames_of(
     source: str | bytes, options: ClipOptions, *, max_pixels: int = Settings.max_pixels
-) -> Iterator[ClipFrame]:
+) -> Iterator[PackedFrame]:
     """The frames of a clip, or of its bytes, that the options ask for.
 
     max_pixels: a frame of more is refused before it is decoded.
@@ -158,7 +158,7 @@ def frames_of(
             raise ImageTooLarge(f"{name}: not enough memory for frame {number}") from error
         except Exception as error:  # decoders of damaged files raise anything
             raise UnreadableImage(f"{name}: frame {number} is damaged ({error or type(error).__name__})") from error
-        yield ClipFrame(number, time, pixels)
+        yield PackedFrame(number, time, pixels)
 
 
 class _Promise(NamedTuple):
@@ -349,7 +349,7 @@ class FrameReader:
     def __init__(self) -> None:
         self._path = ""
         self._next = 0
-        self._frames: Iterator[ClipFrame] = iter(())
+        self._frames: Iterator[PackedFrame] = iter(())
 
     def read(self, path: str, number: int) -> PackedPixels:
         """The pixels of a frame. Raises UnreadableImage where there is no such frame."""
@@ -366,6 +366,26 @@ class FrameReader:
 
 def check_options(options: ClipOptions) -> ClipOptions:
     """The options, if they can be meant. Raises UsageError."""
-    if options.end is not None and options.end <= options.start:
-        raise UsageError(f"--to {options.end:g} is not after --from {options.start:g}")
+    every, start, end, fps = options
+    if not isinstance(every, int) or every < 1:
+        raise UsageError(f"every is {every!r}, not a whole number from 1")
+    for name, value in (("start", start), ("end", end), ("fps", fps)):
+        if value is not None and not (isinstance(value, int | float) and 0 <= value < inf):
+            raise UsageError(f"{name} is {value!r}, not a number from 0")
+    if fps == 0:
+        raise UsageError("fps is 0: no frame would be taken")
+    if end is not None and end <= start:
+        raise UsageError(f"--to {end:g} is not after --from {start:g}")
     return options
+
+
+def check_clip(source: str | bytes) -> None:
+    """Raise InputError where a file cannot be opened, MissingExtra where it is a video and PyAV is not there."""
+    if isinstance(source, str):
+        try:
+            with open(source, "rb"):
+                pass
+        except OSError as error:
+            raise failed_to_open(source, error) from error
+    if is_video(source):
+        need("av", extra="video")

@@ -11,13 +11,21 @@ import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from math import ceil, cos, radians, sin, sqrt
-from typing import IO, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-from posecli.errors import ImageTooLarge, InputError, NotFound, PermissionDenied, UnreadableImage, UnsupportedImage
+from posecli.errors import (
+    ImageTooLarge,
+    InputError,
+    NotFound,
+    PermissionDenied,
+    UnreadableImage,
+    UnsupportedImage,
+    UsageError,
+)
 from posecli.extras import install_extra, installed
 from posecli.files.storage import TooManyBytes, is_remote, read_bytes
 from posecli.inputs.opening import holds_several, open_image, too_large
@@ -42,6 +50,8 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+#: Grey, RGB, RGBA.
+_CHANNELS = (1, 3, 4)
 _SIDEWAYS = (5, 6, 7, 8)
 #: What lies so little outside of a picture does so by rounding: picture pixels.
 _BORDER_PX = 0.01
@@ -64,6 +74,8 @@ _FOREIGN = (
 )
 
 Source = str | os.PathLike[str] | bytes | IO[bytes]
+#: What the library takes for a picture: see `frame_from`.
+AnyImage = Source | bytearray | memoryview | Image.Image | npt.NDArray[Any]
 #: From the width and height of a picture to those that it will be shrunk to.
 Detail = Callable[[int, int], tuple[float, float]]
 
@@ -239,12 +251,72 @@ def frame_from_image(image: Image.Image) -> Frame:
     return Frame(rgb, *rgb.size)
 
 
-def frame_from_array(pixels: npt.NDArray[np.uint8]) -> Frame:
-    """RGB pixels, uint8 [H, W, 3], as a frame. Raises UnsupportedImage for any other array."""
-    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or 0 in pixels.shape:
-        raise UnsupportedImage(f"expected an array of uint8 [height, width, 3], got {pixels.dtype} {pixels.shape}")
-    image = Image.fromarray(np.ascontiguousarray(pixels))
-    return Frame(image, *image.size)
+def frame_from_array(pixels: npt.NDArray[Any]) -> Frame:
+    """Pixels as a frame: [H, W, 3] RGB, [H, W, 4] RGBA, [H, W] or [H, W, 1] grey; uint8, or floats of 0 to 1.
+
+    Raises UsageError for any other array.
+    """
+    _check_shape(pixels.shape)
+    if pixels.ndim == 3 and pixels.shape[2] == 1:
+        pixels = pixels[:, :, 0]
+    rgb = to_rgb(Image.fromarray(np.ascontiguousarray(_eight_bits(pixels))))
+    return Frame(rgb, *rgb.size)
+
+
+def _check_shape(shape: tuple[int, ...]) -> None:
+    if 0 not in shape and (len(shape) == 2 or (len(shape) == 3 and shape[2] in _CHANNELS)):
+        return
+    hint = ""
+    if len(shape) == 4:
+        hint = "it holds several pictures: pass them one by one"
+    elif len(shape) == 3 and shape[0] in _CHANNELS:
+        hint = "channels come last: pixels.transpose(1, 2, 0)"
+    raise UsageError(f"the array has the shape {shape}, expected [height, width, 3] or [height, width]", hint)
+
+
+def _eight_bits(pixels: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+    if pixels.dtype == np.uint8:
+        return pixels
+    if not np.issubdtype(pixels.dtype, np.floating):
+        raise UsageError(f"the array has the type {pixels.dtype}, expected uint8 of 0 to 255, or floats of 0 to 1")
+    low, high = float(pixels.min()), float(pixels.max())
+    if not 0 <= low <= high <= 1:  # also refuses NaN
+        raise UsageError(
+            f"the array has floats of {low:g} to {high:g}, expected 0 to 1", "pixels.astype(numpy.uint8) for 0 to 255"
+        )
+    return (pixels * 255 + 0.5).astype(np.uint8)
+
+
+def check_is_image(image: object) -> None:
+    """Raise TypeError for what is none of `AnyImage`."""
+    if isinstance(image, str | os.PathLike | bytes | bytearray | memoryview | Image.Image | np.ndarray):
+        return
+    if hasattr(image, "read") and not isinstance(image, io.TextIOBase):
+        return
+    if image is None:
+        hint = "cv2.imread gives None for a file that it cannot read"
+    elif isinstance(image, io.TextIOBase):
+        hint = "open the file with mode 'rb'"
+    else:
+        hint = "numpy.asarray makes an array of pixels; several pictures are passed one by one"
+    raise TypeError(
+        f"a picture is a path, the bytes of a file, an open binary file, a Pillow image or an array, "
+        f"not {type(image).__name__} ({hint})"
+    )
+
+
+def frame_from(image: AnyImage, *, max_pixels: int, detail: Detail | None = None) -> Frame:
+    """Whatever stands for a picture as a frame: a path, the bytes of a file or an open binary file, as `read_frame`
+    takes them; a Pillow image; an array, as `frame_from_array` takes it.
+
+    Raises InputError for pictures that cannot be read, UsageError for arrays that are none.
+    """
+    if isinstance(image, Image.Image):
+        return frame_from_image(image)
+    if isinstance(image, np.ndarray):
+        return frame_from_array(image)
+    source = bytes(image) if isinstance(image, bytearray | memoryview) else image
+    return read_frame(source, max_pixels=max_pixels, detail=detail)
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 from posecli.errors import InputError
 from posecli.inputs.clip_decoder import ReadLimits, expand
 from posecli.inputs.clips import ClipOptions, read_file_of_frame
+from posecli.poses.steps import finished, steps_over_time, taken
 from posecli.run.destinations import AnnotatedClips, Destinations
 from posecli.run.progress import Known, Progress
 from posecli.types import ImageInput, Pose, Record, Settings
@@ -23,16 +24,6 @@ from posecli.types import ImageInput, Pose, Record, Settings
 if TYPE_CHECKING:
     from posecli.render.clip_drawing import ClipDrawing
     from posecli.run.engines import Estimate
-
-
-class Step(Protocol):
-    """Something that is done to the records of frames in their order; each comes out once, some later than others."""
-
-    def take(self, record: Record) -> Iterator[Record]:
-        """Take the next record; yield those that are done now."""
-
-    def finish(self) -> Iterator[Record]:
-        """Yield all that are held back."""
 
 
 class Skipped(Protocol):
@@ -181,18 +172,11 @@ class Pipeline:
         if known.is_final:
             yield from self._finish_steps()
         self._held.append(_Held(image, raw, known.record is not None, failure, draws))
-        records: Iterable[Record] = (raw,)
-        if not known.is_final:
-            for step in self._steps:
-                records = [done for record in records for done in step.take(record)]
-        yield from map(self._write, records)
+        yield from map(self._write, (raw,) if known.is_final else taken(self._steps, raw))
 
     def _finish_steps(self) -> Iterator[Done]:
         """Take all records that steps hold back to their end."""
-        records: list[Record] = []
-        for step in self._steps:
-            records = [done for record in records for done in step.take(record)] + list(step.finish())
-        yield from map(self._write, records)
+        yield from map(self._write, finished(self._steps))
 
     def _write(self, record: Record) -> Done:
         """Write the files of the first input that is held."""
@@ -267,19 +251,3 @@ def _failure_of(write: Callable[[Record, ImageInput], None], record: Record, ima
     except InputError as error:
         return image.failed(*error.reason)
     return None
-
-
-def steps_over_time(settings: Settings) -> list[Step]:
-    """What is done to the records of frames in their order."""
-    if not settings.track:
-        return []
-    from posecli.poses.choice import FollowedPerson
-    from posecli.poses.smoothing import Smoother
-    from posecli.poses.tracking import Tracker  # brings SciPy: only who tracks pays for loading it
-
-    steps: list[Step] = [Tracker(gap=settings.track_gap)]
-    if settings.person is not None:
-        steps.append(FollowedPerson(settings.person, region=settings.region, gap=settings.track_gap))
-    if settings.smooth:
-        steps.append(Smoother())
-    return steps

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import io
 import os
+import re
 from collections.abc import Iterator
 
 from posecli.errors import UsageError
@@ -18,6 +19,7 @@ _MODULES = {
     "csv": "csv_table",
     "parquet": "parquet",
     "coco": "coco",
+    "coco-annotations": "coco_annotations",
     "openpose": "openpose",
     "dlc": "dlc",
 }
@@ -26,6 +28,8 @@ FORMAT_NAMES = tuple(_MODULES)
 PART_FORMATS = ("jsonl", "parquet")
 #: First bytes of a Parquet file.
 _PARQUET_MAGIC = b"PAR1"
+#: What COCO annotations begin with: a key that no record has.
+_ANNOTATIONS_START = re.compile(rb'\{\s*"(annotations|categories|images|info|licenses|type|videos)"')
 
 
 def get_format(name: str) -> Format:
@@ -55,11 +59,17 @@ def choose_format(name: str | None, output: str | None, *, folder: bool) -> Form
 
 
 def read_file(file: io.BufferedReader, name: str) -> Iterator[Record]:
-    """The records in an open file of JSON Lines, JSON or Parquet, of a run or of one image; `name` is its path.
+    """The records in an open file of JSON Lines, JSON, Parquet or COCO annotations, of a run or of one image; `name` is
+    its path.
 
     Raises OSError or ValueError where the file holds something else, MissingExtra as `get_format` does.
     """
-    read = get_format(_format_of(file, name)).read
+    kind = _format_of(file, name)
+    if kind == "coco-annotations":  # whose records are not what they were: nothing is resumed from them
+        from posecli.records.formats.coco_annotations import read as read_annotations
+
+        return read_annotations(file)
+    read = get_format(kind).read
     assert read is not None
     return read(file)
 
@@ -72,4 +82,6 @@ def _format_of(file: io.BufferedReader, name: str) -> str:
         start = file.peek(len(_PARQUET_MAGIC))
     if start.startswith(_PARQUET_MAGIC) or name.lower().endswith(".parquet"):
         return "parquet"
+    if _ANNOTATIONS_START.match(start.lstrip()):
+        return "coco-annotations"
     return "json" if start.lstrip().startswith((b"[", b"{\n", b"{\r\n")) else "jsonl"

@@ -12,11 +12,11 @@ import os
 import zlib
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from posecli.errors import UsageError
 from posecli.files.atomic import whole_file
-from posecli.files.storage import name_bytes
+from posecli.files.storage import endings, name_bytes
 from posecli.records.formats.base import ByteSink, Format, TextSink, WriteOptions, text_name, to_json
 from posecli.types import Record
 
@@ -25,22 +25,31 @@ PERSON_CATEGORY = 1
 
 def write(records: Iterable[Record], file: ByteSink, options: WriteOptions) -> None:
     """Write one list, a person a line. `records` is gone through twice where names must be numbered."""
-    ids = _choose_ids(records, options)
+    ids = choose_ids(records, options)
+    if ids.are_places and options.path is not None:
+        _write_map(ids.numbers, os.path.splitext(options.path)[0] + ".images.json")
     text, separator = TextSink(file), "[\n"
     for record in records:
-        for entry in people_of(record, ids[record.key]):
+        for entry in people_of(record, ids.numbers[record.key]):
             text.write(separator + to_json(entry))
             separator = ",\n"
     text.write("[]\n" if separator == "[\n" else "\n]\n")
 
 
 def write_one(record: Record, file: ByteSink, options: WriteOptions) -> None:
-    """The file of one image. Alone it cannot be numbered in order: a name that says no number gives its checksum."""
+    """The file of one image."""
+    number = number_alone(record, options)
+    people = [{**entry, "file_name": text_name(record.image)} for entry in people_of(record, number)]
+    TextSink(file).write(to_json(people) + "\n")
+
+
+def number_alone(record: Record, options: WriteOptions) -> int:
+    """The number of an image in a file of its own. It cannot be numbered in order: a name that says no number gives its
+    checksum."""
     number = image_id(record.image, annotated_ids(options.coco_images))
     if number is None or record.frame is not None:
         number = zlib.crc32(name_bytes(record.key)) & 0x7FFFFFFF
-    people = [{**entry, "file_name": text_name(record.image)} for entry in people_of(record, number)]
-    TextSink(file).write(to_json(people) + "\n")
+    return number
 
 
 def people_of(record: Record, number: int) -> list[dict[str, Any]]:
@@ -56,20 +65,25 @@ def people_of(record: Record, number: int) -> list[dict[str, Any]]:
     ]
 
 
-def _choose_ids(records: Iterable[Record], options: WriteOptions) -> dict[str, int]:
-    """A number for every image. Those that no annotation file and no name gives are numbered, and the map written."""
+class ImageIds(NamedTuple):
+    """A number for every image, by `Record.key`. are_places: some say only in which order images come."""
+
+    numbers: dict[str, int]
+    are_places: bool = False
+
+
+def choose_ids(records: Iterable[Record], options: WriteOptions) -> ImageIds:
+    """A number for every image. Those that no annotation file and no name gives are numbered in order."""
     known = annotated_ids(options.coco_images)
     found = {record.key: image_id(record.image, known) if record.frame is None else None for record in records}
     given = {name: number for name, number in found.items() if number is not None}
     if len(given) == len(found) and len(set(given.values())) == len(given):
-        return given
+        return ImageIds(given)
     if not known:
         given = {}  # some names say numbers, some do not: numbering them all cannot mix them up
     missing = [name for name in found if name not in given]
     numbers = given | dict(zip(missing, itertools.count(max(known.values(), default=0) + 1), strict=False))
-    if options.path is not None:
-        _write_map(numbers, os.path.splitext(options.path)[0] + ".images.json")
-    return numbers
+    return ImageIds(numbers, are_places=True)
 
 
 def _write_map(numbers: dict[str, int], path: str) -> None:
@@ -94,11 +108,11 @@ def annotated_ids(path: str | None) -> Mapping[str, int]:
 
 
 def image_id(name: str, known: Mapping[str, int]) -> int | None:
-    """By full name, by base name, else the number that the name is; with an annotation file, only those it knows."""
-    base = os.path.basename(name)
+    """By name, in full or without its first folders, else the number that the name is; with an annotation file, only
+    those it knows."""
     if known:
-        return known.get(name, known.get(base))
-    stem = os.path.splitext(base)[0]
+        return next((known[ending] for ending in endings(name) if ending in known), None)
+    stem = os.path.splitext(os.path.basename(name))[0]
     return int(stem) if stem.isascii() and stem.isdecimal() else None
 
 

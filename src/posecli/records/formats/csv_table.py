@@ -7,12 +7,8 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from posecli.records.formats.base import ByteSink, Format, TextSink, WriteOptions, text_name
-from posecli.types import Record
+from posecli.types import TABLE_COLUMNS, Record
 
-COLUMNS = (
-    "image", "frame", "time", "status", "width", "height", "person", "track", "pose_score", "id", "part", "x", "y",
-    "score", "message",
-)  # fmt: skip
 #: First characters of a cell that spreadsheets take for a formula, or pass over before one.
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
@@ -20,24 +16,15 @@ _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 def write(records: Iterable[Record], file: ByteSink, options: WriteOptions) -> None:
     """Write a header and the rows of each record; people are numbered from 0 in falling score."""
     writer = csv_writer(TextSink(file))
-    writer.writerow(COLUMNS)
+    writer.writerow(TABLE_COLUMNS)
     for record in records:
         writer.writerows(_rows(record))
         file.flush()
 
 
 def _rows(record: Record) -> Iterator[tuple[object, ...]]:
-    time = round(record.time, 6) if record.time is not None else None
-    head = (cell_text(record.image), record.frame, time, record.status, record.width, record.height)
-    nothing = (None,) * 8
-    if record.error is not None:
-        yield (*head, *nothing, cell_text(record.error.message))
-    elif not record.poses:
-        yield (*head, *nothing, None)
-    for person, pose in enumerate(record.poses):
-        for point in pose.keypoints:
-            position = round(point.x, 2), round(point.y, 2), round(point.score, 4)
-            yield (*head, person, pose.id, round(pose.score, 4), point.id, point.part, *position, None)
+    for image, *cells, message in record.table_rows():
+        yield (cell_text(image), *cells, None if message is None else cell_text(message))
 
 
 class _LineFeedRows:
