@@ -39,6 +39,18 @@ def test_a_folder_is_walked_in_natural_order(tree: Path) -> None:
     assert str(inputs.passed_over) == "1 without extension, 1 .txt"  # the link to a folder
 
 
+def test_source_code_is_no_video(tmp_path: Path) -> None:
+    """TypeScript shares its extensions with videos. What cannot be told is tried."""
+    (tmp_path / "code.ts").write_text("export const größe = 3;\r\n" * 50, "utf-8-sig")
+    (tmp_path / "module.mts").write_text("export {}")
+    (tmp_path / "clip.TS").write_bytes(b"G\x40\x11\x10" + bytes(184))
+    (tmp_path / "empty.ts").touch()
+    inputs = Inputs([str(tmp_path)])
+    assert [Path(image.name).name for image in inputs] == ["clip.TS", "empty.ts"]
+    assert str(inputs.passed_over) == "1 .ts, 1 .mts"
+    assert [image.name for image in Inputs([str(tmp_path / "code.ts")])] == [str(tmp_path / "code.ts")]
+
+
 def test_names_are_kept_as_given(tree: Path) -> None:
     assert names("./p/2.jpg", "p/sub/", f"{tree}/q") == ["./p/2.jpg", "p/sub/a.png", f"{tree}/q/2.jpg"]
 

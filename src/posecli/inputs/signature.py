@@ -6,6 +6,7 @@ can take it. Anything beyond is left to processes that may fail.
 
 from __future__ import annotations
 
+import codecs
 import io
 import os
 import stat
@@ -63,6 +64,19 @@ def means_video(content: Content, name: str) -> bool:
     if content is Content.UNKNOWN:
         return os.path.splitext(name)[1].lower() in VIDEO_EXTENSIONS
     return content is Content.VIDEO
+
+
+def begins_as_text(path: str) -> bool:
+    """Whether the first bytes of a local file are text without control characters. What is empty, or cannot be read,
+    is none."""
+    try:
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            return False
+        with open(path, "rb") as file:
+            head = codecs.getincrementaldecoder("utf-8")().decode(file.read(HEAD_BYTES))
+    except (OSError, ValueError):
+        return False
+    return bool(head) and all(character.isprintable() or character.isspace() for character in head.lstrip("\ufeff"))
 
 
 def is_heif(head: bytes) -> bool:

@@ -13,11 +13,13 @@ from posecli.errors import InputError
 from posecli.files import storage
 from posecli.inputs.opening import NOT_DECODED
 from posecli.inputs.pictures import failed_to_open
-from posecli.inputs.signature import HEIF_EXTENSIONS, VIDEO_EXTENSIONS
+from posecli.inputs.signature import HEIF_EXTENSIONS, VIDEO_EXTENSIONS, begins_as_text
 
 #: Kinds of files that are counted one by one, and that are named, at most.
 _MOST_EXTENSIONS, _MOST_SHOWN = 100, 8
 _OTHER = "other"
+#: Extensions of MPEG transport streams that TypeScript uses too.
+_AMBIGUOUS_EXTENSIONS = frozenset((".ts", ".mts"))
 
 
 class Found(NamedTuple):
@@ -86,7 +88,7 @@ class Walker:
                 if not any(os.path.abspath(entry.path) == written for written, _ in self._written):
                     entering = entry.path
             elif (
-                os.path.splitext(entry.name)[1].lower() in picture_extensions()
+                _looks_readable(entry.path)
                 and not _is_folder(entry, follow_symlinks=True)
                 and not self._is_ours(entry.path)
             ):
@@ -135,6 +137,12 @@ def picture_extensions() -> frozenset[str]:
     return pictures | HEIF_EXTENSIONS | VIDEO_EXTENSIONS
 
 
+def _looks_readable(path: str) -> bool:
+    """Whether a local file has the extension of a picture or clip, and is not source code in TypeScript."""
+    extension = os.path.splitext(path)[1].lower()
+    return extension in picture_extensions() and not (extension in _AMBIGUOUS_EXTENSIONS and begins_as_text(path))
+
+
 def natural_key(name: str) -> list[tuple[int, int | str]]:
     """Sort key that puts `2.jpg` before `10.jpg`."""
     return [
@@ -162,7 +170,7 @@ def reaches(folder: str, path: str) -> bool:
         return False
     parts = os.path.relpath(path, folder).split(os.sep)
     visible = not any(part.startswith(".") for part in parts) and not through_a_link(path, folder)
-    return visible and os.path.splitext(path)[1].lower() in picture_extensions()
+    return visible and _looks_readable(path)
 
 
 def through_a_link(path: str, folder: str) -> bool:
