@@ -54,6 +54,11 @@ class Drawing(NamedTuple):
     faces: str | None = None
     skeletons: bool = True
 
+    @property
+    def may_keep_earlier(self) -> bool:
+        """Whether a picture that an earlier run drew may stay. It may show the faces that are to be hidden now."""
+        return self.faces is None
+
 
 #: Width, height and the RGB bytes of an upright picture, row by row.
 PackedPixels = tuple[int, int, bytes]

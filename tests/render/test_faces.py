@@ -160,18 +160,38 @@ def test_convert_hides_faces_too(picture: Path, tmp_path: Path, posecli: Posecli
     assert (tmp_path / "one.png").read_bytes() == (tmp_path / "two.png").read_bytes()
 
 
-def test_resume_keeps_what_is_drawn_and_draws_what_is_missing(picture: Path, tmp_path: Path, posecli: Posecli) -> None:
-    """As with every option of drawing: records stay as they are."""
+@pytest.mark.parametrize("records", [["-o", "x.jsonl"], ["-o", "data/"], ["-o", "parts/", "--shards"], []])
+@pytest.mark.parametrize("clips", [False, True])
+def test_a_resumed_run_keeps_no_picture_that_may_show_a_face(
+    records: list[str], clips: bool, picture: Path, tmp_path: Path, posecli: Posecli
+) -> None:
+    """An earlier run may have drawn it without hiding any."""
+    if clips:
+        frames = [Image.open(picture)] * 3
+        frames[0].save(tmp_path / "x.webp", save_all=True, append_images=frames[1:], duration=100, lossless=True)
+        picture.unlink()
+    source = "x.webp" if clips else "x.png"
+    runs = [[], ["--blur-faces", "--resume"], ["--blur-faces", "--overwrite"]]
+    drawn, written = [], []
+    for options in runs:
+        result = posecli("estimate", source, *records, "-a", "drawn/", *options, cwd=tmp_path)
+        assert result.returncode == 0, result.stderr
+        drawn.append([path.read_bytes() for path in (tmp_path / "drawn").iterdir()])
+        files = [path for path in sorted(tmp_path.rglob("*")) if path.is_file() and "drawn" not in path.parts]
+        written.append([path.read_bytes() for path in files])
+    assert drawn[0] != drawn[1] == drawn[2]
+    assert len(written[0]) > len(records) / 2  # the input, and what holds its records
+    assert written[0] == written[1]
+
+
+def test_a_resumed_run_keeps_pictures_that_hide_nothing(picture: Path, tmp_path: Path, posecli: Posecli) -> None:
+    """As with every other option of drawing, whatever the earlier run drew."""
     places = ("-o", tmp_path / "x.jsonl", "-a", f"{tmp_path}/drawn/")
     posecli("estimate", picture, *places)
     (drawn,) = (tmp_path / "drawn").iterdir()
-    shown, records = drawn.read_bytes(), (tmp_path / "x.jsonl").read_bytes()
-    assert posecli("estimate", picture, *places, "--blur-faces", "--resume").returncode == 0
+    shown = drawn.read_bytes()
+    assert posecli("estimate", picture, *places, "--draw", "boxes", "--resume").returncode == 0
     assert drawn.read_bytes() == shown
-    drawn.unlink()
-    assert posecli("estimate", picture, *places, "--blur-faces", "--resume").returncode == 0
-    assert drawn.read_bytes() != shown
-    assert (tmp_path / "x.jsonl").read_bytes() == records
 
 
 def grey_stripes(shade: int) -> Image.Image:

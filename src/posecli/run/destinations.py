@@ -138,6 +138,10 @@ class AnnotatedPictures(NamedTuple):
         """Where the annotated picture of an input goes."""
         return self.path if self.is_file else output_path(self.path, image.output, "." + self.kind)
 
+    def is_drawn(self, image: ImageInput) -> bool:
+        """Whether the annotated picture of an input is there, as far as it may be kept."""
+        return self.drawing.may_keep_earlier and has_file(self.path_for(image))
+
     def write(self, picture: Image.Image, record: Record, image: ImageInput) -> None:
         """Draw the people of a record over its picture and write that, whole. Raises OutputError, InputError where it
         cannot be there."""
@@ -168,6 +172,10 @@ class AnnotatedClips(NamedTuple):
         """Where the annotated clip of a clip, or of the clip of a frame, goes."""
         clip = image.output.removesuffix(frame_output("", image.frame)) if image.frame is not None else image.output
         return self.path if self.is_file else output_path(self.path, clip, "." + self.kind_for(image))
+
+    def is_drawn(self, image: ImageInput) -> bool:
+        """Whether the annotated clip of an input is there, as far as it may be kept."""
+        return self.drawing.may_keep_earlier and has_file(self.path_for(image))
 
     def begin(self, image: ImageInput, source: str) -> ClipDrawing:
         """Begin the annotated clip of a frame. source: the file that the frame is from. Raises OutputError, InputError
@@ -220,9 +228,18 @@ class Destinations(NamedTuple):
 
     def drawn_path(self, image: ImageInput) -> str | None:
         """The annotated picture of an input, or clip of a clip or frame; None where there is none."""
+        output = self._drawn_output(image)
+        return output.path_for(image) if output is not None else None
+
+    def is_drawn(self, image: ImageInput) -> bool:
+        """Whether nothing is to be drawn of an input, or it is there and may be kept."""
+        output = self._drawn_output(image)
+        return output is None or output.is_drawn(image)
+
+    def _drawn_output(self, image: ImageInput) -> AnnotatedPictures | AnnotatedClips | None:
         if self.clips is not None and (image.frame is not None or image.members or is_clip(image.name)):
-            return self.clips.path_for(image)
-        return self.pictures.path_for(image) if self.pictures is not None else None
+            return self.clips
+        return self.pictures
 
     def all_records(self) -> str | None:
         """What --dry-run calls the place of the records of all inputs."""

@@ -138,22 +138,20 @@ class Progress:
 
     def must_draw_clip(self, image: ImageInput) -> bool:
         """Whether the annotated clip of a frame is missing, or was drawn while frames of it were."""
-        path = self._destinations.drawn_path(image)
-        if path is None or self._destinations.clips is None:
+        if self._destinations.clips is None:
             return False
         failed = self._recorded is not None and image.name in self._recorded.names_that_failed
-        return failed or image.name in self._unfinished_clips or not has_file(path)
+        return failed or image.name in self._unfinished_clips or not self._destinations.is_drawn(image)
 
     def _needs_frame(self, image: ImageInput, record: Record) -> bool:
         """Whether a frame whose record is known has to pass: for steps that it has not taken, or to be drawn."""
         return (self._steps and not _has_taken_steps(record)) or self.must_draw_clip(image)
 
     def _is_file_missing(self, image: ImageInput) -> bool:
-        destinations = self._destinations
-        paths = [destinations.image_files.path_for(image)] if destinations.image_files is not None else []
-        if image.frame is None and destinations.pictures is not None:
-            paths.append(destinations.pictures.path_for(image))
-        return not all(has_file(path) for path in paths)
+        files, pictures = self._destinations.image_files, self._destinations.pictures
+        if files is not None and not has_file(files.path_for(image)):
+            return True
+        return image.frame is None and pictures is not None and not pictures.is_drawn(image)
 
     def _is_complete_by_files(self, image: ImageInput) -> bool:
         """Whether all files of an input are there where files are all that is written of it, and hold no records."""
@@ -162,8 +160,7 @@ class Progress:
             return False
         if image.name in self._unfinished_clips:
             return False
-        drawn = destinations.drawn_path(image)
-        return not self._is_file_missing(image) and (drawn is None or has_file(drawn))
+        return not self._is_file_missing(image) and destinations.is_drawn(image)
 
 
 def _has_taken_steps(record: Record) -> bool:

@@ -15,7 +15,7 @@ from posecli.errors import UsageError
 from posecli.files.atomic import output_errors
 from posecli.records.identity import RunIdentity, digest
 from posecli.records.parts import Part, best_parts, list_parts, read_part, remove_part, write_part
-from posecli.run.destinations import Destinations, Policy, Shards, has_file
+from posecli.run.destinations import Destinations, Policy, Shards
 from posecli.run.engines import Estimate
 from posecli.run.expectations import Expectations
 from posecli.run.pipeline import Pipeline, Work
@@ -224,5 +224,4 @@ def _is_all_drawn(shard: Shard, destinations: Destinations) -> bool:
     """Whether the annotated pictures and clips of a shard are there."""
     if destinations.pictures is None and destinations.clips is None:
         return True
-    drawn = (destinations.drawn_path(image) for image in shard.images)
-    return all(path is None or has_file(path) for path in drawn)
+    return all(destinations.is_drawn(image) for image in shard.images)

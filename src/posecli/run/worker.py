@@ -107,7 +107,7 @@ class Worker:
         if image.frame is not None:
             self._before = (image, record)
         pictures, files = self._job.pictures, self._job.image_files
-        if pictures is not None and image.frame is None and not has_file(pictures.path_for(image)):
+        if pictures is not None and image.frame is None and not pictures.is_drawn(image):
             frame = read_frame(image.data or image.name, max_pixels=self._job.settings.max_pixels)
             pictures.write(frame.image, record, image)
         if files is not None and not has_file(files.path_for(image)):
