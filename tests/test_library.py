@@ -19,7 +19,8 @@ from posecli.inputs import clips
 from posecli.records.formats import get_format
 from posecli.records.formats.base import WriteOptions
 from posecli.render.draw import draw_poses
-from posecli.types import Record
+from posecli.render.faces import hide_faces
+from posecli.types import FACES, Record
 
 from .conftest import SAMPLES
 from .test_types import make_record
@@ -69,6 +70,10 @@ def test_drawing_takes_what_the_command_takes() -> None:
     assert drawn == draw_poses(picture, record.poses, extras=("scores", "boxes"), background="black")
     assert posecli.draw(picture, record, extras="names") == draw_poses(picture, record.poses, extras=("names",))
     assert posecli.draw(picture, record, background="none").mode == "RGBA"
+    picture = Image.effect_noise(picture.size, 90).convert("RGB")
+    for faces in FACES:
+        hidden = posecli.draw(picture, record, extras=["names"], faces=faces, skeletons=False)
+        assert hidden == hide_faces(picture, record.poses, faces) != picture
 
 
 def test_nobody_is_drawn_where_nobody_was_found() -> None:
@@ -85,6 +90,8 @@ def test_drawing_refuses_what_does_not_fit() -> None:
         posecli.draw(picture, record, background="blue")
     with pytest.raises(UsageError, match="extras: 'score' is not one of scores, boxes, names, angles"):
         posecli.draw(picture, record, extras=["score"])
+    with pytest.raises(UsageError, match="faces: 'black' is not one of blurred, pixelated"):
+        posecli.draw(picture, record, faces="black")
     with pytest.raises(UsageError, match="several pictures"):
         posecli.draw(np.zeros((2, 480, 640, 3), np.uint8), record)
     with pytest.raises(TypeError, match="not list"):

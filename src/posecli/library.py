@@ -11,8 +11,8 @@ from PIL import Image
 from posecli.errors import UsageError
 from posecli.inputs.clips import ClipOptions, check_clip, check_options, frames_of, unpack
 from posecli.inputs.pictures import AnyImage, check_is_image, frame_from
-from posecli.render.draw import draw_poses
-from posecli.types import BACKGROUNDS, EXTRAS, Record, Settings
+from posecli.render.draw import draw as draw_people
+from posecli.types import BACKGROUNDS, EXTRAS, FACES, Drawing, Record, Settings
 
 
 class ClipFrame(NamedTuple):
@@ -49,17 +49,29 @@ def frames(
     )
 
 
-def draw(image: AnyImage, record: Record, *, extras: Collection[str] = (), background: str = "picture") -> Image.Image:
+def draw(
+    image: AnyImage,
+    record: Record,
+    *,
+    extras: Collection[str] = (),
+    background: str = "picture",
+    faces: str | None = None,
+    skeletons: bool = True,
+) -> Image.Image:
     """A new picture with the people of a record drawn on it: RGB, or RGBA where the background is `none`.
 
     image: the picture that the record is of, as `PoseEstimator.estimate` takes it.
-    extras: any of scores, boxes, names and angles. background: picture, none (transparent), black or white.
+    extras: any of scores, boxes, names and angles.
+    background: picture, none (transparent), black or white.
+    faces: blurred or pixelated, for all people of the record; None: as they are. Who is not in the record is shown.
+    skeletons: False draws neither these nor extras.
     Raises TypeError for what is no picture; UsageError for arrays that are none, for other extras and backgrounds, and
     for a picture of another size than the record's; InputError where the picture cannot be read.
     """
     check_is_image(image)
     wanted = (extras,) if isinstance(extras, str) else tuple(extras)
-    for name, value, choices in (("background", background, BACKGROUNDS), *(("extras", one, EXTRAS) for one in wanted)):
+    asked = [("background", background, BACKGROUNDS), *(("extras", one, EXTRAS) for one in wanted)]
+    for name, value, choices in (*asked, ("faces", faces or FACES[0], FACES)):
         if value not in choices:
             raise UsageError(f"{name}: {value!r} is not one of {', '.join(choices)}")
     picture = frame_from(image, max_pixels=Settings.max_pixels).image
@@ -68,4 +80,4 @@ def draw(image: AnyImage, record: Record, *, extras: Collection[str] = (), backg
         raise UsageError(
             f"the picture has {width} x {height} pixels, and that of the record {record.width} x {record.height}"
         )
-    return draw_poses(picture, record.poses, extras=wanted, background=background)
+    return draw_people(picture, record.poses, Drawing(wanted if skeletons else (), background, faces, skeletons))
