@@ -1,22 +1,37 @@
-"""The drawing of what angles are: it is drawn from what posecli measures."""
+"""What is in docs/ and made by a script: the drawing of angles, and the reference of the library."""
 
 from __future__ import annotations
 
 import importlib.util
+from types import ModuleType
 
 import pytest
+
+import posecli
 
 from .conftest import ROOT
 
 
-def test_the_drawing_of_angles_has_those_that_are_measured() -> None:
-    pytest.importorskip("matplotlib", reason="needs the extra measure")
-    spec = importlib.util.spec_from_file_location("draw_angles", ROOT / "docs" / "draw_angles.py")
+def script(name: str) -> ModuleType:
+    """A script of docs/, as a module."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / "docs" / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
-    script = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(script)
-    included, flexion, *_ = script.draw().get_axes()
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_reference_says_what_the_docstrings_say() -> None:
+    """Where it does not: python docs/make_reference.py"""
+    reference = script("make_reference")
+    assert (ROOT / "docs" / "python.md").read_text("utf-8") == reference.page()
+    assert {*reference.MEMBERS, "KEYPOINT_NAMES", "__version__"} == set(posecli.__all__)
+
+
+def test_the_drawing_of_angles_has_those_that_are_measured() -> None:
+    pytest.importorskip("matplotlib", reason="needs the extra measure")
+    included, flexion, *_ = script("draw_angles").draw().get_axes()
     for axes, expected in (
         (included, {"elbow": 118, "shoulder": 46, "hip": 130, "knee": 116}),
         (flexion, {"elbow flexion": 62, "shoulder elevation": 46, "hip flexion": 50, "knee flexion": 64}),
