@@ -6,7 +6,6 @@ their origin at the top left corner of the top left pixel.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -146,14 +145,16 @@ class Settings:
             raise UsageError("input_size names no size")
         for size in (*(self.input_size or ()), *self.zoom_size):
             _check_input_size(size)
-        _check_range("max_zooms", self.max_zooms, 0, math.inf)
-        _check_range("max_poses", self.max_poses, 1, math.inf)
+        _check_whole("max_zooms", self.max_zooms, 0)
+        _check_whole("max_poses", self.max_poses, 1)
         _check_range("score_threshold", self.score_threshold, 0, 1)
         _check_range("nms_radius", self.nms_radius, 0, 1e6)
         _check_range("min_pose_score", self.min_pose_score, 0, 1)
         _check_person(self.person, self.decoder)
         _check_range("track_gap", self.track_gap, 0, 1e6)
-        _check_range("max_pixels", self.max_pixels, 1, math.inf)
+        _check_whole("max_pixels", self.max_pixels, 1)
+        for name in ("zoom", "mirror", "track", "smooth"):
+            _check_flag(name, getattr(self, name))
 
     @property
     def second_passes(self) -> bool:
@@ -176,24 +177,34 @@ class Settings:
 
 
 def _check_choice(name: str, value: object, choices: Iterable[object]) -> None:
-    if value not in tuple(choices):
+    if not any(type(value) is type(choice) and value == choice for choice in choices):
         raise UsageError(f"{name} is {value!r}, not one of {', '.join(map(str, choices))}")
 
 
 def _check_person(person: str | int | None, decoder: str) -> None:
     if isinstance(person, str):
         _check_choice("person", person, PERSONS)
-    elif person is not None and (isinstance(person, bool) or person < 0):
-        raise UsageError(f"person is {person}, not a number from 0 on, nor one of {', '.join(PERSONS)}")
+    elif person is not None and (type(person) is not int or person < 0):
+        raise UsageError(f"person is {person!r}, not a whole number from 0, nor one of {', '.join(PERSONS)}")
     elif decoder == "single" and person:
         raise UsageError(f"there is no person {person} where the decoder is single", "it finds person 0 alone")
 
 
 def _check_range(name: str, value: float, low: float, high: float) -> None:
-    if not isinstance(value, int | float):
+    if not isinstance(value, int | float) or isinstance(value, bool):
         raise UsageError(f"{name} is {value!r}, not an int or float")
     if not low <= value <= high:  # also refuses NaN
         raise UsageError(f"{name} is {value}, not between {low} and {high}")
+
+
+def _check_whole(name: str, value: int, low: int) -> None:
+    if type(value) is not int or value < low:
+        raise UsageError(f"{name} is {value!r}, not a whole number from {low}")
+
+
+def _check_flag(name: str, value: bool) -> None:
+    if type(value) is not bool:
+        raise UsageError(f"{name} is {value!r}, not True or False")
 
 
 def _check_input_size(size: int) -> None:

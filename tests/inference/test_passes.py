@@ -331,7 +331,7 @@ def test_settings_of_passes_are_checked() -> None:
     with pytest.raises(UsageError, match="largest, center, best"):
         Settings(person="me")
     for wrong in (-1, True):
-        with pytest.raises(UsageError, match="not a number from 0 on"):
+        with pytest.raises(UsageError, match="not a whole number from 0"):
             Settings(person=wrong)
     with pytest.raises(UsageError, match="no person 1"):
         Settings(person=1, decoder="single")

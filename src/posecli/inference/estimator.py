@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
-from posecli.errors import INTERNAL_ERROR, ImageTooLarge, InputError, ModelError, PosecliError
+from posecli.errors import INTERNAL_ERROR, ImageTooLarge, InputError, ModelError, PosecliError, UsageError
 from posecli.inference.networks import timed, zoom_passes
 from posecli.inference.passes import PoseFinder
 from posecli.inference.presets import DEFAULT_PRESET, with_preset
@@ -79,6 +79,8 @@ class PoseEstimator:
             "track_gap": track_gap, "smooth": smooth, "max_pixels": max_pixels,
         }  # fmt: skip
         settings = Settings(**with_preset(preset, explicit))
+        if threads is not None and (type(threads) is not int or threads < 1):
+            raise UsageError(f"threads is {threads!r}, not a whole number from 1")
         file = load_model_file(None if model is None else os.fspath(model), offline=offline)
         zoom_file = None if zoom_model is None else load_model_file(os.fspath(zoom_model), offline=offline)
         if zoom_file is not None:
@@ -265,7 +267,12 @@ def _cgroup_quota() -> int | None:
 def _region(region: str | Sequence[float] | None) -> Region | None:
     if region is None:
         return None
-    return Region.parse(region) if isinstance(region, str) else Region.of_pixels(region)
+    if isinstance(region, str):
+        return Region.parse(region)
+    try:
+        return Region.of_pixels([float(number) for number in region])
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"region is {region!r}, not x, y, width and height in pixels, nor a text") from error
 
 
 def _name_of(image: AnyImage) -> str:
