@@ -184,6 +184,58 @@ def test_a_resumed_run_keeps_no_picture_that_may_show_a_face(
     assert written[0] == written[1]
 
 
+@pytest.mark.parametrize("policy", ["--resume", "--overwrite"])
+@pytest.mark.parametrize("name", ["x.png", "x.webp"])
+def test_no_earlier_picture_of_a_failed_input_stays(
+    name: str, policy: str, picture: Path, tmp_path: Path, posecli: Posecli
+) -> None:
+    """It may show the face that is to be hidden. convert does the same."""
+    if name == "x.webp":
+        frames = [Image.open(picture)] * 3
+        frames[0].save(tmp_path / name, save_all=True, append_images=frames[1:], duration=100, lossless=True)
+    command = ("estimate", name, "-o", "x.jsonl", "-a", "drawn/")
+    assert posecli(*command, cwd=tmp_path).returncode == 0
+    saved = (tmp_path / "x.jsonl").read_bytes()
+    data = (tmp_path / name).read_bytes()
+    (tmp_path / name).write_bytes(data[:30])
+    assert posecli(*command, "--blur-faces", policy, cwd=tmp_path).returncode == 1
+    assert not list((tmp_path / "drawn").iterdir())
+    (tmp_path / "x.jsonl").write_bytes(saved)
+    (tmp_path / name).write_bytes(data)
+    command = ("convert", "x.jsonl", "-a", "drawn/")
+    assert posecli(*command, cwd=tmp_path).returncode == 0
+    (tmp_path / name).unlink()
+    assert posecli(*command, "--blur-faces", "--overwrite", cwd=tmp_path).returncode == 1
+    assert not list((tmp_path / "drawn").iterdir())
+
+
+@pytest.mark.parametrize(
+    "options", [["--person", "largest"], ["--region", "0,0,50%,50%"], ["--decoder", "single"], ["--max-poses", "1"]]
+)
+def test_settings_that_leave_people_out_hide_no_faces(
+    options: list[str], picture: Path, tmp_path: Path, posecli: Posecli
+) -> None:
+    """Not in a run, and not afterwards: the faces of those people would be seen."""
+    refused = posecli("estimate", picture, *options, "--blur-faces", "-a", tmp_path / "y.png", model=Path("/no/model"))
+    assert refused.returncode == 2
+    assert b"leaves people out, and their faces would not be hidden" in refused.stderr
+    saved = tmp_path / "x.jsonl"
+    assert posecli("estimate", picture, *options, "-o", saved).returncode == 0
+    refused = posecli("convert", saved, "--blur-faces", "-a", tmp_path / "y.png")
+    assert refused.returncode == 2
+    assert b"leaves people out" in refused.stderr
+    assert not (tmp_path / "y.png").exists()
+
+
+def test_convert_draws_on_no_other_picture(picture: Path, tmp_path: Path, posecli: Posecli) -> None:
+    posecli("estimate", picture, "-o", tmp_path / "x.jsonl")
+    Image.open(picture).resize((160, 128)).save(picture)
+    result = posecli("convert", tmp_path / "x.jsonl", "-a", tmp_path / "y.png", "--blur-faces")
+    assert result.returncode == 1
+    assert b"has 160 x 128 pixels, and the record is of a picture of 320 x 257" in result.stderr
+    assert not (tmp_path / "y.png").exists()
+
+
 def test_a_resumed_run_keeps_pictures_that_hide_nothing(picture: Path, tmp_path: Path, posecli: Posecli) -> None:
     """As with every other option of drawing, whatever the earlier run drew."""
     places = ("-o", tmp_path / "x.jsonl", "-a", f"{tmp_path}/drawn/")

@@ -199,6 +199,27 @@ def test_folders_resume_too(name: str, folder: Path, tmp_path: Path, posecli: Po
     assert (other.returncode, b"max-poses 20, not 1" in other.stderr) == (2, True)
 
 
+@pytest.mark.parametrize("options", [["-o", "csv"], ["-o", "openpose"], ["-o", "coco-annotations"], ["-a", "png"]])
+def test_a_killed_run_into_a_folder_without_records_is_resumed_with_its_settings_only(
+    options: list[str], folder: Path, gate: Gate, tmp_path: Path, tiny_model: Path, posecli: Posecli
+) -> None:
+    """Files such as CSV do not say how they were made, so a journal says it until the run ends."""
+    out = tmp_path / "out"
+    command = ["estimate", folder, options[0], f"{out}/", *(["-f", options[1]] if options[0] == "-o" else [])]
+    process = start_and_end(command, signal.SIGKILL, tiny_model, out / ".posecli.partial.jsonl")
+    gate.replace(folder / "00.png")
+    gate.close()
+    process.communicate()
+    repair(folder)
+    other = posecli(*command, "--max-poses", "1", "--resume")
+    assert (other.returncode, b"max-poses 20, not 1" in other.stderr) == (2, True)
+    result = posecli(*command, "--resume")
+    assert result.returncode == 0, result.stderr
+    assert b"+ 0 skipped" not in result.stderr
+    assert len([path for path in out.iterdir() if not path.name.startswith(".")]) == 60
+    assert not list(out.glob(".*"))
+
+
 def test_outputs_beside_the_inputs_do_not_become_inputs(folder: Path, posecli: Posecli) -> None:
     (folder / "30.png").unlink()
     assert b"59 pictures" in posecli("estimate", folder, "-a", folder).stderr

@@ -282,7 +282,8 @@ def _gathered(records: Iterable[Record], *, beside: str | None) -> Iterator[Iter
 
 
 def _remove_journal(work: Work, earlier: _Earlier, *, failed: bool) -> None:
-    """A journal goes when everything has been written and nothing failed: then nothing is left to be replayed."""
+    """A journal goes when everything has been written, so that nothing is left to be replayed."""
     journal = earlier.journal
-    if journal is not None and not failed and not _is_own_journal(work.destinations, journal):
+    kept = failed and work.destinations.keep_journal_of_failures(steps=work.has_steps)
+    if journal is not None and not kept and not _is_own_journal(work.destinations, journal):
         remove(journal.path)

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from posecli.errors import UsageError
+from posecli.errors import UnreadableImage, UsageError
 from posecli.inputs.arguments import output_name, picture_path
 from posecli.inputs.clips import FrameReader, frame_output, read_file_of_frame
 from posecli.inputs.opening import limit_pillow
@@ -16,7 +16,7 @@ from posecli.run.batch import write_run_file
 from posecli.run.destinations import Destinations, Policy
 from posecli.run.pipeline import DrawnClips, write_files
 from posecli.run.report import Report
-from posecli.types import ImageInput, Record, Settings
+from posecli.types import ImageInput, PackedPixels, Record, Settings
 
 
 class Conversion(NamedTuple):
@@ -63,6 +63,7 @@ def _check(conversion: Conversion, records: Iterable[Record]) -> None:
     names: dict[str, None] = {}
     for record in records:
         image = _input_of(record)
+        destinations.check_faces(record.settings or {})
         if record.image not in names:
             names[record.image] = None
             for one_file in (destinations.pictures, destinations.clips):
@@ -97,6 +98,7 @@ class _Drawer:
         self._report = report
         self._frames = FrameReader()
         self._clips = DrawnClips(conversion.destinations.clips)
+        self._image: str | None = None  # the picture or clip of the last record
 
     def written(self, records: Iterable[Record]) -> Iterator[Record]:
         """Records on their way to the file of the run."""
@@ -116,17 +118,44 @@ class _Drawer:
             self._destinations.image_files.write(record, image)
 
     def _draw(self, record: Record, image: ImageInput) -> None:
+        self._discard_earlier(record)
         if not record.ok:
             return
         path = picture_path(record, self._root)
-        if record.file is not None:
-            if self._clips.wants(record.image):
-                pixels = read_file_of_frame(path, max_pixels=Settings.max_pixels)
-                self._clips.add(image._replace(pixels=pixels), record.poses, record.image)
-        elif record.frame is not None:
-            if self._clips.wants(path):
-                pixels = self._frames.read(path, record.frame)
-                self._clips.add(image._replace(pixels=pixels), record.poses, path)
+        if record.frame is not None:
+            source = path if record.file is None else record.image
+            if self._clips.wants(source):
+                pixels = self._pixels_of_frame(record, path)
+                _check_size(record, path, pixels[:2])
+                self._clips.add(image._replace(pixels=pixels), record.poses, source)
         elif self._destinations.pictures is not None:
             frame = read_frame(path, max_pixels=Settings.max_pixels)
+            _check_size(record, path, (frame.width, frame.height))
             self._destinations.pictures.write(frame.image, record, image)
+
+    def _pixels_of_frame(self, record: Record, path: str) -> PackedPixels:
+        """The frame of a record: a picture of its own, or one of the clip at the path. Raises InputError."""
+        if record.file is not None:
+            return read_file_of_frame(path, max_pixels=Settings.max_pixels)
+        assert record.frame is not None
+        return self._frames.read(path, record.frame)
+
+    def _discard_earlier(self, record: Record) -> None:
+        """Delete what an earlier run drew of a picture or clip and must not stay, when its first record comes."""
+        if record.image == self._image:
+            return
+        self._image = record.image
+        image = ImageInput(record.image, output_name(record.image))
+        if self._destinations.pictures is not None and record.frame is None:
+            self._destinations.pictures.discard_earlier(image)
+        if self._destinations.clips is not None and (record.frame is not None or not record.ok):
+            self._destinations.clips.discard_earlier(image)
+
+
+def _check_size(record: Record, path: str, size: tuple[int, int]) -> None:
+    """Raise UnreadableImage if a picture is not the one that the record describes."""
+    if size != (record.width, record.height):
+        raise UnreadableImage(
+            f"{path} has {size[0]} x {size[1]} pixels, and the record is of a picture of "
+            f"{record.width} x {record.height}"
+        )

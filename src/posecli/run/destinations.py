@@ -6,10 +6,10 @@ Everybody who must know asks here: the checks before a run, --dry-run, --resume,
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from enum import Enum
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from posecli.errors import MissingExtra, UsageError
 from posecli.extras import install_extra
@@ -18,6 +18,7 @@ from posecli.files.atomic import (
     errors_of_one_file,
     output_errors,
     output_exists,
+    remove,
     remove_dead_temporaries,
     remove_dead_temporaries_beside,
 )
@@ -41,7 +42,12 @@ if TYPE_CHECKING:
 
 #: Of annotated clips that are named.
 CLIP_EXTENSIONS = (".mp4", ".gif")
+#: Settings that leave out people who are in the picture, and their options.
+_LEAVES_PEOPLE_OUT = {
+    "person": "--person", "region": "--region", "decoder": "--decoder single", "max_poses": "a small --max-poses",
+}  # fmt: skip
 _LOCK_PREFIX = ".posecli"
+_FOLDER_JOURNAL = _LOCK_PREFIX + JOURNAL_SUFFIX
 
 
 class Policy(Enum):
@@ -92,9 +98,9 @@ class ImageFiles(NamedTuple):
     options: WriteOptions = WriteOptions()
 
     @property
-    def journal_path(self) -> str:
-        """The journal in it, where something is done to records after inference."""
-        return os.path.join(self.folder, ".posecli" + JOURNAL_SUFFIX)
+    def hold_records(self) -> bool:
+        """Whether records can be read back from the files."""
+        return get_format(self.format_name).read is not None
 
     def path_for(self, image: ImageInput) -> str:
         """Where the data file of an input goes."""
@@ -142,6 +148,11 @@ class AnnotatedPictures(NamedTuple):
         """Whether the annotated picture of an input is there, as far as it may be kept."""
         return self.drawing.may_keep_earlier and has_file(self.path_for(image))
 
+    def discard_earlier(self, image: ImageInput) -> None:
+        """Delete the annotated picture that an earlier run left, unless it may be kept. Raises OutputError."""
+        if not self.drawing.may_keep_earlier:
+            remove(self.path_for(image))
+
     def write(self, picture: Image.Image, record: Record, image: ImageInput) -> None:
         """Draw the people of a record over its picture and write that, whole. Raises OutputError, InputError where it
         cannot be there."""
@@ -176,6 +187,11 @@ class AnnotatedClips(NamedTuple):
     def is_drawn(self, image: ImageInput) -> bool:
         """Whether the annotated clip of an input is there, as far as it may be kept."""
         return self.drawing.may_keep_earlier and has_file(self.path_for(image))
+
+    def discard_earlier(self, image: ImageInput) -> None:
+        """Delete the annotated clip that an earlier run left, unless it may be kept. Raises OutputError."""
+        if not self.drawing.may_keep_earlier:
+            remove(self.path_for(image))
 
     def begin(self, image: ImageInput, source: str) -> ClipDrawing:
         """Begin the annotated clip of a frame. source: the file that the frame is from. Raises OutputError, InputError
@@ -257,9 +273,18 @@ class Destinations(NamedTuple):
             if path is None or storage.is_remote(path) or _is_device(path):
                 return None
             return path if self.run_file.is_lines and not steps else self.run_file.journal_path
-        if self.image_files is not None and steps and not storage.is_remote(self.image_files.folder):
-            return self.image_files.journal_path
-        return None
+        if self.image_files is not None:
+            folder = self.image_files.folder if steps or not self.image_files.hold_records else None
+        else:
+            folder = self.pictures.path if self.pictures is not None and not self.pictures.is_file else None
+        return None if folder is None or storage.is_remote(folder) else os.path.join(folder, _FOLDER_JOURNAL)
+
+    def keep_journal_of_failures(self, *, steps: bool) -> bool:
+        """Whether the journal of a finished run stays if inputs failed. steps: as of `journal_path`.
+
+        In a folder it goes, unless steps need the records: the files that are there say what is finished.
+        """
+        return steps or self.run_file is not None
 
     def locked(self) -> AbstractContextManager[None]:
         """Keep other runs from all that is written, while the block runs. Raises UsageError where one is at it."""
@@ -308,6 +333,20 @@ class Destinations(NamedTuple):
         if self.run_file is not None and self.run_file.format.one_clip and several and not settings.track:
             name = self.run_file.format.name
             raise UsageError(f"{name} tells people apart by their tracks", "add --track, or --max-poses 1")
+
+    def check_faces(self, settings: Mapping[str, Any]) -> None:
+        """Refuse to hide faces if the settings leave people out of records: their faces would be seen. settings: as
+        records have them. Raises UsageError."""
+        if all(output is None or output.drawing.faces is None for output in (self.pictures, self.clips)):
+            return
+        for name, option in _LEAVES_PEOPLE_OUT.items():
+            value, default = settings.get(name), getattr(Settings, name)
+            enough = name == "max_poses" and value is not None and value >= default
+            if value is not None and value != default and not enough:
+                raise UsageError(
+                    f"{option} leaves people out, and their faces would not be hidden",
+                    f"hide faces in a run without {option}",
+                )
 
     def check_files(self, images: Iterable[ImageInput], policy: Policy, *, resumes: bool = True) -> None:
         """Refuse outputs that exist or are an input themselves. resumes: as of `check`. Raises UsageError for the

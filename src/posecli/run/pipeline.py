@@ -144,6 +144,7 @@ class Pipeline:
             if known.complete:
                 self._skipped(image.name)
                 continue
+            self._discard_earlier(image)
             draws = clips is not None and image.frame is not None and self._must_draw(image)
             bare = image._replace(data=None, pixels=image.pixels if draws else None)
             self._expected.append(_Expected(bare, known, draws))
@@ -155,7 +156,17 @@ class Pipeline:
         count = self._progress.examine_clip(frames)
         if count is not None:
             self._skipped(clip.name, count, whole=True)
+        elif self._work.destinations.clips is not None:
+            self._work.destinations.clips.discard_earlier(clip)
         return count is not None
+
+    def _discard_earlier(self, image: ImageInput) -> None:
+        """Delete annotated pictures that must not stay, even if the input fails. It may be a clip then."""
+        destinations = self._work.destinations
+        if destinations.pictures is not None and image.frame is None:
+            destinations.pictures.discard_earlier(image)
+        if destinations.clips is not None and image.frame is None and image.failure is not None:
+            destinations.clips.discard_earlier(image)
 
     def _must_draw(self, image: ImageInput) -> bool:
         """Whether a frame's clip is drawn: decided once for a clip, since it is there as soon as it is drawn."""

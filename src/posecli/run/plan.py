@@ -103,6 +103,7 @@ class RunPlan:
         destinations, inputs = self.destinations, self.inputs()
         destinations.check(self.policy)
         destinations.check_tracks(self.settings)
+        destinations.check_faces(self.settings.to_dict())
         again = inputs.can_be_listed_again()
         if inputs.is_one_file() and again:
             as_clip = self.names.as_clip

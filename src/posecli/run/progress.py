@@ -11,7 +11,6 @@ from collections.abc import Iterable
 from typing import NamedTuple, Protocol
 
 from posecli.errors import UsageError
-from posecli.records.formats import get_format
 from posecli.records.identity import RunIdentity
 from posecli.records.journal import read_image_record
 from posecli.run.destinations import Destinations, ImageFiles, has_file
@@ -186,6 +185,6 @@ class NothingKnown(Progress):
 def recorded_image_files(destinations: Destinations, identity: RunIdentity) -> RecordedImageFiles | None:
     """Files of one image as records, where their format holds them."""
     files = destinations.image_files
-    if files is None or get_format(files.format_name).read is None:
+    if files is None or not files.hold_records:
         return None
     return RecordedImageFiles(files, identity)
