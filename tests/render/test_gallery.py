@@ -416,6 +416,14 @@ def test_links_lead_to_pictures_that_a_browser_shows(browser: WebDriver, tracked
     wait_until(browser, lambda: browser.execute_script(script) == expected)
 
 
+def test_pictures_on_the_web_are_linked_and_not_asked_for(tmp_path: Path) -> None:
+    address = "https://example.invalid/picture?id=3"
+    write_page([make_record(address)], str(tmp_path / "r.html"), link=True)
+    page = (tmp_path / "r.html").read_text()
+    assert f'"link":"{address}"' in page
+    assert 'id="picture-' not in page
+
+
 def test_a_linked_picture_that_has_gone_since_is_named(
     browser: WebDriver, records: list[Record], tmp_path: Path
 ) -> None:

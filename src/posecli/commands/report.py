@@ -11,8 +11,9 @@ from posecli.commands.options import refuse_existing
 @click.argument("records")
 @click.option("-o", "--output", required=True, metavar="FILE.html", help="Where the page goes.")
 @click.option("--image-root", metavar="DIR", help="Where the pictures are, if not where the records say.")
-@click.option("--link", is_flag=True, help="Leave pictures outside the page: small, but it must stay beside them. Frames of videos and "
-              "animations, and kinds that browsers do not show, stay in it.")  # fmt: skip
+@click.option("--link", is_flag=True,
+              help="Leave pictures outside the page: small, but it must stay beside them. Frames of videos and "
+              "animations, and files that browsers do not show, are in it anyway.")  # fmt: skip
 @click.option("--size", type=click.IntRange(64, 4096), default=480, show_default=True, metavar="PX",
               help="Longer side of the pictures in the page.")  # fmt: skip
 @click.option("--overwrite", is_flag=True, help="Replace FILE.html.")

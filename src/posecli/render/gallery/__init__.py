@@ -115,10 +115,10 @@ def _is_inside_a_clip(record: Record) -> bool:
 
 
 def _can_be_linked(record: Record, place: str) -> bool:
-    """Whether a browser can show the picture from where it is: only that of a file that is there."""
-    if not record.ok or _is_inside_a_clip(record) or not place.lower().endswith(_SHOWN_BY_BROWSERS):
+    """Whether a browser can show the picture from where it is: on the web, or a file that is there."""
+    if not record.ok or _is_inside_a_clip(record):
         return False
-    return is_web(place) or os.path.isfile(place)
+    return is_web(place) or (place.lower().endswith(_SHOWN_BY_BROWSERS) and os.path.isfile(name_bytes(place)))
 
 
 def _counted(records: Iterable[Record]) -> str:
