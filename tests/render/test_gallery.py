@@ -288,6 +288,17 @@ def test_frames_have_their_number_and_time(browser: WebDriver, tracked: list[Rec
     assert browser.find_element("id", "caption").text == "clips/run.mp4 frame 7200, 1:02:05.50"
 
 
+@pytest.mark.parametrize(
+    ("seconds", "shown"), [(59.994, "59.99 s"), (59.996, "1:00.00"), (119.999, "2:00.00"), (3599.999, "1:00:00.00")]
+)
+def test_times_are_rounded_before_they_are_split(
+    browser: WebDriver, tmp_path: Path, seconds: float, shown: str
+) -> None:
+    write_page([frame_of("a.mp4", 1, [1], time=seconds)], str(tmp_path / "r.html"))
+    open_page(browser, tmp_path / "r.html")
+    assert texts(browser, ".frame") == [f"frame 1, {shown}"]
+
+
 def test_colours_are_those_of_annotated_clips(browser: WebDriver, tracked: list[Record], tmp_path: Path) -> None:
     """The middle of each dot has the colour that it has in an annotated picture; by track, or by place without one."""
     sure = [replace(record, poses=tuple(map(spread, record.poses))) for record in tracked]
@@ -447,7 +458,9 @@ def test_controls_have_names_and_scores_can_be_read_without_a_pointer(
 ) -> None:
     write_page(tracked, str(tmp_path / "r.html"))
     open_page(browser, tmp_path / "r.html")
-    assert "" not in names_of_controls(browser, "header, form, main")
+    assert "" not in names_of_controls(browser, "header, form")
+    first = names_of_controls(browser, "main")[0]
+    assert first.endswith("walk.gif frame 0, 0.00 s 2 people: #1 0.90 #2 0.60")
     browser.find_elements("css selector", ".card")[1].click()
     shown = ["previous picture", "next picture", "close"]
     assert names_of_controls(browser, "dialog") == shown

@@ -18,10 +18,11 @@ const shape = (name, attributes, text) => fill(document.createElementNS(SVG, nam
 const count = (number, one, many) => `${number} ${number === 1 ? one : many}`;
 
 function clock(seconds) {
-  if (seconds < 60) return `${seconds.toFixed(2)} s`;
-  const whole = Math.floor(seconds / 60);
-  const rest = (seconds % 60).toFixed(2).padStart(5, "0");
-  return whole < 60 ? `${whole}:${rest}` : `${Math.floor(whole / 60)}:${String(whole % 60).padStart(2, "0")}:${rest}`;
+  const hundredths = Math.round(seconds * 100);
+  if (hundredths < 6000) return `${(hundredths / 100).toFixed(2)} s`;
+  const [hours, minutes] = [Math.floor(hundredths / 360000), Math.floor(hundredths / 6000) % 60];
+  const rest = ((hundredths % 6000) / 100).toFixed(2).padStart(5, "0");
+  return hours ? `${hours}:${String(minutes).padStart(2, "0")}:${rest}` : `${minutes}:${rest}`;
 }
 
 function frameOf(record) {
@@ -77,7 +78,7 @@ function source(index) {
 }
 
 function skeleton(record) {
-  const svg = shape("svg", { viewBox: `0 0 ${record.width} ${record.height}` });
+  const svg = shape("svg", { viewBox: `0 0 ${record.width} ${record.height}`, "aria-hidden": "true" });
   const width = Math.sqrt(record.width * record.height) * 0.006;
   for (const person of people(record)) {
     const shades = colours[person.colour];
