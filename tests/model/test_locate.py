@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -53,6 +54,25 @@ def test_a_named_file_comes_first(tiny_model: Path, monkeypatch: pytest.MonkeyPa
     assert locate_model(str(tiny_model)) == tiny_model
     monkeypatch.setenv("POSECLI_MODEL", str(tiny_model))
     assert locate_model() == tiny_model
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="other systems keep caches elsewhere")
+@pytest.mark.parametrize(
+    ("variables", "folder"),
+    [
+        ({}, "/home/me/.cache/posecli"),
+        ({"XDG_CACHE_HOME": "/large/caches"}, "/large/caches/posecli"),
+        ({"XDG_CACHE_HOME": ""}, "/home/me/.cache/posecli"),
+        ({"XDG_CACHE_HOME": "not/absolute"}, "/home/me/.cache/posecli"),  # the specification says: ignore it
+        ({"XDG_CACHE_HOME": "/large/caches", "POSECLI_CACHE": "mine"}, "mine"),
+    ],
+)
+def test_where_the_cache_is(variables: dict[str, str], folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("XDG_CACHE_HOME", "POSECLI_CACHE"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in {"HOME": "/home/me", **variables}.items():
+        monkeypatch.setenv(name, value)
+    assert cache_folder() == Path(folder)
 
 
 def test_the_folder_models_comes_before_the_cache(published: KnownModel, tiny_model: Path, tmp_path: Path) -> None:

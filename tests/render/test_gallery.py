@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
@@ -14,8 +16,9 @@ from typing import TYPE_CHECKING
 import pytest
 from PIL import Image
 
+from posecli.render.draw import draw_poses
 from posecli.render.gallery import write_page
-from posecli.types import Record
+from posecli.types import Pose, Record
 
 from ..conftest import PATIENCE, Posecli
 from ..test_types import make_record
@@ -74,7 +77,7 @@ def open_page(browser: WebDriver, path: Path) -> None:
 
 
 def names(browser: WebDriver) -> list[str]:
-    script = "return [...document.querySelectorAll('.card:not([hidden]) p:first-of-type')].map(p => p.textContent)"
+    script = "return [...document.querySelectorAll('.card:not([hidden]) .name')].map(name => name.textContent)"
     found: list[str] = browser.execute_script(script)
     return found
 
@@ -144,6 +147,8 @@ def test_hover_and_keyboard(browser: WebDriver, records: list[Record], tmp_path:
     wait_until(browser, lambda: focused_card(browser) == "1")  # after the browser's own choice, the first card
     ActionChains(browser).send_keys(Keys.ARROW_RIGHT).perform()
     assert focused_card(browser) == "2"
+    ActionChains(browser).key_down(Keys.ALT).send_keys(Keys.ARROW_DOWN).key_up(Keys.ALT).perform()
+    assert focused_card(browser) == "2"
 
 
 def test_hostile_names_do_nothing(browser: WebDriver, records: list[Record], tmp_path: Path) -> None:
@@ -151,7 +156,7 @@ def test_hostile_names_do_nothing(browser: WebDriver, records: list[Record], tmp
         page = tmp_path / f"{link}.html"
         write_page(records, str(page), image_root=str(tmp_path / "pics"), link=link)
         open_page(browser, page)
-        browser.find_element("css selector", "summary").click()
+        browser.find_element("css selector", "#failures summary").click()
         assert HOSTILE in names(browser)
         assert BREAKING in browser.find_element("id", "failures").text
         assert browser.title == "posecli: 5 pictures"
@@ -177,6 +182,337 @@ def test_two_thousand_pictures_stay_quick(browser: WebDriver, tmp_path: Path) ->
     assert perf_counter() - start < 30  # a hang would take longer; what it takes is in the benchmarks
     drawn = browser.execute_script("return document.querySelectorAll('.card svg').length")
     assert 0 < drawn < 200
+
+
+@pytest.fixture
+def tracked(tmp_path: Path) -> list[Record]:
+    """Two clips, each with tracks of its own, and a still. The GIF is there; the video is not."""
+    pages = [Image.new("RGB", (640, 480), (60 * number, 90, 90)) for number in range(3)]
+    pages[0].save(tmp_path / "walk.gif", save_all=True, append_images=pages[1:], duration=500)
+    return [
+        frame_of("walk.gif", 0, [1, 2]),
+        frame_of("walk.gif", 1, [2, 1, None]),
+        frame_of("walk.gif", 2, [12]),
+        frame_of("clips/run.mp4", 7200, [2], time=3725.5),
+        make_record("still.jpg"),
+    ]
+
+
+def frame_of(clip: str, number: int, ids: Sequence[int | None], time: float | None = None) -> Record:
+    record = make_record(clip, people=len(ids))
+    score = iter((0.9, 0.6, 0.3))
+    poses = tuple(pose._replace(id=track, score=next(score)) for pose, track in zip(record.poses, ids, strict=True))
+    return replace(record, frame=number, time=number / 2 if time is None else time, poses=poses)
+
+
+def texts(browser: WebDriver, selector: str) -> list[str]:
+    script = "return [...document.querySelectorAll(arguments[0])].map(one => one.textContent)"
+    found: list[str] = browser.execute_script(script, selector)
+    return found
+
+
+def options_of(browser: WebDriver) -> dict[str, str]:
+    script = """
+    const options = [...document.getElementById('track').options];
+    return options.map(option => [[option.parentElement.label, option.text].filter(Boolean).join(': '), option.value]);
+    """
+    return dict(browser.execute_script(script))
+
+
+@contextmanager
+def screen(browser: WebDriver, width: int, scheme: str = "light") -> Iterator[None]:
+    """A window of another width, and dark or light."""
+    size = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": False}
+    scheme_wanted = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", scheme_wanted)
+    try:
+        yield
+    finally:
+        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+
+
+#: How far the first and the last character of a card's name stick out of it, pixels.
+CUT = """
+const name = arguments[0].querySelector('.name');
+const text = document.createTreeWalker(name, NodeFilter.SHOW_TEXT).nextNode();
+const box = name.getBoundingClientRect();
+return [0, text.length - 1].map(place => {
+  const range = document.createRange();
+  range.setStart(text, place);
+  range.setEnd(text, place + 1);
+  const {left, right} = range.getBoundingClientRect();
+  return Math.max(box.left - left, right - box.right, 0);
+});
+"""
+
+
+@pytest.mark.parametrize("width", [360, 1200])
+def test_long_names_are_cut_at_their_beginning(browser: WebDriver, tmp_path: Path, width: int) -> None:
+    folders = "/".join(["a long name of a folder"] * 9)
+    write_page(
+        [make_record(f"{folders}/{name}") for name in ("IMG_0001.jpg", "x" * 80 + ".jpg")], str(tmp_path / "r.html")
+    )
+    with screen(browser, width):
+        open_page(browser, tmp_path / "r.html")
+        for card in browser.find_elements("css selector", ".card"):
+            first, last = browser.execute_script(CUT, card)
+            assert first > 0
+            assert last <= 1
+        assert browser.execute_script("return document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_short_names_are_whole_and_stand_at_the_left(browser: WebDriver, tmp_path: Path) -> None:
+    write_page([make_record("a.jpg (1)")], str(tmp_path / "r.html"))
+    open_page(browser, tmp_path / "r.html")
+    script = "const r = e => e.getBoundingClientRect(); return r(arguments[0].firstChild).left - r(arguments[0]).left"
+    name = browser.find_element("css selector", ".card .name")
+    assert name.text == "a.jpg (1)"
+    assert browser.execute_script(script, name) == pytest.approx(0, abs=1)
+
+
+def test_frames_have_their_number_and_time(browser: WebDriver, tracked: list[Record], tmp_path: Path) -> None:
+    file_of_its_own = replace(frame_of("frames", 3, [1]), file="frames/0003.jpg")
+    page_without_time = replace(make_record("scan.tif"), frame=1)
+    broken = replace(Record.failed("cut.mp4", "unreadable_image", "it breaks off"), frame=9, time=61.0)
+    write_page([*tracked, file_of_its_own, page_without_time, broken], str(tmp_path / "r.html"))
+    open_page(browser, tmp_path / "r.html")
+    shown = ["frame 0, 0.00 s", "frame 1, 0.50 s", "frame 2, 1.00 s", "frame 7200, 1:02:05.50"]
+    assert texts(browser, ".card .frame") == [*shown, "frame 3, 1.50 s", "frame 1", "frame 9, 1:01.00"]
+    assert names(browser)[-3] == "frames/0003.jpg"
+    assert browser.find_element("id", "summary").text.startswith("1 picture and 7 frames of 5 clips; ")
+    choose(browser, "text", "frame 7200")
+    assert names(browser) == ["clips/run.mp4"]
+    browser.find_elements("css selector", ".card:not([hidden])")[0].click()
+    assert browser.find_element("id", "caption").text == "clips/run.mp4 frame 7200, 1:02:05.50"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"), [(59.994, "59.99 s"), (59.996, "1:00.00"), (119.999, "2:00.00"), (3599.999, "1:00:00.00")]
+)
+def test_times_are_rounded_before_they_are_split(
+    browser: WebDriver, tmp_path: Path, seconds: float, shown: str
+) -> None:
+    write_page([frame_of("a.mp4", 1, [1], time=seconds)], str(tmp_path / "r.html"))
+    open_page(browser, tmp_path / "r.html")
+    assert texts(browser, ".frame") == [f"frame 1, {shown}"]
+
+
+def test_colours_are_those_of_annotated_clips(browser: WebDriver, tracked: list[Record], tmp_path: Path) -> None:
+    """The middle of each dot has the colour that it has in an annotated picture; by track, or by place without one."""
+    sure = [replace(record, poses=tuple(map(spread, record.poses))) for record in tracked]
+    write_page(sure, str(tmp_path / "r.html"), image_root=str(tmp_path))
+    open_page(browser, tmp_path / "r.html")
+    for number, record in enumerate(sure):
+        browser.execute_script("document.querySelectorAll('.card')[arguments[0]].click()", number)
+        dots = browser.execute_script(
+            "const dots = [...document.querySelectorAll('#viewer circle')];"
+            "return dots.map(dot => [dot.cx.baseVal.value, dot.getAttribute('fill')])"
+        )
+        assert len(dots) == 17 * len(record.poses)
+        for person, pose in enumerate(record.poses):
+            drawn = draw_poses(Image.new("RGB", (640, 480)), [pose if pose.id else pose._replace(id=person + 1)])
+            for point, (x, colour) in zip(pose.keypoints, dots[17 * person :], strict=False):
+                assert x == point.x
+                assert colour == "#{:02x}{:02x}{:02x}".format(*drawn.getpixel((int(point.x), int(point.y))))  # type: ignore[misc]
+
+
+def spread(pose: Pose) -> Pose:
+    """With sure keypoints that lie apart."""
+    return pose._replace(
+        keypoints=tuple(p._replace(x=40.0 + 30 * p.id, y=50.0 + 150 * (p.id % 3), score=1.0) for p in pose.keypoints)
+    )
+
+
+def test_people_are_filtered_by_track(browser: WebDriver, tracked: list[Record], tmp_path: Path) -> None:
+    write_page(tracked, str(tmp_path / "r.html"), image_root=str(tmp_path))
+    open_page(browser, tmp_path / "r.html")
+    options = options_of(browser)
+    walkers = [
+        f"walk.gif: #{track} in {frames}" for track, frames in ((1, "2 frames"), (2, "2 frames"), (12, "1 frame"))
+    ]
+    assert list(options) == [
+        "everybody", *walkers, "clips/run.mp4: #2 in 1 frame", "without a track"
+    ]  # fmt: skip
+    choose(browser, "track", options["walk.gif: #2 in 2 frames"])
+    assert texts(browser, ".card:not([hidden]) .frame") == ["frame 0, 0.00 s", "frame 1, 0.50 s"]
+    assert texts(browser, ".card:not([hidden]) .people") == ["1 person: #2 0.60", "1 person: #2 0.90"]
+    assert browser.find_element("id", "histogram").accessible_name.startswith("Scores of 2 people")
+    wait_until(browser, lambda: drawn_dots(browser) == [17, 17])
+    choose(browser, "sort", "best")
+    assert texts(browser, ".card:not([hidden]) .frame") == ["frame 1, 0.50 s", "frame 0, 0.00 s"]
+    choose(browser, "track", options["without a track"])
+    assert names(browser) == ["still.jpg", "walk.gif"]
+    choose(browser, "track", "")
+    assert len(names(browser)) == 5
+    wait_until(browser, lambda: sum(drawn_dots(browser)) == 17 * 8)
+
+
+def drawn_dots(browser: WebDriver) -> list[int]:
+    script = (
+        "return [...document.querySelectorAll('.card:not([hidden])')].map(c => c.querySelectorAll('circle').length)"
+    )
+    counts: list[int] = browser.execute_script(script)
+    return counts
+
+
+def test_without_tracks_there_is_no_filter_for_them(browser: WebDriver, records: list[Record], tmp_path: Path) -> None:
+    write_page(records, str(tmp_path / "r.html"))
+    open_page(browser, tmp_path / "r.html")
+    assert not browser.find_element("id", "track").is_displayed()
+
+
+@pytest.mark.parametrize(
+    ("people", "ticks"), [(1, "0 1"), (3, "0 1 2 3"), (7, "0 5 10"), (41, "0 20 40 60"), (300, "0 100 200 300")]
+)
+def test_the_histogram_has_axes(browser: WebDriver, tmp_path: Path, people: int, ticks: str) -> None:
+    write_page([person(make_record(), 0.8, people), person(make_record("b.jpg"), 0.15)], str(tmp_path / "r.html"))
+    open_page(browser, tmp_path / "r.html")
+    assert texts(browser, "#histogram text") == [
+        *ticks.split(),
+        "0",
+        "0.2",
+        "0.4",
+        "0.6",
+        "0.8",
+        "1",
+        "score",
+        "people",
+    ]
+    assert browser.find_element("id", "histogram").accessible_name == (
+        f"Scores of {people + 1} people. 0.15 to 0.20: 1, 0.80 to 0.85: {people}"
+    )
+    script = """
+    const tick = [...document.querySelectorAll('#histogram text')].find(text => text.textContent === '0.8');
+    const [tickBox, bar] = [tick, document.querySelectorAll('rect')[1]].map(e => e.getBoundingClientRect());
+    return (tickBox.left + tickBox.right) / 2 - bar.left;
+    """
+    assert browser.execute_script(script) == pytest.approx(0, abs=2)
+
+
+def test_what_failed_is_a_table(browser: WebDriver, tmp_path: Path) -> None:
+    torn = replace(Record.failed("cut.mp4", "unreadable_image", "cut.mp4: it breaks off"), frame=9, time=0.36)
+    gone = [Record.failed(f"{name}.jpg", "not_found", f"{name}.jpg: no such file") for name in "ab"]
+    for link in (False, True):
+        write_page([make_record(), torn, *gone], str(tmp_path / "r.html"), link=link)
+        open_page(browser, tmp_path / "r.html")
+        summary = browser.find_element("css selector", "#failures summary")
+        assert summary.text == "3 failed: 1 unreadable_image, 2 not_found"
+        summary.click()
+        rows = browser.find_elements("css selector", "#failures tr")
+        assert [[cell.text for cell in row.find_elements("css selector", "th, td")] for row in rows] == [
+            ["code", "name", "message"],
+            ["unreadable_image", "cut.mp4 frame 9, 0.36 s", "cut.mp4: it breaks off"],
+            ["not_found", "a.jpg", "a.jpg: no such file"],
+            ["not_found", "b.jpg", "b.jpg: no such file"],
+        ]
+        assert not browser.find_elements("css selector", "a, img")
+
+
+def test_links_lead_to_pictures_that_a_browser_shows(browser: WebDriver, tracked: list[Record], tmp_path: Path) -> None:
+    """Frames of clips and pictures of other kinds are embedded; what is not there is not linked."""
+    Image.new("RGB", (640, 480)).save(tmp_path / "still.jpg")
+    Image.new("RGB", (640, 480)).save(tmp_path / "scan.TIF", "TIFF")
+    shown = [*tracked, make_record("scan.TIF"), make_record("gone.jpg")]
+    write_page(shown, str(tmp_path / "r.html"), image_root=str(tmp_path), link=True)
+    open_page(browser, tmp_path / "r.html")
+    script = """return [...document.querySelectorAll('.card')].map(card => {
+      const picture = card.querySelector('img');
+      if (!picture) return card.querySelector('.note')?.textContent;
+      return `${picture.complete && picture.naturalWidth} ${picture.getAttribute('src').slice(0, 9)}`;
+    })"""
+    missing, embedded = "the picture could not be read", "480 data:imag"
+    expected = [embedded, embedded, embedded, missing, "640 still.jpg", embedded, missing]
+    wait_until(browser, lambda: browser.execute_script(script) == expected)
+
+
+def test_pictures_on_the_web_are_linked_and_not_asked_for(tmp_path: Path) -> None:
+    address = "https://example.invalid/picture?id=3"
+    write_page([make_record(address)], str(tmp_path / "r.html"), link=True)
+    page = (tmp_path / "r.html").read_text()
+    assert f'"link":"{address}"' in page
+    assert 'id="picture-' not in page
+
+
+def test_a_linked_picture_that_has_gone_since_is_named(
+    browser: WebDriver, records: list[Record], tmp_path: Path
+) -> None:
+    write_page(records[:1], str(tmp_path / "r.html"), image_root=str(tmp_path / "pics"), link=True)
+    (tmp_path / "pics" / "b10.jpg").unlink()
+    open_page(browser, tmp_path / "r.html")
+    wait_until(browser, lambda: texts(browser, ".card .note") == ["the picture cannot be shown"])
+
+
+def test_a_page_of_nothing(browser: WebDriver, tmp_path: Path) -> None:
+    write_page([], str(tmp_path / "r.html"))
+    open_page(browser, tmp_path / "r.html")
+    assert browser.title == "posecli: no pictures"
+    assert browser.find_element("id", "summary").text == "0 pictures; 0 people in 0 of them; 0 failed"
+    assert browser.find_element("id", "nothing").text == "There are no records."
+    assert not browser.find_element("id", "histogram").is_displayed()
+
+
+def test_controls_have_names_and_scores_can_be_read_without_a_pointer(
+    browser: WebDriver, tracked: list[Record], tmp_path: Path
+) -> None:
+    write_page(tracked, str(tmp_path / "r.html"))
+    open_page(browser, tmp_path / "r.html")
+    assert "" not in names_of_controls(browser, "header, form")
+    first = names_of_controls(browser, "main")[0]
+    assert first.endswith("walk.gif frame 0, 0.00 s 2 people: #1 0.90 #2 0.60")
+    browser.find_elements("css selector", ".card")[1].click()
+    shown = ["previous picture", "next picture", "close"]
+    assert names_of_controls(browser, "dialog") == shown
+    assert browser.switch_to.active_element.accessible_name == "next picture"
+    browser.find_element("css selector", "#keypoints summary").click()
+    rows = browser.find_elements("css selector", "#keypoints tr")
+    assert [cell.text for cell in rows[0].find_elements("css selector", "th")] == ["keypoint", "#2", "#1", "person 3"]
+    assert rows[1].text == "nose 0.50 0.50 0.50"
+
+
+def names_of_controls(browser: WebDriver, places: str) -> list[str]:
+    controls = browser.find_elements("css selector", f":is({places}) :is(button, input, select, svg[role])")
+    return [control.accessible_name.strip() for control in controls if control.is_displayed()]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [360, 1200])
+def test_text_can_be_read_at_any_width(
+    browser: WebDriver, records: list[Record], tracked: list[Record], tmp_path: Path, scheme: str, width: int
+) -> None:
+    """WCAG AA: 4.5 to 1 between all texts and what is behind them."""
+    write_page([*records, *tracked], str(tmp_path / "r.html"))
+    with screen(browser, width, scheme):
+        open_page(browser, tmp_path / "r.html")
+        browser.find_element("css selector", "#failures summary").click()
+        assert browser.execute_script("return document.documentElement.scrollWidth <= innerWidth")
+        selectors = "#summary, #shown, label, button, select, #failures summary, td, th, .name, .frame, .people, text"
+        for fore, back in {tuple(pair) for pair in browser.execute_script(COLOURS, selectors)}:
+            assert contrast(fore, back) >= 4.5, (fore, back)
+
+
+#: Colour of texts and of the nearest painted element behind each.
+COLOURS = """
+return [...document.querySelectorAll(arguments[0])].map(one => {
+  let behind = one;
+  while (getComputedStyle(behind).backgroundColor === 'rgba(0, 0, 0, 0)') behind = behind.parentElement;
+  const style = getComputedStyle(one);
+  return [one instanceof SVGElement ? style.fill : style.color, getComputedStyle(behind).backgroundColor];
+});
+"""
+
+
+def contrast(fore: str, back: str) -> float:
+    """Of two colours as a browser names them, by the formula of WCAG 2."""
+    lighter, darker = sorted(map(luminance, (fore, back)), reverse=True)
+    return (lighter + 0.05) / (darker + 0.05)
+
+
+def luminance(colour: str) -> float:
+    shares = [int(value) / 255 for value in re.findall(r"\d+", colour)[:3]]
+    linear = [share / 12.92 if share <= 0.04045 else ((share + 0.055) / 1.055) ** 2.4 for share in shares]
+    return sum(weight * share for weight, share in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
 
 
 def test_command(records: list[Record], tmp_path: Path, posecli: Posecli) -> None:

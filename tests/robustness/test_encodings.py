@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from posecli.commands import cli
 from posecli.records.formats import get_format
@@ -100,6 +101,8 @@ def test_what_is_printed_fits_every_encoding(environment: dict[str, str], tmp_pa
     records = [make_record(name) for name in ("a\udcff é\u20ac.jpg", "=b\u20ac.jpg")]
     for name, people in (("r.jsonl", records), ("s.jsonl", [replace(record, poses=()) for record in records])):
         (tmp_path / name).write_text("".join(json.dumps(record.to_dict()) + "\n" for record in people))
+    with open(bytes(tmp_path) + "/a\udcff é\u20ac.jpg".encode("utf-8", "surrogateescape"), "wb") as file:
+        Image.new("RGB", (640, 480)).save(file, "JPEG")
     model = bytes(tmp_path) + b"/m\xff\xc3\xa9.tflite"
     with open(model, "wb") as file:
         file.write(tiny_model.read_bytes())

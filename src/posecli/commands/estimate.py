@@ -22,6 +22,7 @@ from posecli.commands.options import (
     settings_options,
     size_of,
 )
+from posecli.commands.sections import SectionedCommand
 from posecli.errors import UsageError
 from posecli.run.engines import ENGINE_NAMES
 
@@ -33,19 +34,31 @@ if TYPE_CHECKING:
 MOST_WORKERS = 1024
 #: Seconds. Ten days; what the clocks of all systems can wait for.
 LONGEST_TIMEOUT = 864_000
+#: First option → title of its section in the help.
+_SECTIONS = {
+    "files_from": "Input",
+    "output": "Output",
+    "annotate": "Annotated pictures",
+    "model": "Model",
+    "preset": "What is computed",
+    "track": "Clips",
+    "engine": "How it runs",
+    "require_pose": "Expectations",
+    "dry_run": "Other options",
+}
 
 
-@click.command("estimate", context_settings={"max_content_width": 100})
+@click.command("estimate", cls=SectionedCommand, sections=_SECTIONS, context_settings={"max_content_width": 100})
 @click.argument("inputs", nargs=-1, metavar="[INPUT]...")
 @click.option("--files-from", metavar="FILE", help="Read more paths from FILE, one a line (-: standard input).")
 @click.option("-0", "--null", is_flag=True, help="The list of --files-from is separated by NUL.")
 @run_data_options
 @picture_options
 @model_options
-@settings_options
 @click.option(
     "--zoom-model", metavar="NAME|PATH", help="One more second pass over each person, with a network for one person."
 )
+@settings_options
 @clip_options
 @click.option(
     "--engine",
@@ -54,24 +67,30 @@ LONGEST_TIMEOUT = 864_000
     show_default=True,
     help="What runs the work.",
 )
-@click.option("--ray-address", metavar="ADDRESS", help="Of the cluster of --engine ray.  [default: one of its own]")
+@click.option("--ray-address", metavar="ADDRESS", help="Cluster of --engine ray.  [default: one of its own]")
 @click.option(
-    "--workers", type=click.IntRange(1, MOST_WORKERS), metavar="N", help="Processes.  [default: the processors at hand]"
+    "--workers",
+    type=click.IntRange(1, MOST_WORKERS),
+    metavar="N",
+    help="Number of processes.  [default: the processors at hand]",
 )
-@click.option("--threads", type=click.IntRange(1, MOST_WORKERS), metavar="N", help="Processors of one interpreter.")
+@click.option(
+    "--threads", type=click.IntRange(1, MOST_WORKERS), metavar="N",
+    help="Processors of one interpreter.  [default: 1 with several workers, else all]",
+)  # fmt: skip
 @click.option(
     "--timeout",
     type=Number(0.001, LONGEST_TIMEOUT),
     default=60,
     show_default=True,
     metavar="SECONDS",
-    help="For one picture.",
+    help="Limit for one picture or frame.",
 )
 @click.option(
     "--max-memory",
     metavar="SIZE",
     callback=lambda context, option, text: size_of(text),
-    help="For one process: MiB, or as 4G.  [default: a share of what there is]",
+    help="Limit for one process: MiB, or as 4G.  [default: a share of what there is]",
 )
 @click.option("--fail-fast", is_flag=True, help="Stop at the first input that fails.")
 @click.option("--require-pose", is_flag=True, help="Exit with 3 unless every picture has somebody in it.")

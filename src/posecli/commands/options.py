@@ -74,7 +74,7 @@ data_options = _group(
 )  # fmt: skip
 run_data_options = _group(
     data_options,
-    click.option("--shards", is_flag=True, help="Records in many part files of a folder, as jsonl or parquet."),
+    click.option("--shards", is_flag=True, help="Write records as part files of a folder, as jsonl or parquet."),
     click.option(
         "--shard-size", type=click.IntRange(1), default=256, show_default=True, metavar="N", help="Inputs in a part."
     ),
@@ -85,18 +85,18 @@ picture_options = _group(
     click.option("-a", "--annotate", metavar="PATH", help="Annotated pictures: a folder, or a file for one picture."),
     click.option(
         "--picture-format", type=click.Choice(_PICTURE_FORMATS), default="png", show_default=True,
-        help="Of annotated pictures in a folder.",
+        help="Format of annotated pictures in a folder.",
     ),
     click.option(
         "--draw", multiple=True, type=click.Choice([*EXTRAS, "none"]),
-        help="Draw more than skeletons; repeatable. none: not even these.",
+        help="Also draw these; repeatable. none: no skeletons either.  [default: skeletons only]",
     ),
     click.option(
         "--background", type=click.Choice(BACKGROUNDS), default="picture", show_default=True,
         help="What people are drawn on; none is transparent.",
     ),
-    click.option("--blur-faces", is_flag=True, help="Hide the faces of the people who are found."),
-    click.option("--pixelate-faces", is_flag=True, help="As --blur-faces, in squares."),
+    click.option("--blur-faces", is_flag=True, help="Blur the faces of the people who are found."),
+    click.option("--pixelate-faces", is_flag=True, help="Pixelate the faces of the people who are found."),
 )  # fmt: skip
 
 model_option = click.option(
@@ -142,7 +142,7 @@ def size_of(text: str | None) -> int | None:
 
 
 #: What the default of a setting is called where that is no value.
-_NO_VALUE = {"stride": "the model's", "person": "everybody", "region": "all of it"}
+_NO_VALUE = {"stride": "the model's", "person": "everybody", "region": "the whole picture"}
 
 
 def _of_settings(name: str, help_text: str, kind: Any, metavar: str | None = None) -> Callable[[Any], Any]:
@@ -160,52 +160,41 @@ def _of_settings(name: str, help_text: str, kind: Any, metavar: str | None = Non
 
 _SETTINGS = {
     "stride": ("Output stride: smaller is finer and slower.", click.Choice([str(stride) for stride in STRIDES]), None),
-    "input_size": (
-        "Longer side of the input, n*32+1; its square is the pixel budget; repeatable: a pass each.",
-        int,
-        "N",
-    ),
-    "turns": ("Find people who lie or hang head down: passes over the turned picture too.", click.Choice(TURNS), None),
-    "fit": ("How a picture meets the input.", click.Choice(FITS), None),
-    "zoom": ("Second passes: each person is cropped from the full picture and run again.", bool, None),
-    "zoom_size": ("As --input-size, of second passes; repeatable: a pass each.", int, "N"),
+    "input_size": ("Size of the input, n*32+1: it has about N*N pixels. Repeatable: a pass each.", int, "N"),
+    "turns": ("Also look at the turned picture, for people who lie or hang head down.", click.Choice(TURNS), None),
+    "fit": ("How a picture is fitted to the input.", click.Choice(FITS), None),
+    "zoom": ("Second passes: crop each person from the full picture and run again.", bool, None),
+    "zoom_size": ("As --input-size, for second passes. Repeatable: a pass each.", int, "N"),
     "max_zooms": ("Most people who get second passes.", int, "N"),
     "mirror": ("Average each last pass with one over the mirror image.", bool, None),
-    "decoder": ("All people, or the one that stands out.", click.Choice(DECODERS), None),
+    "decoder": ("All people, or only the most prominent one.", click.Choice(DECODERS), None),
     "max_poses": ("Most people in a picture.", int, "N"),
-    "score_threshold": ("Least score of the part that a pose grows from.", float, "X"),
+    "score_threshold": ("Least score of a pose's root part.", float, "X"),
     "nms_radius": ("Parts this close are the same person's; input pixels.", float, "PX"),
     "min_pose_score": ("Poses below it are dropped; 0 keeps all.", float, "X"),
     "person": (
-        "Keep one person: the largest, the one nearest to the center, the one of the best score, or number N from 0 in "
-        "falling score. With --track, whoever is chosen first is kept as long as the track lasts.",
+        "Keep one person: by size, by place, by score, or number N from 0.",
         person_of,
         f"{'|'.join(PERSONS)}|N",
     ),
-    "region": (
-        "Look at this part of the picture only, in pixels or per cent, as 10%,0,50%,100%. People are larger in it; "
-        "positions stay those of the whole picture.",
-        region_of,
-        "X,Y,W,H",
-    ),
-    "track": ("Number the people of clips, and keep the numbers.", bool, None),
-    "track_gap": ("Seconds that somebody may be out of sight.", float, "SECONDS"),
-    "smooth": ("Steadier keypoints of clips; tracks people too.", bool, None),
+    "region": ("Look only at this part of the picture, in pixels or per cent.", region_of, "X,Y,W,H"),
     "max_pixels": ("Refuse pictures of more pixels.", int, "N"),
+    "track": ("Number the people, and keep the numbers from frame to frame.", bool, None),
+    "track_gap": ("How long somebody may be out of sight and keep the number.", float, "SECONDS"),
+    "smooth": ("Make keypoints steadier; tracks people too.", bool, None),
 }
 clip_options = _group(
-    click.option("--every", type=click.IntRange(1), default=1, metavar="N", help="Of clips, every N-th frame."),
-    click.option("--fps", type=Number(0, min_open=True), metavar="N", help="Of clips, at most N frames a second."),
-    click.option("--as-clip", is_flag=True, help="The pictures of each folder are a clip of --fps N frames a second."),
     click.option(
-        "--from",
-        "start",
-        type=Number(0),
-        default=0.0,
-        metavar="SECONDS",
-        help="Of clips, frames from here on.",
+        "--every", type=click.IntRange(1), default=1, show_default=True, metavar="N", help="Read every N-th frame."
     ),
-    click.option("--to", "end", type=Number(0), metavar="SECONDS", help="Of clips, frames before this."),
+    click.option(
+        "--fps", type=Number(0, min_open=True), metavar="N", help="Read at most N frames a second.  [default: all]"
+    ),
+    click.option("--as-clip", is_flag=True, help="Read the pictures of each folder as one clip; needs --fps."),
+    click.option(
+        "--from", "start", type=Number(0), default=0.0, show_default=True, metavar="SECONDS", help="Begin at this time."
+    ),
+    click.option("--to", "end", type=Number(0), metavar="SECONDS", help="Stop before this time.  [default: the end]"),
 )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import sys
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -135,19 +134,12 @@ def cache_folder() -> Path:
     where the user has no home folder."""
     if folder := os.environ.get("POSECLI_CACHE"):
         return Path(folder)
+    from platformdirs import user_cache_path
+
     try:
-        return _system_cache() / "posecli" / ("Cache" if sys.platform == "win32" else "")
+        return user_cache_path("posecli", appauthor=False)
     except RuntimeError as error:
         raise ModelError("this user has no home folder, where models are kept", "set POSECLI_CACHE") from error
-
-
-def _system_cache() -> Path:
-    """Where the system keeps caches. Raises RuntimeError where the user has no home folder."""
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
 
 
 def is_offline() -> bool:

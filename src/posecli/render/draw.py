@@ -61,13 +61,13 @@ def draw_poses(
     """
     canvas = _blank(image, background)
     # The most certain person is drawn last, on top.
-    people = [(index if pose.id is None else pose.id - 1, pose) for index, pose in enumerate(poses)][::-1]
-    for index, pose in people:
-        _draw_person(canvas, pose, _hue(index))
+    people = [(_HUES[colour_number(index, pose)], pose) for index, pose in enumerate(poses)][::-1]
+    for hue, pose in people:
+        _draw_person(canvas, pose, hue)
     picture = Image.fromarray(canvas)
     pen = ImageDraw.Draw(picture)
-    for index, pose in people:
-        _draw_extras(pen, picture.size, pose, _hue(index), extras)
+    for hue, pose in people:
+        _draw_extras(pen, picture.size, pose, hue, extras)
     return picture
 
 
@@ -79,16 +79,22 @@ def draw(image: Image.Image, poses: Sequence[Pose], drawing: Drawing, *, missed:
     return draw_poses(image, shown, extras=drawing.extras, background=drawing.background)
 
 
+def colour_number(index: int, pose: Pose) -> int:
+    """Which of the colours a person has: by track, or by the place in the record where there is no track."""
+    return (index if pose.id is None else pose.id - 1) % len(_HUES)
+
+
+def web_colours() -> list[dict[str, str]]:
+    """All colours by number, as #rrggbb, with their shades by side of the body."""
+    return [{side: "#{:02x}{:02x}{:02x}".format(*_colour(hue, side)) for side in _SHADES} for hue in _HUES]
+
+
 def _blank(image: Image.Image, background: str) -> Canvas:
     if background == "picture":
         return np.array(image)
     if background == "none":
         return np.zeros((image.height, image.width, 4), np.uint8)
     return np.full((image.height, image.width, 3), 255 if background == "white" else 0, np.uint8)
-
-
-def _hue(person: int) -> float:
-    return _HUES[person % len(_HUES)]
 
 
 def _colour(hue: float, side: str) -> RGB:

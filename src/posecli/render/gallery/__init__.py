@@ -12,6 +12,7 @@ import io
 import json
 import os
 import urllib.parse
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -26,12 +27,16 @@ from posecli.inputs.arguments import picture_path
 from posecli.inputs.clips import FrameReader, unpack
 from posecli.inputs.pictures import frame_from_array, read_frame
 from posecli.records.formats.base import text_name
-from posecli.skeleton import DRAWN_EDGES, KEYPOINT_NAMES
+from posecli.render.draw import colour_number, web_colours
+from posecli.skeleton import DRAWN_EDGES, KEYPOINT_IDS, KEYPOINT_NAMES, side_of
 from posecli.types import Record, Settings
 
 #: Of embedded pictures: what a page of 2,000 can bear (about 25 kB each).
 DEFAULT_SIZE, JPEG_QUALITY = 480, 70
+#: Other files, as TIFF, are embedded.
+_SHOWN_BY_BROWSERS = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".avif")
 _FOLDER = Path(__file__).parent
+_BODY = {"parts": KEYPOINT_NAMES, "sides": [side_of(part) for part in KEYPOINT_IDS.values()], "edges": DRAWN_EDGES}
 
 
 def write_page(
@@ -39,8 +44,9 @@ def write_page(
 ) -> None:
     """Write the page, whole.
 
-    image_root: where the pictures are, if not where the records say. link: leave the pictures outside the page.
-    size: longer side of embedded pictures, pixels. Pictures that cannot be read are left blank.
+    image_root: where the pictures are, if not where the records say. link: leave the pictures outside the page, where a
+    browser can show them from there. size: longer side of embedded pictures, pixels. Pictures that cannot be read are
+    left out.
     Raises MissingExtra without Jinja2, OutputError where it cannot be written.
     """
     jinja2 = need("jinja2", extra="report")
@@ -50,18 +56,21 @@ def write_page(
     entries = [_entry(record) for record in listed]
     if link:
         folder = os.path.dirname(os.path.abspath(path))
-        for entry, place in zip(entries, places, strict=True):
-            entry["link"] = link_to(place, folder)
+        for record, entry, place in zip(listed, entries, places, strict=True):
+            entry["link"] = link_to(place, folder) if _can_be_linked(record, place) else None
     style, script = ((_FOLDER / name).read_text("utf-8") for name in ("page.css", "page.js"))
     context = {
-        "title": f"posecli: {len(listed)} pictures",
+        "title": f"posecli: {_counted(listed)}",
         "style": style,
         "script": script,
         "style_hash": _hash(style),
         "script_hash": _hash(script),
         "images": "data: file: http: https:" if link else "data:",
-        "data": _json({"parts": KEYPOINT_NAMES, "edges": DRAWN_EDGES, "records": entries}),
-        "pictures": () if link else _pictures(listed, places, size),
+        "data": _json({**_BODY, "colours": web_colours(), "records": entries}),
+        "pictures": _pictures(
+            [(number, record, places[number]) for number, record in enumerate(listed) if not entries[number]["link"]],
+            size,
+        ),
     }
     with whole_text(path) as file:
         file.writelines(environment.get_template("page.html").generate(context))
@@ -80,9 +89,11 @@ def link_to(place: str, folder: str) -> str:
 
 def _entry(record: Record) -> dict[str, Any]:
     return {
-        "name": text_name(record.image),
+        "image": text_name(record.image),
+        "file": None if record.file is None else text_name(record.file),
         "frame": record.frame,
         "time": record.time,
+        "link": None,
         "error": [record.error.code, text_name(record.error.message)] if record.error else None,
         "width": record.width,
         "height": record.height,
@@ -90,18 +101,38 @@ def _entry(record: Record) -> dict[str, Any]:
             {
                 "score": round(pose.score, 3),
                 "id": pose.id,
+                "colour": colour_number(index, pose),
                 "points": [[round(p.x, 1), round(p.y, 1), round(p.score, 2)] for p in pose.keypoints],
             }
-            for pose in record.poses
+            for index, pose in enumerate(record.poses)
         ],
     }
 
 
-def _pictures(records: Iterable[Record], places: Iterable[str], size: int) -> Iterator[tuple[int, str]]:
-    """Number and base64 text of each picture that can be read."""
+def _is_inside_a_clip(record: Record) -> bool:
+    """Whether its picture is a frame that is no file of its own."""
+    return record.frame is not None and record.file is None
+
+
+def _can_be_linked(record: Record, place: str) -> bool:
+    """Whether a browser can show the picture from where it is: on the web, or a file that is there."""
+    if not record.ok or _is_inside_a_clip(record):
+        return False
+    return is_web(place) or (place.lower().endswith(_SHOWN_BY_BROWSERS) and os.path.isfile(name_bytes(place)))
+
+
+def _counted(records: Iterable[Record]) -> str:
+    """How many pictures and frames there are, in words."""
+    count = Counter("frames" if record.frame is not None else "pictures" for record in records)
+    return " and ".join(f"{count[unit]} {unit}" for unit in ("pictures", "frames") if count[unit]) or "no pictures"
+
+
+def _pictures(records: Iterable[tuple[int, Record, str]], size: int) -> Iterator[tuple[int, str]]:
+    """Number and base64 text of each picture that can be read. records: with their numbers and places."""
     frames = FrameReader()
-    for number, (record, place) in enumerate(zip(records, places, strict=True)):
-        if record.ok and (data := _jpeg(place, None if record.file is not None else record.frame, size, frames)):
+    for number, record, place in records:
+        frame = record.frame if _is_inside_a_clip(record) else None
+        if record.ok and (data := _jpeg(place, frame, size, frames)):
             yield number, base64.b64encode(data).decode()
 
 
