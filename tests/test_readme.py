@@ -14,7 +14,11 @@ import pytest
 from .conftest import ROOT, SAMPLES
 
 README = (ROOT / "README.md").read_text()
-BLOCKS = re.findall(r"^```(sh install|sh|python)\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+BLOCKS = re.findall(r"^```(sh install|sh docker|sh|python)\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+
+
+def _blocks(kind: str) -> list[str]:
+    return [text for found, text in BLOCKS if found == kind]
 
 
 @pytest.fixture
@@ -28,7 +32,7 @@ def elsewhere(tmp_path: Path, real_model: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("block", [text for kind, text in BLOCKS if kind == "sh"])
+@pytest.mark.parametrize("block", _blocks("sh"))
 def test_commands(block: str, elsewhere: Path) -> None:
     result = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", block],
@@ -41,29 +45,59 @@ def test_commands(block: str, elsewhere: Path) -> None:
     assert result.returncode == 0, result.stderr
 
 
-@pytest.mark.parametrize("block", [text for kind, text in BLOCKS if kind == "python"])
+@pytest.mark.parametrize("block", _blocks("python"))
 def test_python(block: str, elsewhere: Path) -> None:
     subprocess.run([sys.executable, "-c", block], cwd=elsewhere, timeout=300, check=True)
 
 
-@pytest.mark.slow
-def test_install(tmp_path: Path) -> None:
-    """In a copy of the checkout, so that nothing of this one is in the way."""
-    (block,) = [text for kind, text in BLOCKS if kind == "sh install"]
-    for name in ("pyproject.toml", "README.md", "LICENSE", "src"):
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A copy of the checkout, so that nothing of this one is in the way."""
+    copy = tmp_path / "checkout"
+    copy.mkdir()
+    for name in ("pyproject.toml", "README.md", "LICENSE", "Dockerfile", ".dockerignore", "src", "samples"):
         source = ROOT / name
-        (shutil.copytree if source.is_dir() else shutil.copy)(source, tmp_path / name)
-    block = block.replace("python3 -m venv", f"{sys.executable} -m venv").replace("pip install", "pip install -q")
-    subprocess.run(["bash", "-euo", "pipefail", "-c", block], cwd=tmp_path, timeout=300, check=True)
-    version = subprocess.run(
-        [tmp_path / ".venv/bin/posecli", "--version"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=True,
-    )
-    assert version.stdout.startswith("posecli ")
+        (shutil.copytree if source.is_dir() else shutil.copy)(source, copy / name)
+    return copy
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("block", _blocks("sh install"), ids=lambda block: block.splitlines()[-1])
+def test_install(block: str, checkout: Path, real_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For a user who has installed nothing yet."""
+    home = tmp_path / "home"
+    home.mkdir()
+    for name in [name for name in os.environ if name.startswith(("XDG_", "PIPX_", "UV_TOOL_"))]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("POSECLI_MODEL", str(real_model))
+    # pipx and uv are those of the tests.
+    folders = [checkout / ".venv/bin", home / ".local/bin", Path(sys.executable).parent, os.environ["PATH"]]
+    monkeypatch.setenv("PATH", os.pathsep.join(map(str, folders)))
+    block = block.replace("python3 -m venv", f"{sys.executable} -m venv")
+    subprocess.run(["bash", "-euo", "pipefail", "-c", block], cwd=checkout, timeout=300, check=True)
+    installed = shutil.which("posecli")
+    assert installed is not None
+    assert Path(installed).is_relative_to(tmp_path)
+    subprocess.run(["posecli", "estimate", "samples/wave.jpg", "--require-pose"], cwd=checkout, timeout=60, check=True)
+    told = subprocess.run(["posecli", "doctor"], capture_output=True, text=True, timeout=60, check=True).stdout
+    extras = re.findall(r"\[([a-z,]+)\]", block)
+    assert f"extras        {', '.join(extras[0].split(',')) if extras else 'none'}\n" in told
+
+
+@pytest.mark.slow
+def test_docker(checkout: Path) -> None:
+    """Its commands in their order: the first builds the image that the next ones run."""
+    if (
+        shutil.which("docker") is None
+        or subprocess.run(["docker", "info"], capture_output=True, check=False).returncode
+    ):
+        pytest.skip("Docker does not run here")
+    for block in _blocks("sh docker"):
+        subprocess.run(["bash", "-euo", "pipefail", "-c", block], cwd=checkout, timeout=900, check=True)
+    assert (checkout / "poses.jsonl").read_bytes().count(b"\n") >= len(list(SAMPLES.glob("*.jpg")))
+    assert (checkout / "samples/poses.jsonl").is_file()
+    assert (checkout / "samples/annotated/wave.jpg.png").is_file()
 
 
 def test_links_lead_somewhere() -> None:

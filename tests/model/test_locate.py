@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,13 +11,15 @@ from pathlib import Path
 import pytest
 
 from posecli.errors import ModelError, UsageError
-from posecli.model import catalog
+from posecli.model import catalog, locate
 from posecli.model.catalog import KnownModel
 from posecli.model.locate import cache_folder, find_model, is_offline, load_model_file, locate_model, read_model_file
 
 from ..conftest import Posecli, records_of
 from ..tiny_model import draw_discs, person_at
 from ..web_server import Server, serving
+
+needs_posix = pytest.mark.skipif(not hasattr(os, "seteuid"), reason="needs users of POSIX")
 
 
 @pytest.fixture
@@ -37,6 +40,19 @@ def mirror(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server
     with serving(tiny_model.read_bytes()) as server:
         monkeypatch.setenv("POSECLI_MODEL_URL", server.url + "/fine/")
         yield server
+
+
+@pytest.fixture
+def closed_folder(tmp_path: Path) -> Iterator[Path]:
+    """A folder that the user may not enter; for the time of the test, root is somebody else."""
+    folder = tmp_path / "closed"
+    folder.mkdir(0)
+    user = os.geteuid()
+    if user == 0:
+        os.seteuid(65_534)
+    yield folder
+    os.seteuid(user)
+    folder.chmod(0o700)
 
 
 def test_official_files_are_as_published() -> None:
@@ -81,6 +97,22 @@ def test_the_folder_models_comes_before_the_cache(published: KnownModel, tiny_mo
         (folder / published.file_name).write_bytes(tiny_model.read_bytes())
         expected = folder / published.file_name
     assert locate_model(offline=True).resolve() == expected.resolve()
+
+
+@needs_posix
+def test_a_working_folder_that_may_not_be_entered_has_no_model(
+    published: KnownModel, closed_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a container whose user is not the owner of the mounted folder."""
+    monkeypatch.setattr(locate, "candidate_paths", lambda wanted: [closed_folder / "models" / wanted[0].file_name])
+    with pytest.raises(ModelError, match="the model tiny is not on this machine"):
+        find_model()
+
+
+@needs_posix
+def test_a_named_model_in_a_folder_that_may_not_be_entered(closed_folder: Path) -> None:
+    with pytest.raises(ModelError, match=r"cannot read the model .*model\.tflite: Permission denied"):
+        find_model(str(closed_folder / "model.tflite"))
 
 
 def test_fetched_on_first_use_from_a_mirror(published: KnownModel, mirror: Server) -> None:

@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -261,6 +262,14 @@ def test_nothing_is_made_beside_a_device(name: str, records: Path, monkeypatch: 
     os.symlink(os.devnull, "null")
     assert run("convert", records, "-o", "null", "-f", name, "-q") == 0
     assert sorted(os.listdir()) == ["null", "r.jsonl"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="no such device here")
+def test_no_place_for_temporary_files(records: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a container whose file system is read-only."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nowhere"))
+    with pytest.raises(OutputError, match="cannot write temporary files: No such file"):
+        cli.main(["convert", str(records), "-o", os.devnull, "-f", "json"], standalone_mode=False)
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")

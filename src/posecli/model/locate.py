@@ -102,11 +102,14 @@ def resolve_name(model: str | None) -> tuple[Sequence[KnownModel], Path | None]:
     wanted = model or os.environ.get("POSECLI_MODEL")
     if not wanted:
         return catalog.DEFAULT_MODELS, None
-    if (known := catalog.find_by_name(wanted)) is not None and not Path(wanted).is_file():
+    if (known := catalog.find_by_name(wanted)) is not None and not os.path.isfile(wanted):
         return (known,), None
     path = Path(wanted)
-    if path.is_file():
-        return (), path
+    try:
+        if path.is_file():
+            return (), path
+    except PermissionError as error:
+        raise ModelError(f"cannot read the model {path}: {error.strerror}") from error
     if (installed := installed_model(wanted)) is not None:
         return (), installed
     names = ", ".join(known.name for known in catalog.KNOWN_MODELS)
@@ -116,7 +119,8 @@ def resolve_name(model: str | None) -> tuple[Sequence[KnownModel], Path | None]:
 
 def find_at_hand(wanted: Sequence[KnownModel]) -> Path | None:
     """The first file on this machine of any of these models, or None."""
-    return next((path for path in candidate_paths(wanted) if path.is_file()), None)
+    # Unlike Path.is_file, this is false inside a folder that this user may not enter.
+    return next((path for path in candidate_paths(wanted) if os.path.isfile(path)), None)
 
 
 def candidate_paths(wanted: Sequence[KnownModel]) -> Iterator[Path]:

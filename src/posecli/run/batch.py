@@ -269,7 +269,9 @@ def _gathered(records: Iterable[Record], *, beside: str | None) -> Iterator[Iter
     """
     with ExitStack() as stack:
         if beside is None or storage.is_remote(beside) or (os.path.exists(beside) and not os.path.isfile(beside)):
-            path = os.path.join(stack.enter_context(tempfile.TemporaryDirectory(prefix="posecli-")), "records.jsonl")
+            with output_errors("temporary files"):
+                folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="posecli-"))
+            path = os.path.join(folder, "records.jsonl")
         else:
             path = temporary_name(beside)
             stack.callback(remove, path)
