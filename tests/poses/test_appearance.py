@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from posecli.poses.appearance import clothes
+from posecli.poses.appearance import clothing_colours
 from posecli.skeleton import KEYPOINT_IDS
 
 from ..tiny_model import person_at
@@ -31,10 +31,10 @@ def drawn(xy: np.ndarray) -> Image.Image:
 
 def test_colours_of_shirt_and_trousers() -> None:
     xy = person_at(120, 60)
-    assert clothes(drawn(xy), xy) == pytest.approx([c / 255 for c in RED + BLUE], abs=0.02)
+    assert clothing_colours(drawn(xy), xy) == pytest.approx([c / 255 for c in RED + BLUE], abs=0.02)
 
 
 def test_outside_the_picture_the_colours_of_its_border_count() -> None:
     xy = person_at(120, 60)
-    colours = clothes(drawn(xy), xy + np.array([5000.0, -5000.0]))
+    colours = clothing_colours(drawn(xy), xy + np.array([5000.0, -5000.0]))
     assert colours == pytest.approx([128 / 255] * 6)

@@ -13,10 +13,10 @@ from posecli.poses.consensus import (
     Candidate,
     Pass,
     View,
-    agree,
-    best_way_up,
     confirm,
+    drop_worse_turns,
     merge,
+    merge_passes,
     same_person,
     trunk_angle,
     visibility,
@@ -38,13 +38,13 @@ def turned(person: DecodedPose, degrees: float) -> DecodedPose:
 
 def test_a_single_pass_is_unchanged() -> None:
     people = [pose(100, 100, score=0.4), pose(400, 100, score=0.9)]
-    (first, second) = agree([Pass(people, 1.0)])
+    (first, second) = merge_passes([Pass(people, 1.0)])
     assert first.pose is people[1]
     assert second.pose is people[0]
 
 
 def test_passes_that_agree_are_averaged() -> None:
-    (person,) = agree([Pass([pose(100, 100, score=0.6)], 1.0), Pass([pose(100, 100, score=0.6, shift=2)], 1.0)])
+    (person,) = merge_passes([Pass([pose(100, 100, score=0.6)], 1.0), Pass([pose(100, 100, score=0.6, shift=2)], 1.0)])
     np.testing.assert_allclose(person.pose.xy, person_at(100, 100) + 1, atol=1e-6)
     assert person.pose.score == pytest.approx(0.6)
 
@@ -57,7 +57,7 @@ def test_keypoints_are_averaged_by_the_squares_of_their_scores() -> None:
 
 def test_a_person_that_one_of_two_passes_misses_loses_score() -> None:
     both, single = pose(100, 100, score=0.6), pose(400, 100, score=0.9)
-    found = agree([Pass([both, single], 1.0), Pass([both], 1.0)])
+    found = merge_passes([Pass([both, single], 1.0), Pass([both], 1.0)])
     assert [candidate.pose.score for candidate in found] == pytest.approx([0.6, 0.45])
     assert [view.pose is None for view in found[1].views] == [False, True]
 
@@ -65,7 +65,7 @@ def test_a_person_that_one_of_two_passes_misses_loses_score() -> None:
 def test_a_pass_has_one_view_for_each_person() -> None:
     """Two people who stand close together in one pass are not merged into one."""
     near = [pose(100, 100, score=0.9), pose(140, 100, score=0.8)]
-    found = agree([Pass(near, 1.0), Pass(near, 1.0)])
+    found = merge_passes([Pass(near, 1.0), Pass(near, 1.0)])
     assert len(found) == 2
     np.testing.assert_allclose([one.pose.xy[0] for one in found], [one.xy[0] for one in near])
 
@@ -120,23 +120,23 @@ def test_turned_poses_of_upright_people_are_dropped() -> None:
     upside_down = turned(upright._replace(score=0.5), 180)
     elsewhere = turned(pose(600, 100, score=0.5), 90)
     people = [Candidate(upright, ()), Candidate(upside_down, (), 180.0), Candidate(elsewhere, (), 90.0)]
-    assert best_way_up(people) == [people[0], people[2]]
+    assert drop_worse_turns(people) == [people[0], people[2]]
 
 
 def test_a_better_turned_pose_stays() -> None:
     nonsense = pose(100, 100, score=0.2)
     lying = Candidate(turned(nonsense._replace(score=0.8), 90), (), 90.0)
-    assert best_way_up([Candidate(nonsense, ()), lying]) == [lying]
+    assert drop_worse_turns([Candidate(nonsense, ()), lying]) == [lying]
 
 
 def test_people_found_at_one_turn_may_overlap() -> None:
     near = [Candidate(pose(100, 100), (), 90.0), Candidate(pose(110, 100), (), 90.0)]
-    assert best_way_up(near) == near
+    assert drop_worse_turns(near) == near
 
 
 def test_turned_passes_lower_the_score() -> None:
     person = pose(100, 100, score=0.5)
-    (found,) = agree([Pass([person], 1.0)], turn=90.0)
+    (found,) = merge_passes([Pass([person], 1.0)], turn=90.0)
     assert found.turn == 90
     assert found.pose.score == pytest.approx(0.5 * TURNED_WEIGHT)
     assert found.views[0].pose is person

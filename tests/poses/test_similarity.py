@@ -136,7 +136,7 @@ def test_keypoints_that_are_not_seen_do_not_count() -> None:
     whole = pose(100, 100)
     head = seen(whole, range(5))._replace(xy=whole.xy + np.where(np.arange(17) < 5, 0, 500)[:, None])
     assert similarity(whole, head) == pytest.approx(5 / 17)
-    assert similarity(whole, head, seen_by=head) == 1
+    assert similarity(whole, head, counted_in=head) == 1
 
 
 def test_similarities_of_all_pairs_of_poses() -> None:

@@ -17,7 +17,7 @@ from posecli.inputs.opening import outside_of_picture
 from posecli.inputs.pictures import AnyImage, Frame, check_is_image, frame_from
 from posecli.model.graph import read_graph
 from posecli.model.locate import ModelFile, load_model_file
-from posecli.poses.appearance import clothes
+from posecli.poses.appearance import clothing_colours
 from posecli.poses.similarity import as_decoded
 from posecli.poses.steps import steps_over_time, through
 from posecli.region import Region
@@ -98,13 +98,13 @@ class PoseEstimator:
         self._settings = settings
         self._settings_record = settings.to_dict()
         self._model = model
-        with _naming(model):
+        with _errors_naming(model):
             graph = read_graph(model.data, trusted=model.known)
         zoom_network = None
         if zoom_model is not None:
-            with _naming(zoom_model):
+            with _errors_naming(zoom_model):
                 zoom_network = zoom_passes(read_graph(zoom_model.data, trusted=zoom_model.known), threads=threads)
-        with _naming(model):
+        with _errors_naming(model):
             self._finder = PoseFinder(graph, settings, threads=threads, zoom_network=zoom_network)
 
     def estimate(self, image: AnyImage, *, name: str | None = None) -> Record:
@@ -222,12 +222,12 @@ class PoseEstimator:
     def _to_pose(self, decoded: DecodedPose, frame: Frame) -> Pose:
         pose = to_pose(decoded)
         if self._settings.track:
-            pose = pose._replace(clothes=clothes(frame.image, decoded.xy / frame.reduction))
+            pose = pose._replace(clothes=clothing_colours(frame.image, decoded.xy / frame.reduction))
         return pose.rounded()
 
 
 @contextmanager
-def _naming(model: ModelFile) -> Iterator[None]:
+def _errors_naming(model: ModelFile) -> Iterator[None]:
     """Add the model's path to the message of a ModelError."""
     try:
         yield

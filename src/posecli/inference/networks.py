@@ -86,7 +86,7 @@ class PoseNetPasses:
         with timed(timings, "infer"):
             maps = _run(self.runtime, prepared, mirror=mirror)
         with timed(timings, "decode"):
-            return [_in_picture(maps, pose, prepared.transform) for pose in decode(maps)]
+            return [_to_picture(maps, pose, prepared.transform) for pose in decode(maps)]
 
 
 class SinglePersonPasses:
@@ -142,7 +142,7 @@ def _run(runtime: Runtime, prepared: ModelInput, *, mirror: bool) -> Maps:
     return mirror_average(maps, runtime.run(flipped), prepared.pixels.shape[1])
 
 
-def _in_picture(maps: Maps, pose: DecodedPose, transform: Transform) -> DecodedPose:
+def _to_picture(maps: Maps, pose: DecodedPose, transform: Transform) -> DecodedPose:
     refined = refine(maps, pose)
     return DecodedPose(transform.to_picture(refined.xy), refined.scores, certainty(refined))
 

@@ -25,7 +25,7 @@ from posecli.model.graph import Graph
 from posecli.model.heads import check_fixed_input, find_single_person
 from posecli.model.runtime import Runtime
 from posecli.poses.choice import choose
-from posecli.poses.consensus import Candidate, Pass, View, agree, best_way_up, confirm, merge, trunk_angle
+from posecli.poses.consensus import Candidate, Pass, View, confirm, drop_worse_turns, merge, merge_passes, trunk_angle
 from posecli.poses.similarity import SAME_PERSON, match_greedily, pose_nms, similarities
 from posecli.region import PixelBox
 from posecli.types import DecodedPose, Settings
@@ -151,11 +151,11 @@ class PoseFinder:
     def _first_passes(self, frame: Frame, timings: Timings) -> list[Candidate]:
         """The merged people of all first passes, upright and turned."""
         sizes = self._first.input_sizes(frame.width, frame.height)
-        candidates = agree([self._pass_over_all(frame, size_hw, timings) for size_hw in sizes])
+        candidates = merge_passes([self._pass_over_all(frame, size_hw, timings) for size_hw in sizes])
         if self._settings.turns == "off":
             return candidates
         turned = [one for turn in QUARTER_TURNS for one in self._turned_passes(frame, turn, candidates, timings)]
-        return best_way_up([*candidates, *turned])
+        return drop_worse_turns([*candidates, *turned])
 
     def _turned_passes(
         self, frame: Frame, turn: float, upright: Sequence[Candidate], timings: Timings
@@ -165,11 +165,11 @@ class PoseFinder:
         smallest, *larger = self._first.input_sizes(*_turned_wh(frame, turn))
         passes = [self._pass_over_all(frame, smallest, timings, turn)]
         if self._settings.turns == "auto":
-            people = best_way_up([*upright, *agree(passes, turn=turn)])
+            people = drop_worse_turns([*upright, *merge_passes(passes, turn=turn)])
             if not any(one.turn and one.pose.score >= TURNED_SCORE for one in people):
                 return []
         passes += [self._pass_over_all(frame, size_hw, timings, turn) for size_hw in larger]
-        return agree(passes, turn=turn)
+        return merge_passes(passes, turn=turn)
 
     def _pass_over_all(self, frame: Frame, size_hw: tuple[int, int], timings: Timings, turn: float = 0.0) -> Pass:
         """Run a first pass over the whole frame."""
@@ -192,7 +192,7 @@ class PoseFinder:
             confirm(candidate, _views(frame, candidate.pose, found))
             for candidate, found in zip(chosen, crops, strict=True)
         ]
-        return pose_nms([candidate.pose for candidate in best_way_up([*confirmed, *others])])
+        return pose_nms([candidate.pose for candidate in drop_worse_turns([*confirmed, *others])])
 
     def _find_again(self, frame: Frame, previous: Sequence[DecodedPose]) -> list[DecodedPose] | None:
         """Find the people of the previous frame with second passes only; None if a pass does not show its person."""

@@ -27,7 +27,7 @@ def _weights(points: list[tuple[float, float]]) -> npt.NDArray[np.float64]:
 _WEIGHTS = (_weights(_TRUNK), _weights(_THIGHS))
 
 
-def clothes(image: Image.Image, xy: npt.NDArray[np.float64]) -> tuple[float, ...]:
+def clothing_colours(image: Image.Image, xy: npt.NDArray[np.float64]) -> tuple[float, ...]:
     """The median colours of trunk and thighs: RGB and RGB, 0..1. Points outside the image are moved to its border.
 
     image: RGB. xy: [17, 2] keypoints, in image pixels.

@@ -82,7 +82,7 @@ class Candidate(NamedTuple):
     turn: float = 0.0
 
 
-def agree(passes: Sequence[Pass], *, turn: float = 0.0) -> list[Candidate]:
+def merge_passes(passes: Sequence[Pass], *, turn: float = 0.0) -> list[Candidate]:
     """Merge passes over one region into candidates, without duplicates, in descending score.
 
     A person's score is the mean over all passes, weighted by `visibility`; a pass that missed the person counts as 0.
@@ -142,7 +142,7 @@ def merge(views: Sequence[View]) -> DecodedPose:
 
     Positions are averaged with the weights: squared keypoint score, pose score, visibility. A keypoint's score is the
     maximum over the views of its score times the OKS of its position to the average, so that a limb which only one view
-    sees clearly is not lost. The pose's score is as in `agree`. A single view is returned unchanged.
+    sees clearly is not lost. The pose's score is as in `merge_passes`. A single view is returned unchanged.
     """
     if len(views) == 1 and views[0].pose is not None:
         return views[0].pose
@@ -190,7 +190,7 @@ def same_person(reference: DecodedPose, found: Iterable[DecodedPose]) -> Decoded
     return max(matches, key=lambda match: match[0])[1] if matches else None
 
 
-def best_way_up(candidates: Iterable[Candidate]) -> list[Candidate]:
+def drop_worse_turns(candidates: Iterable[Candidate]) -> list[Candidate]:
     """Drop candidates of people whom passes at another turn show with a higher score. In descending score.
 
     A network mixes up the parts of a person that is upside down, and such a pose has a low OKS to the right one.

@@ -18,9 +18,9 @@ from posecli.poses.angles import ANGLES, SPANS, Measurement, Span
 from posecli.types import Record
 
 #: Largest plausible speed, degrees per second. The knees of sprinters reach 1000; throwing arms are faster.
-FASTEST = 1000.0
+MAX_SPEED = 1000.0
 #: Degrees that an angle may change in addition, in any time: the noise of keypoints.
-TREMBLE = 10.0
+ANGLE_NOISE = 10.0
 #: A stretch ends if the next frame is later than this, in median frame intervals.
 _LATE = 1.5
 #: Order of the Savitzky-Golay filter's polynomial: keeps the height of a knee's peaks at any walking pace.
@@ -85,7 +85,7 @@ def stretches_of(measurements: Sequence[Measurement], indices: Sequence[int], st
 
 def flag_jumps(measurements: Sequence[Measurement], times: FrameTimes) -> list[Measurement]:
     """Set the quality of implausible angles to 0: those that differ from the last plausible angle of their stretch by
-    more than `FASTEST` (times the seconds between them) plus `TREMBLE`."""
+    more than `MAX_SPEED` (times the seconds between them) plus `ANGLE_NOISE`."""
     flagged = list(measurements)
     for (image, _), indices in curves_of(measurements).items():
         for stretch in stretches_of(measurements, indices, times.step(image)):
@@ -113,7 +113,7 @@ def _jumps(stretch: Sequence[Measurement], name: str) -> list[bool]:
 
 
 def _is_jump(angle: float, time: float, last_angle: float, last_time: float, *, span: Span) -> bool:
-    return _distance(angle, last_angle, span) > FASTEST * (time - last_time) + TREMBLE
+    return _distance(angle, last_angle, span) > MAX_SPEED * (time - last_time) + ANGLE_NOISE
 
 
 def _distance(one: float, other: float, span: Span) -> float:

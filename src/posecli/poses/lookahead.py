@@ -16,7 +16,7 @@ class Lookahead:
     first record of another clip, release all that is held.
 
     Every record comes out once, in input order. It depends only on earlier records and on those few later ones.
-    Subclasses implement `_begin`, `_see` and `_settle`.
+    Subclasses implement `_reset`, `_add` and `_settle`.
 
     seconds: the lookahead; least, most: its limits in frames, at any frame rate.
     """
@@ -35,11 +35,11 @@ class Lookahead:
                 yield record
                 return
             self._clip = record.image
-            self._begin()
+            self._reset()
         self._held.append(record)
         if record.ok:
-            self._see(record, time_of(record))
-        while self._is_seen_far_enough():
+            self._add(record, time_of(record))
+        while self._has_lookahead():
             yield self._next()
 
     def finish(self) -> Iterator[Record]:
@@ -48,7 +48,7 @@ class Lookahead:
             yield self._next()
         self._clip = None
 
-    def _is_seen_far_enough(self) -> bool:
+    def _has_lookahead(self) -> bool:
         ahead = len(self._held) - 1
         if ahead < self._least:
             return False
@@ -58,11 +58,11 @@ class Lookahead:
         record = self._held.popleft()
         return self._settle(record) if record.ok else record
 
-    def _begin(self) -> None:
+    def _reset(self) -> None:
         """Reset the state for a new clip."""
         raise NotImplementedError
 
-    def _see(self, record: Record, time: float) -> None:
+    def _add(self, record: Record, time: float) -> None:
         """Add a frame to the state. time: seconds from the clip's beginning."""
         raise NotImplementedError
 

@@ -22,7 +22,7 @@ CERTAIN_SCORE = 0.3
 #: Lowest score of keypoints that count in the OKS of two poses.
 COUNTED_SCORE = 0.15
 #: Lowest score of keypoints that define the position and size of a tracked person.
-SEEN_SCORE = 0.2
+VISIBLE_SCORE = 0.2
 #: With fewer keypoints a person's position and size are unreliable, and all 17 keypoints are used instead.
 LEAST_KEYPOINTS = 3
 
@@ -102,12 +102,12 @@ def oks(
     return float(values[counted if counted.sum() >= least_counted else slice(None)].mean())
 
 
-def similarity(pose: DecodedPose, other: DecodedPose, *, seen_by: DecodedPose | None = None) -> float:
+def similarity(pose: DecodedPose, other: DecodedPose, *, counted_in: DecodedPose | None = None) -> float:
     """The OKS of two poses, 0..1, with the area of `pose`.
 
-    seen_by: only keypoints that score at least `COUNTED_SCORE` in this pose count; None: in `pose`.
+    counted_in: only keypoints that score at least `COUNTED_SCORE` in this pose count; None: in `pose`.
     """
-    counted = (pose if seen_by is None else seen_by).scores >= COUNTED_SCORE
+    counted = (pose if counted_in is None else counted_in).scores >= COUNTED_SCORE
     return oks(pose.xy, other.xy, area=body_area(pose), counted=counted)
 
 

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from posecli.poses.lookahead import Lookahead, time_of
-from posecli.poses.similarity import SEEN_SCORE, Points, Values, as_decoded, extent, mean_side
+from posecli.poses.similarity import VISIBLE_SCORE, Points, Values, as_decoded, extent, mean_side
 from posecli.types import Pose, Record
 
 #: Standard deviation of the Gaussian weights of the frames around one, seconds.
@@ -52,16 +52,16 @@ class Smoother(Lookahead):
 
     def __init__(self) -> None:
         super().__init__(KERNEL_REACH * KERNEL_SECONDS, least=LEAST_AHEAD, most=MOST_AHEAD)
-        self._begin()
+        self._reset()
 
-    def _begin(self) -> None:
+    def _reset(self) -> None:
         self._samples: dict[int, deque[_Sample]] = {}
 
-    def _see(self, record: Record, time: float) -> None:
+    def _add(self, record: Record, time: float) -> None:
         for pose in record.poses:
             if pose.id is not None:
                 decoded = as_decoded(pose)
-                size = mean_side(*extent(decoded.xy, decoded.scores, SEEN_SCORE))
+                size = mean_side(*extent(decoded.xy, decoded.scores, VISIBLE_SCORE))
                 self._samples.setdefault(pose.id, deque()).append(_Sample(time, decoded.xy, decoded.scores, size))
 
     def _settle(self, record: Record) -> Record:

@@ -23,8 +23,8 @@ from posecli.extras import need
 from posecli.poses.lookahead import Lookahead
 from posecli.poses.similarity import (
     LEAST_KEYPOINTS,
-    SEEN_SCORE,
     TRACKED_PERSON,
+    VISIBLE_SCORE,
     Points,
     Values,
     as_decoded,
@@ -56,7 +56,7 @@ COLOUR_MEMORY = 1.0
 #: A person's colours are not updated if another body's box covers at least this share of the person's box.
 OVERLAP = 0.3
 #: Seconds since the last detection after which the predicted position and the tolerance no longer change.
-LONGEST_STRIDE = 1.0
+LONGEST_PREDICTION = 1.0
 #: Standard deviations, in units of the person's size: measured position; initial speed, per second; change of speed,
 #: per second and square root of a second.
 POSITION_NOISE, FIRST_SPEED, SPEED_CHANGE = 0.05, 1.0, 0.7
@@ -76,7 +76,7 @@ class _Detection(NamedTuple):
     @classmethod
     def of(cls, pose: Pose) -> _Detection:
         decoded = as_decoded(pose)
-        box = extent(decoded.xy, decoded.scores, SEEN_SCORE)
+        box = extent(decoded.xy, decoded.scores, VISIBLE_SCORE)
         return cls(pose.score, decoded.xy, decoded.scores, box, mean_side(*box), np.array(pose.clothes))
 
     def covered_by(self, other: _Detection) -> float:
@@ -118,9 +118,9 @@ class _Track:
         self.size, self.colours = detection.size, detection.colours
         self._motion = _Motion(detection.size)
 
-    def expected(self, time: float) -> Points:
+    def predicted(self, time: float) -> Points:
         """The predicted keypoints at a time, [17, 2]."""
-        return self.last.xy + self._motion.speed * min(time - self.time, LONGEST_STRIDE)
+        return self.last.xy + self._motion.speed * min(time - self.time, LONGEST_PREDICTION)
 
     def update(self, detection: _Detection, time: float, *, apart: bool) -> None:
         """Add a detection to the track. apart: no other person overlaps."""
@@ -147,15 +147,15 @@ class Tracker(Lookahead):
         super().__init__(CONFIRMATION_SECONDS, least=LEAST_CONFIRMATION, most=MOST_CONFIRMATION)
         self._gap = gap
         self._assign = need("scipy.optimize", extra="video").linear_sum_assignment
-        self._begin()
+        self._reset()
 
-    def _begin(self) -> None:
+    def _reset(self) -> None:
         self._tracks: list[_Track] = []
         self._count = 0
         #: For each frame that is not settled, the tracks of its poses, in the order of the record.
         self._unsettled: deque[list[_Track | None]] = deque()
 
-    def _see(self, record: Record, time: float) -> None:
+    def _add(self, record: Record, time: float) -> None:
         self._tracks = [track for track in self._tracks if time - track.time <= self._gap + 1e-6]
         detections = [_Detection.of(pose) for pose in record.poses]
         matches = self._match(detections, time)
@@ -211,34 +211,38 @@ def _is_duplicate(one: _Detection, detections: Sequence[_Detection]) -> bool:
     """Whether a detection with a higher score shows the same person. A duplicate begins no track."""
     return any(
         other.score > one.score
-        and oks(one.xy, other.xy, area=one.size**2, counted=one.scores >= SEEN_SCORE) >= DUPLICATE_OF_A_TRACK
+        and oks(one.xy, other.xy, area=one.size**2, counted=one.scores >= VISIBLE_SCORE) >= DUPLICATE_OF_A_TRACK
         for other in detections
     )
 
 
 def _likeness(track: _Track, detection: _Detection, time: float) -> float:
     """The likeness of a detection and a track, 0..1: of position, size and colours."""
-    return _nearness(track, detection, time) * _same_size(track, detection) * _same_colours(track, detection)
-
-
-def _nearness(track: _Track, detection: _Detection, time: float) -> float:
-    """The OKS of a detection to the predicted position, 0..1, over the keypoints seen in both."""
-    return oks(
-        track.expected(time),
-        detection.xy,
-        area=track.size**2,
-        counted=(detection.scores >= SEEN_SCORE) & (track.last.scores >= SEEN_SCORE),
-        least_counted=LEAST_KEYPOINTS,
-        tolerance=TOLERANCE * (1 + GROWTH * min(time - track.time, LONGEST_STRIDE)),
+    return (
+        _position_likeness(track, detection, time)
+        * _size_likeness(track, detection)
+        * _colour_likeness(track, detection)
     )
 
 
-def _same_size(track: _Track, detection: _Detection) -> float:
+def _position_likeness(track: _Track, detection: _Detection, time: float) -> float:
+    """The OKS of a detection to the predicted position, 0..1, over the keypoints seen in both."""
+    return oks(
+        track.predicted(time),
+        detection.xy,
+        area=track.size**2,
+        counted=(detection.scores >= VISIBLE_SCORE) & (track.last.scores >= VISIBLE_SCORE),
+        least_counted=LEAST_KEYPOINTS,
+        tolerance=TOLERANCE * (1 + GROWTH * min(time - track.time, LONGEST_PREDICTION)),
+    )
+
+
+def _size_likeness(track: _Track, detection: _Detection) -> float:
     """The likeness of sizes, 0..1."""
     return exp(-(log(detection.size / track.size) ** 2) / (2 * SIZE_SPREAD**2))
 
 
-def _same_colours(track: _Track, detection: _Detection) -> float:
+def _colour_likeness(track: _Track, detection: _Detection) -> float:
     """The likeness of colours, 0..1; 1 if either is unknown."""
     if not track.colours.size or not detection.colours.size:
         return 1.0
@@ -260,6 +264,6 @@ class _Stage(NamedTuple):
 #: It uses the position only, and only tracks seen shortly before.
 _STAGES = (
     _Stage(True, inf, _likeness, TRACKED_PERSON),
-    _Stage(True, 0.2, _nearness, 0.4),
+    _Stage(True, 0.2, _position_likeness, 0.4),
     _Stage(False, 0.5, _likeness, TRACKED_PERSON),
 )
