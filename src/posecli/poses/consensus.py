@@ -34,9 +34,9 @@ from posecli.types import DecodedPose
 SAME_IN_PASSES = 0.45
 #: Size at which PoseNet is most precise: longer side of the body box in the input, pixels.
 BEST_SIZE_PX = (200.0, 400.0)
-#: Outside of that range the visibility falls off with this standard deviation, in natural logarithms of the size ...
+#: Outside of that range the visibility falls to 1/e at this distance, in natural logarithms of the size ...
 SIZE_SPREAD = log(2)
-#: ... down to this value.
+#: ... but not below this value.
 LEAST_VISIBILITY = 0.2
 #: Weight of a second pass over a person, relative to a pass over the whole picture.
 CROP_WEIGHT = 4.0
@@ -74,7 +74,7 @@ class View(NamedTuple):
 class Candidate(NamedTuple):
     """A person found by the passes over the whole picture. pose: merged. views: one for each pass.
 
-    turn: the person's clockwise turn, degrees; the picture was turned back by it for these passes.
+    turn: degrees by which the picture was turned back for these passes: the person's clockwise turn in the picture.
     """
 
     pose: DecodedPose
