@@ -50,13 +50,13 @@ class Walker(NamedTuple):
 
 
 def walkers_of(seed: int) -> list[Walker]:
-    dice = random.Random(seed)
+    rng = random.Random(seed)
     return [
         Walker(
-            dice.uniform(0.12, 0.88), dice.choice((-1, 1)) * dice.uniform(0.35, 0.95), dice.randint(215, 280),
-            dice.randint(0, 3), (dice.randint(30, 220), dice.randint(30, 220), dice.randint(30, 220)),
+            rng.uniform(0.12, 0.88), rng.choice((-1, 1)) * rng.uniform(0.35, 0.95), rng.randint(215, 280),
+            rng.randint(0, 3), (rng.randint(30, 220), rng.randint(30, 220), rng.randint(30, 220)),
         )
-        for _ in range(dice.randint(3, 5))
+        for _ in range(rng.randint(3, 5))
     ]  # fmt: skip
 
 

@@ -88,8 +88,8 @@ def test_smoothing_removes_jitter_and_keeps_movement() -> None:
 @pytest.mark.parametrize("name", ANGLES)
 def test_smoothed_angles_stay_within_their_range(name: str) -> None:
     span = SPANS[name]
-    dice = np.random.default_rng(2)
-    values = span.low + (span.high - span.low) * dice.beta(0.2, 0.2, 300)
+    rng = np.random.default_rng(2)
+    values = span.low + (span.high - span.low) * rng.beta(0.2, 0.2, 300)
     rows, times = clip(values.tolist(), name=name)
     smoothed = np.array(angles_after(smooth(rows, 0.3, times), name), float)
     assert smoothed.min() >= span.low

@@ -19,10 +19,10 @@ WRIST = 9
 
 def moved(path: Callable[[float], float], frames: int, *, noise: float = 0.0, rate: int = RATE) -> list[Record]:
     """Records of one tracked person at x = path(seconds)."""
-    dice = np.random.default_rng(5)
+    rng = np.random.default_rng(5)
     found = []
     for number in range(frames):
-        one = pose(person_at(path(number / rate), 100) + dice.normal(0, noise, (17, 2)))._replace(id=1)
+        one = pose(person_at(path(number / rate), 100) + rng.normal(0, noise, (17, 2)))._replace(id=1)
         found.append(Record(**{**vars(frame(number, [one])), "time": number / rate}))
     return found
 

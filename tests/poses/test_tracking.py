@@ -40,13 +40,11 @@ def walk(
     seen: Callable[[int, int], bool] = lambda n, p: True,
 ) -> list[tuple[list[int], Record]]:
     """Records of people at x = paths[person](seconds), in shuffled order; each with its list of persons."""
-    dice = np.random.default_rng(3)
+    rng = np.random.default_rng(3)
     found = []
     for number in range(frames):
-        people = [p for p in dice.permutation(len(paths)) if seen(number, int(p))]
-        poses = [
-            pose(person_at(paths[p](number / RATE), 100 + 12 * p) + dice.normal(0, noise, (17, 2))) for p in people
-        ]
+        people = [p for p in rng.permutation(len(paths)) if seen(number, int(p))]
+        poses = [pose(person_at(paths[p](number / RATE), 100 + 12 * p) + rng.normal(0, noise, (17, 2))) for p in people]
         found.append(([int(p) for p in people], frame(number, poses)))
     return found
 
@@ -160,10 +158,10 @@ def test_a_person_of_another_size_gets_another_number() -> None:
 
 def test_nearly_simultaneous_frames_do_not_cause_high_speeds() -> None:
     """After two frames with nearly equal times and noisy keypoints, the predicted position is not far away."""
-    dice = np.random.default_rng(1)
+    rng = np.random.default_rng(1)
     times = [n / RATE + (0.0001 - 1 / RATE if n == 10 else 0) for n in range(30)]
     records = [
-        replace(frame(n, [pose(person_at(100, 100) + dice.normal(0, 2, (17, 2)))] if n != 11 else []), time=time)
+        replace(frame(n, [pose(person_at(100, 100) + rng.normal(0, 2, (17, 2)))] if n != 11 else []), time=time)
         for n, time in enumerate(times)
     ]
     found = through(Tracker(), records)

@@ -110,9 +110,9 @@ class PoseFinder:
         """Find the people in a frame that the settings ask for, in descending score. Adds milliseconds by stage to
         `timings`.
 
-        previous: the people of the previous frame, in picture pixels. With `zoom`, second passes look for them at their
-        last positions, and first passes run only if one of them is not found. Without `zoom`, each person that the
-        first passes miss gets a second pass.
+        previous: the people of the previous frame, in picture pixels. With second passes, these look for them at their
+        last positions, and first passes run only if one of them is not found. Without, each person that the first
+        passes miss gets a second pass.
         everybody: ignore the setting `person`.
         """
         picture_wh = frame.width, frame.height

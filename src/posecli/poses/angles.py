@@ -3,7 +3,7 @@
 Joints (elbow, shoulder, hip, knee): the included angle between the two limbs that meet at the joint; 180 is straight.
 Trunk lean: the trunk's angle from upright. Neck: its angle from the trunk. 0 is straight; clockwise in the picture is
 positive. Ankle line: its angle from horizontal; positive if its right end in the picture is lower.
-An angle is None if one of its keypoints scores below the threshold. `in_convention` converts to clinical angles.
+An angle is None if a keypoint that it needs scores below the threshold. `in_convention` converts to clinical angles.
 """
 
 from __future__ import annotations

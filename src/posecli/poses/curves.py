@@ -54,8 +54,8 @@ class FrameTimes:
 class Unsmoothed(Enum):
     """Why the curves of an input cannot be smoothed."""
 
-    STILL = "no clip"
-    SLOW = "too few frames a second"
+    STILL = "not a clip"
+    SLOW = "frame rate too low"
     UNTRACKED = "several people without tracks"
 
 
