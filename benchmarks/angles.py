@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Draws a walk whose angles are known, and measures by how many degrees `posecli measure` is off, by frame rate.
+"""Measures the errors of `posecli measure` on a drawn clip with known angles, by frame rate and smoothing.
 
     python benchmarks/angles.py [--seconds 8] [--keep FOLDER] [-- options of posecli estimate]
 
-Somebody is drawn from the front, and steps from border to border. Elbows, hips and knees bend in the plane of the
-picture, as seen from the side. For each frame rate and each --smooth: mean and 95th percentile of the error, 95th
-percentile of the change from frame to frame beside the true one; the share of angles with a quality of 0, their error.
+A person, drawn from the front, walks from border to border. Elbows, hips and knees bend in the plane of the picture, as
+if seen from the side. Prints for each frame rate and each --smooth: mean and 95th percentile of the error; 95th
+percentile of the change between frames, measured and true; the share of angles with a quality of 0, and their error.
 """
 
 from __future__ import annotations
@@ -34,26 +34,26 @@ import draw_samples
 SIZE, HEIGHT = (640, 480), 330
 RATES = (10, 25, 50)
 SMOOTH = (None, 0.2, 0.3, 0.5)
-#: Seconds for two steps, and for the way from border to border.
-CYCLE, WAY = 1.1, 5.0
+#: Seconds for two steps, and for one crossing from border to border.
+CYCLE, CROSSING = 1.1, 5.0
 NAMES = [f"{side} {joint}" for joint in ("elbow", "hip", "knee") for side in ("left", "right")]
 
 
 def walker(seconds: float) -> draw_samples.Figure:
-    """Legs swing by 25 degrees, knees bend by 5 to 60, elbows by 20 to 50."""
-    across = abs((seconds / WAY + 0.5) % 2 - 1)
+    """The figure at a time. Legs swing by 25 degrees; knees bend by 5 to 60 degrees, elbows by 20 to 50."""
+    across = abs((seconds / CROSSING + 0.5) % 2 - 1)
     limbs = {}
     for side, lag in (("left", 0.0), ("right", math.pi)):
         phase = 2 * math.pi * seconds / CYCLE + lag
         hip, knee = 25 * math.sin(phase), 5 + 55 * max(math.sin(phase + 1.9), 0) ** 2
         shoulder, elbow = -22 * math.sin(phase), 35 - 15 * math.sin(phase)
         limbs |= {f"{side}_leg": (hip, hip - knee), f"{side}_arm": (shoulder, shoulder + elbow)}
-    place = (SIZE[0] * (0.2 + 0.6 * across), 0.5 * SIZE[1])
-    return draw_samples.Figure(place, HEIGHT, look=1, shirt=(60, 120, 150), **limbs)
+    centre = (SIZE[0] * (0.2 + 0.6 * across), 0.5 * SIZE[1])
+    return draw_samples.Figure(centre, HEIGHT, look=1, shirt=(60, 120, 150), **limbs)
 
 
 def draw_clip(path: Path, rate: int, seconds: float) -> pandas.DataFrame:
-    """Write the clip; the true angles, a row a frame."""
+    """Write the clip. Return the true angles, one row for each frame."""
     background, rows = draw_samples.hall(SIZE, 0.8), []
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=rate, options={"crf": "18"})
@@ -75,31 +75,32 @@ def posecli(*words: object) -> bytes:
 
 
 def measured(records: Path, smooth: float | None) -> pandas.DataFrame:
-    """The angles of the person who is seen longest, a row a frame."""
+    """The measured angles of the longest track, one row for each frame."""
     options = () if smooth is None else ("--smooth", smooth)
     table = pandas.read_csv(io.BytesIO(posecli("measure", records, *options)))
     return table[table["track"] == table["track"].mode()[0]].set_index("frame")
 
 
 def figures(truth: pandas.DataFrame, found: pandas.DataFrame) -> dict[str, float]:
-    """What the table shows of one clip and one smoothing."""
+    """The columns of the table for one clip and one smoothing."""
     errors = (found[NAMES] - truth.loc[found.index, NAMES]).abs().to_numpy()
     jumps = (found[[f"{name} quality" for name in NAMES]] == 0).to_numpy()
-    follows = (found.index.to_series().diff() == 1).to_numpy()
+    consecutive = (found.index.to_series().diff() == 1).to_numpy()
     change, true_change = (table[NAMES].diff().abs().to_numpy() for table in (found, truth.loc[found.index]))
     return {
         "mean error": np.nanmean(errors), "p95 error": np.nanpercentile(errors, 95),
-        "p95 change": np.nanpercentile(change[follows], 95), "true": np.nanpercentile(true_change[follows], 95),
-        "jumps": jumps.mean(), "their error": np.nanmean(errors[jumps]) if jumps.any() else math.nan,
+        "p95 change": np.nanpercentile(change[consecutive], 95),
+        "p95 true change": np.nanpercentile(true_change[consecutive], 95),
+        "jumps": jumps.mean(), "error of jumps": np.nanmean(errors[jumps]) if jumps.any() else math.nan,
     }  # fmt: skip
 
 
 def rows_for(rate: int, arguments: argparse.Namespace, folder: Path) -> Sequence[dict[str, object]]:
-    """One frame rate, all smoothings."""
+    """The rows of the table for one frame rate, one for each smoothing."""
     clip, records = folder / f"walk{rate}.mp4", folder / f"walk{rate}.jsonl"
     truth = draw_clip(clip, rate, arguments.seconds)
     posecli("estimate", clip, "-o", records, "--track", "-q", "--overwrite", *arguments.options)
-    possible = [smooth for smooth in SMOOTH if smooth is None or smooth * rate >= 4]  # measure refuses the others
+    possible = [smooth for smooth in SMOOTH if smooth is None or smooth * rate >= 4]  # measure refuses shorter ones
     return [{"rate": rate, "smooth": smooth or "", **figures(truth, measured(records, smooth))} for smooth in possible]
 
 

@@ -1,12 +1,11 @@
 #!/usr/bin/env python3
-"""Peak memory and rate of `posecli estimate` over a large clip: of the leading process, the decoder and the workers.
+"""Peak memory and frame rate of `posecli estimate` for a large clip: parent process, decoder and workers.
 
     python benchmarks/clip_memory.py PICTURE [--frames 300] [--src src OTHER/src] [--only NAME ...]
 
-Makes a video of 1920 x 1080 and a GIF of 1000 x 1000 pixels from the picture, which moves. Each kind of run is done
-with every given source tree, one right after the other, so that their rates can be compared; where other programs run,
-the time of processors is steadier. Memory is the
-proportional set size of each process, sampled every 20 ms (Linux).
+Creates a video of 1920 x 1080 and a GIF of 1000 x 1000 pixels that show the picture through a moving window. Each kind
+of run is repeated with every source tree in direct succession, so that their rates can be compared. CPU time is less
+affected by other programs. Memory is the proportional set size of each process, sampled every 20 ms (Linux).
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ ROLES = ("lead", "decoder", "workers")
 
 
 def make_clips(picture: Path, folder: Path, frames: int) -> None:
-    """The picture as large as a frame and a half, seen through a window that moves."""
+    """Write the clips. The picture is 1.5 times as large as a frame and is seen through a moving window."""
     large = Image.open(picture).convert("RGB").resize((2880, 1620))
     with av.open(str(folder / "clip.mp4"), "w") as container:
         stream = container.add_stream("libx264", rate=25, options={"preset": "ultrafast"})
@@ -51,7 +50,7 @@ def make_clips(picture: Path, folder: Path, frames: int) -> None:
 
 
 def family(root: int, decoder: list[int]) -> dict[str, list[int]]:
-    """The processes of a run by their role. decoder: the first that the leading one has started, once it is known."""
+    """The processes of a run by role. decoder: the first child of the parent process; empty until it is started."""
     children = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdecimal():
@@ -69,7 +68,7 @@ def family(root: int, decoder: list[int]) -> dict[str, list[int]]:
 
 
 def memory(process: int) -> int:
-    """KiB of a process, shared pages counted once."""
+    """The proportional set size of a process, KiB."""
     try:
         lines = Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()
     except OSError:
@@ -77,17 +76,17 @@ def memory(process: int) -> int:
     return next(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
 
 
-def processor_seconds() -> float:
-    """Of all processes that this one has waited for, and theirs."""
+def cpu_seconds() -> float:
+    """CPU time of all finished child processes and their children."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 
 
 def measure(clip: str, options: list[str], folder: Path, source: str) -> tuple[dict[str, int], float, float]:
-    """Peak KiB by role and in all, seconds, and seconds of processors."""
+    """Peak memory by role and in total (KiB), elapsed seconds, CPU seconds."""
     command = [sys.executable, "-m", "posecli", "estimate", clip, "-o", "out.jsonl", "--overwrite", "-q", *options]
     environment = {**os.environ, "PYTHONPATH": str(Path(source).resolve())}
-    begin, before = time.perf_counter(), processor_seconds()
+    begin, before = time.perf_counter(), cpu_seconds()
     process, highest = subprocess.Popen(command, cwd=folder, env=environment), dict.fromkeys((*ROLES, "all"), 0)
     decoder: list[int] = []
     while process.poll() is None:
@@ -97,7 +96,7 @@ def measure(clip: str, options: list[str], folder: Path, source: str) -> tuple[d
         time.sleep(0.02)
     if process.returncode:
         raise SystemExit(f"{command} ended with {process.returncode}")
-    return highest, time.perf_counter() - begin, processor_seconds() - before
+    return highest, time.perf_counter() - begin, cpu_seconds() - before
 
 
 def main() -> None:
@@ -116,7 +115,7 @@ def main() -> None:
                 highest, seconds, work = measure(clip, options, Path(name), source)
                 sizes = ", ".join(f"{role} {size / 1024:.0f}" for role, size in highest.items())
                 lines = sum(1 for _ in (Path(name) / "out.jsonl").open())
-                rate = f"{lines / seconds:.1f} frames/s, {1000 * work / lines:.0f} ms of processors a frame"
+                rate = f"{lines / seconds:.1f} frames/s, {1000 * work / lines:.0f} ms of CPU time per frame"
                 print(f"{run:18} {source:24} MiB: {sizes}; {rate}", flush=True)
 
 

@@ -1,15 +1,15 @@
 #!/usr/bin/env python3
-"""What the Ray engine costs: against the processes engine on real pictures, and as runs grow to the internet's size.
+"""The cost of the Ray engine: compared with the processes engine on real pictures, and in very large runs.
 
     python benchmarks/cluster.py rate PICTURES [--count 2000] [--rounds 3]
     python benchmarks/cluster.py scale [--inputs 10000 100000 1000000] [--workers 100] [--milliseconds 20]
 
-rate: the same pictures in shards, by both engines in turn, from the first finished shard to the last, so that the
-start of workers and cluster is left out.
-scale: the real driver, a real list of names and a real Ray cluster on this machine that is told it had so many
-processors; each task only sleeps as long as a model would take for its shard, so hundreds of workers fit into a small
-machine. Prints the driver's peak memory and processor time, and the time to the first finished shard. Then the same
-with tasks that take no time, with Ray and without: the most that the driver and Ray can hand out.
+rate: both engines process the same pictures in shards, in turn. The time is measured from the first finished shard to
+the last, without the start of workers and cluster.
+scale: the real driver with a list of names and a local Ray cluster that is configured with many CPU cores. Each task
+only sleeps for the time that a model would take, so that hundreds of workers fit on a small machine. Prints the
+driver's peak memory and CPU time, and the time to the first finished shard. The last two runs use tasks without sleep,
+with and without Ray: they show the highest rate of the driver and of Ray.
 """
 
 from __future__ import annotations
@@ -50,20 +50,20 @@ def job() -> Job:
 
 
 def rate(engine: str, names: list[str], processors: int) -> float:
-    """Pictures a second from the first finished shard to the last."""
+    """Pictures per second from the first finished shard to the last."""
     with tempfile.TemporaryDirectory() as folder:
         destinations = Destinations(shards=Shards(folder, SHARD))
         work = shards.ShardWork(Work(Settings(), ClipOptions(), destinations, timeout=60), Expectations())
         images = (ImageInput(name, str(number)) for number, name in enumerate(names))
         listed = shards.shards_of(images, size=SHARD, made_with="0" * 8, kind="jsonl")
         options = EngineOptions(workers=processors, threads=1, timeout=60)
-        moments = []
+        finished = []
         for done in get_piece_engine(engine)(listed, work.do, job(), options):
             assert done.tally.ok > 0
-            moments.append((time.perf_counter(), done.tally.ok))
-    # Ray's workers finish their first shards together: count from the last of those.
+            finished.append((time.perf_counter(), done.tally.ok))
+    # Ray's workers finish their first shards at the same time; the measurement starts with the last of these.
     first = processors - 1 if engine == "ray" else 0
-    return sum(ok for _, ok in moments[first + 1 :]) / (moments[-1][0] - moments[first][0])
+    return sum(ok for _, ok in finished[first + 1 :]) / (finished[-1][0] - finished[first][0])
 
 
 def rates(arguments: argparse.Namespace) -> None:
@@ -79,27 +79,29 @@ def rates(arguments: argparse.Namespace) -> None:
 
 
 def pretend(shard: shards.Shard, estimate: Estimate, *, seconds: float) -> shards.ShardDone:
-    """A model of fixed cost that finds two people in every picture."""
+    """Stand-in for a model: takes a fixed time and finds two people in every picture."""
     count = len(shard.images)
     time.sleep(seconds * count)
     return shards.ShardDone(shard.part, Tally(ok=count, people=2 * count, with_people=count))
 
 
-def here(pieces: Iterable[shards.Shard], seconds: float) -> Iterator[shards.ShardDone]:
-    """No engine at all: what the driver's own loop takes."""
+def without_engine(pieces: Iterable[shards.Shard], seconds: float) -> Iterator[shards.ShardDone]:
+    """Run the shards in this process, to measure the driver's own loop."""
     for piece in pieces:
         yield pretend(piece, lambda inputs: iter(()), seconds=seconds)
 
 
 def drive(count: int, workers: int, milliseconds: float, with_ray: bool) -> None:
-    """One run as a driver of its own; prints what it took."""
+    """Run one driver in this process and print its costs."""
     seconds = milliseconds / 1000
     options = EngineOptions(workers=workers, threads=1, timeout=60)
     first: list[float] = []
 
     def do(pieces: Iterable[shards.Shard]) -> Iterator[shards.ShardDone]:
-        pretended = partial(pretend, seconds=seconds)
-        results = get_piece_engine("ray")(pieces, pretended, job(), options) if with_ray else here(pieces, seconds)
+        if with_ray:
+            results = get_piece_engine("ray")(pieces, partial(pretend, seconds=seconds), job(), options)
+        else:
+            results = without_engine(pieces, seconds)
         for done in results:
             first.append(time.perf_counter()) if not first else None
             yield done
@@ -131,7 +133,7 @@ def scale(arguments: argparse.Namespace) -> None:
     runs = [(count, arguments.milliseconds, True) for count in arguments.inputs]
     runs += [(max(arguments.inputs), 0.0, True), (max(arguments.inputs), 0.0, False)]
     for count, milliseconds, with_ray in runs:
-        # A process each, so that each has its own peak of memory.
+        # Each run has its own process, so that its peak memory can be measured.
         subprocess.run(
             [sys.executable, __file__, "drive", str(count), str(arguments.workers), str(milliseconds), str(with_ray)],
             check=True,

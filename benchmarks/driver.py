@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""What a picture costs the parent process, network apart, as the count grows.
+"""Time per picture in the parent process, without the network, by number of pictures.
 
     python benchmarks/driver.py [--counts 1000 10000 100000]
 
-Listing a folder, sending records to a file, counting them: the loop of `posecli estimate` with an engine that answers
-at once with two people a picture.
+It lists a folder, writes records to a file and counts them: the loop of `posecli estimate` with an engine that returns
+two people for each picture immediately.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def answer_at_once(images: Iterable[ImageInput]) -> Iterator[Record]:
 
 
 def run(count: int) -> float:
-    """Seconds for a folder of empty files."""
+    """Seconds for a folder of `count` empty files."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) / "in"
         folder.mkdir()

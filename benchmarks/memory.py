@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Peak memory of `posecli estimate` with all its workers as the number of pictures grows.
+"""Peak memory of `posecli estimate` with all its workers, by number of pictures.
 
     python benchmarks/memory.py PICTURE [--counts 100 1000 10000]
 
-Proportional set sizes of the process and its children, summed, sampled every 50 ms (Linux).
+The sum of the proportional set sizes of the process and its children, sampled every 50 ms (Linux).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 
 
 def tree_memory(root: int) -> int:
-    """KiB that a process and its children take, shared pages counted once."""
+    """The sum of the proportional set sizes of a process and its children, KiB."""
     parents, total = {}, 0
     for entry in Path("/proc").iterdir():
         if entry.name.isdecimal():

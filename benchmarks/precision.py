@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Average precision and time of every idea that shaped the presets, and the front of what they reach.
+"""Average precision and time of every variant that was considered for the presets, with their Pareto front.
 
 usage: precision.py PICTURES [--only WORD] [--plot FILE.png] [--threads N] [--sizes FACTOR...]
 
-PICTURES holds JPEGs and person_keypoints.json (COCO annotations of them). They are measured at several sizes: one size
-scatters by up to 0.05, their mean by less than 0.01. Needs the extra `eval`; the plot needs matplotlib. Everything runs
-in this process, variant after variant, so that times can be compared with one another.
+PICTURES contains JPEGs and person_keypoints.json (their COCO annotations). They are measured at several sizes, because
+the precision at one size varies by up to 0.05, the mean over sizes by less than 0.01. Needs the extra `eval`; the plot
+needs matplotlib. All variants run in this process, one after the other, so that their times can be compared.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ from posecli.checks.evaluate import evaluate_records
 from posecli.inference.estimator import PoseEstimator, available_processors
 from posecli.inference.presets import PRESETS
 
-#: COCO annotations, beside the pictures.
+#: COCO annotations, in the folder of the pictures.
 TRUTH = "person_keypoints.json"
-#: Factors of the pictures' sizes.
+#: Factors on the pictures' sizes.
 SIZES = (0.8, 0.9, 1.0, 1.1, 1.2, 1.35)
-#: What a measurement keeps of poses of low scores, so that the whole curve of precision is seen.
+#: Low thresholds, so that the whole precision-recall curve is evaluated.
 MEASURED = {"min_pose_score": 0.05, "score_threshold": 0.3}
 
 
 class Variant(NamedTuple):
-    """A row: settings of PoseEstimator, and names of posecli that are something else for it."""
+    """A row of the table. settings: of PoseEstimator. patches: names of posecli that are replaced → replacement."""
 
     name: str
     settings: dict[str, Any]
@@ -45,7 +45,7 @@ class Variant(NamedTuple):
 
 
 class Row(NamedTuple):
-    """What a variant reached, means over all sizes; seconds a picture, preparation and decoding included."""
+    """The results of a variant, means over all sizes. seconds: per picture, with preparation and decoding."""
 
     name: str
     ap: float
@@ -57,17 +57,17 @@ class Row(NamedTuple):
 
 
 def one_cell(maps: Any, pose: Any) -> Any:
-    """Positions as the reference decoder leaves them."""
+    """Stand-in for `refine`: the positions of the reference decoder."""
     return pose
 
 
 def part_mean(pose: Any) -> float:
-    """The reference's score."""
+    """Stand-in for `certainty`: the score of the reference decoder."""
     return float(pose.score)
 
 
 def variants() -> Iterator[Variant]:
-    """All rows, in the order of the table."""
+    """All variants, in the order of the table."""
     plain = {"posecli.inference.networks.refine": one_cell, "posecli.inference.networks.certainty": part_mean}
     yield Variant("257/32 pad, one cell a keypoint: what samples do", {"fit": "pad"}, plain)
     yield Variant("257/32: fast", PRESETS["fast"])
@@ -91,13 +91,13 @@ def variants() -> Iterator[Variant]:
 
 
 def measure(variant: Variant, folders: list[Path], threads: int) -> Row:
-    """Run a variant over the pictures at all sizes."""
+    """Measure a variant on the pictures at all sizes."""
     aps, means, seconds = [], [], []
     for folder in folders:
         pictures = sorted(folder.glob("*.jpg"))
         with patched(variant.patches):
             estimator = PoseEstimator(**{**MEASURED, **variant.settings}, threads=threads)
-            estimator.estimate(pictures[0])  # the first call is start-up
+            estimator.estimate(pictures[0])  # the first call is slower
             start = perf_counter()
             records = [estimator.estimate(path, name=path.name) for path in pictures]
             seconds.append((perf_counter() - start) / len(pictures))
@@ -109,7 +109,7 @@ def measure(variant: Variant, folders: list[Path], threads: int) -> Row:
 
 
 def resized(pictures: Path, folder: Path, factor: float) -> Path:
-    """A folder of the pictures and their annotations at another size."""
+    """Write the pictures and their annotations at another size to a folder."""
     folder.mkdir()
     for path in sorted(pictures.glob("*.jpg")):
         picture = Image.open(path).convert("RGB")
@@ -129,7 +129,7 @@ def resized(pictures: Path, folder: Path, factor: float) -> Path:
 
 @contextmanager
 def patched(patches: Mapping[str, Any]) -> Iterator[None]:
-    """Names of posecli that are something else inside the block."""
+    """Replace names of posecli inside the block."""
     active = [mock.patch(name, value) for name, value in patches.items()]
     for patch in active:
         patch.start()
@@ -140,7 +140,7 @@ def patched(patches: Mapping[str, Any]) -> Iterator[None]:
 
 
 def plot(rows: list[Row], path: Path) -> None:
-    """Precision against time, the front and the presets marked."""
+    """Plot precision against time, with the Pareto front and the presets."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -176,7 +176,7 @@ def plot(rows: list[Row], path: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("pictures", type=Path)
-    parser.add_argument("--only", default="", help="only rows with this in their name")
+    parser.add_argument("--only", default="", help="only variants with this text in their name")
     parser.add_argument("--plot", type=Path)
     parser.add_argument("--threads", type=int, default=available_processors())
     parser.add_argument("--sizes", type=float, nargs="+", default=SIZES)

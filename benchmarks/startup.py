@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""One picture from cold as a whole process, against a process that loads the model and runs it once.
+"""Time of a process for one picture, compared with a process that only loads the model and runs it once.
 
 python benchmarks/startup.py PICTURE [--runs 10]
 """

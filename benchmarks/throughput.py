@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Pictures a second of `posecli estimate`, start-up included, against the bare network and a plain loop.
+"""Pictures per second of `posecli estimate`, with start-up, compared with the bare network and a plain loop.
 
     python benchmarks/throughput.py PICTURES [--count 2000] [--rounds 3] [--int8 MODEL] [--openvino]
                                     [-- further options of posecli estimate]
 
-With --int8 also `posecli estimate` with that model, with --openvino (package openvino) also a program as a user would
-write it around OpenVINO: a thread a processor, each with its own request, and bf16 where the processor has it.
-All alternate, so that a drifting machine moves them alike; ratios are medians over the rounds.
+--int8 also measures `posecli estimate` with that model. --openvino (package openvino) also measures a simple OpenVINO
+program: one thread per CPU core, each with its own request, in f32, and in bf16 if the CPU supports it.
+All alternate in each round, so that changes of the machine's speed affect all. Ratios are medians over the rounds.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ LOOP_PICTURES = 150
 
 
 def bare_worker(model: str, start: Barrier, done: multiprocessing.Queue) -> None:
-    """Nothing but invoke(), for some seconds."""
+    """Call only invoke(), for some seconds."""
     interpreter = find_runtime()[1](model_path=model, num_threads=1)
     interpreter.allocate_tensors()
     interpreter.invoke()
@@ -65,7 +65,7 @@ def bare_rate(model: str, processors: int) -> float:
 
 
 def loop_rate(model: str, files: list[str], processors: int) -> float:
-    """What published samples do: open, decode, resize, invoke with every processor, best cell."""
+    """The loop of published samples: open, decode, resize, invoke with all CPU cores, best cell."""
     interpreter = find_runtime()[1](model_path=model, num_threads=processors)
     interpreter.allocate_tensors()
     given, heatmaps = interpreter.get_input_details()[0], interpreter.get_output_details()[0]["index"]
@@ -81,7 +81,7 @@ def loop_rate(model: str, files: list[str], processors: int) -> float:
 
 
 def openvino_rate(model: str, files: list[str], processors: int, precision: str) -> float:
-    """Open, decode, resize, infer, best cell, in as many threads as there are processors."""
+    """Open, decode, resize, infer, best cell, with one thread per CPU core."""
     import openvino
 
     core = openvino.Core()
@@ -90,7 +90,7 @@ def openvino_rate(model: str, files: list[str], processors: int, precision: str)
     _, height, width, _ = compiled.input(0).shape
     local = threading.local()
 
-    def look_at(file: str) -> None:
+    def estimate(file: str) -> None:
         if not hasattr(local, "request"):
             local.request = compiled.create_infer_request()
         with Image.open(file) as picture:
@@ -99,14 +99,14 @@ def openvino_rate(model: str, files: list[str], processors: int, precision: str)
         local.request.get_output_tensor(0).data[0].reshape(-1, 17).argmax(0)
 
     with ThreadPoolExecutor(processors) as pool:
-        list(pool.map(look_at, files[:processors]))
+        list(pool.map(estimate, files[:processors]))
         start = perf_counter()
-        list(pool.map(look_at, files))
+        list(pool.map(estimate, files))
     return len(files) / (perf_counter() - start)
 
 
 def openvino_precisions() -> list[str]:
-    """f32, and bf16 where the processor has it."""
+    """f32, and bf16 if the CPU supports it."""
     import openvino
 
     capabilities = openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
@@ -151,7 +151,7 @@ def main() -> None:
         for precision in openvino_precisions() if args.openvino else ():
             rates[f"OpenVINO {precision}"] = partial(openvino_rate, model, files, processors, precision)
         rounds = [{what: rate() for what, rate in rates.items()} for _ in range(args.rounds)]
-    print(f"runtime {find_runtime()[0]}, {processors} processors, {args.count} pictures, {args.rounds} rounds")
+    print(f"runtime {find_runtime()[0]}, {processors} CPU cores, {args.count} pictures, {args.rounds} rounds")
     for what in rates:
         shares = (statistics.median(row[what] / row[base] for row in rounds) for base in ("bare network", "posecli"))
         rate = statistics.median(row[what] for row in rounds)

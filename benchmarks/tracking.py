@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Draws clips of walkers who cross, and measures how well they are told apart and how steady they are.
+"""Measures the identities and the jitter of tracked people on drawn clips of people whose paths cross.
 
     python benchmarks/tracking.py [--seeds 41 42 43 44 45 46] [--frames 250] [--rates] [-- options of posecli estimate]
 
-Each seed is another clip: three to five walkers of random height, speed and shirt. Prints IDF1, MOTA and identity
-switches (motmetrics; a person is found where the mean distance of his keypoints is below a quarter of his height),
-jitter (mean second difference of keypoints, pixels) and error with and without --smooth; with --rates also frames a
-second against the same frames as JPEGs, tracked and not. Needs motmetrics and the extra video.
+Each seed gives another clip: three to five people of random height, speed and shirt. Prints IDF1, MOTA and identity
+switches (motmetrics; a person counts as found if the mean distance of the keypoints is below a quarter of the height),
+jitter (mean second difference of keypoints, pixels) and error with and without --smooth. --rates also prints frames per
+second with and without tracking, compared with the same frames as JPEGs. Needs motmetrics and the extra video.
 """
 
 from __future__ import annotations
@@ -34,12 +34,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "samples"))
 import draw_samples
 
 SIZE, FPS = (640, 480), 25
-#: Share of the width at which walkers turn round, so that each meets the others several times.
+#: Share of the width at which people turn back, so that each meets the others several times.
 BORDER = 0.1
 
 
 class Walker(NamedTuple):
-    """start: share of the width; speed: heights a second, to the right; height: pixels; look, shirt: of the figure."""
+    """A drawn person. start: share of the width. speed: heights per second, to the right. height: pixels. look, shirt:
+    of the figure."""
 
     start: float
     speed: float
@@ -49,32 +50,32 @@ class Walker(NamedTuple):
 
 
 def walkers_of(seed: int) -> list[Walker]:
-    dice = random.Random(seed)
+    rng = random.Random(seed)
     return [
         Walker(
-            dice.uniform(0.12, 0.88), dice.choice((-1, 1)) * dice.uniform(0.35, 0.95), dice.randint(215, 280),
-            dice.randint(0, 3), (dice.randint(30, 220), dice.randint(30, 220), dice.randint(30, 220)),
+            rng.uniform(0.12, 0.88), rng.choice((-1, 1)) * rng.uniform(0.35, 0.95), rng.randint(215, 280),
+            rng.randint(0, 3), (rng.randint(30, 220), rng.randint(30, 220), rng.randint(30, 220)),
         )
-        for _ in range(dice.randint(3, 5))
+        for _ in range(rng.randint(3, 5))
     ]  # fmt: skip
 
 
 def figure(walker: Walker, seconds: float) -> draw_samples.Figure:
-    """A walker at a time: arms and legs swing."""
+    """The figure of a walker at a time. Arms and legs swing."""
     height, look = walker.height, walker.look
     room = 1 - 2 * BORDER
-    way = (walker.start - BORDER + walker.speed * seconds * height / SIZE[0]) % (2 * room)
-    place = BORDER + (way if way < room else 2 * room - way)
+    distance = (walker.start - BORDER + walker.speed * seconds * height / SIZE[0]) % (2 * room)
+    x = BORDER + (distance if distance < room else 2 * room - distance)
     swing = math.sin(2 * math.pi * seconds * 0.8 + look)
     return draw_samples.Figure(
-        (place * SIZE[0], 0.56 * SIZE[1]), height, look=look, shirt=walker.shirt,
+        (x * SIZE[0], 0.56 * SIZE[1]), height, look=look, shirt=walker.shirt,
         left_arm=(14 + 14 * swing, 8 + 16 * swing), right_arm=(-14 + 14 * swing, -8 + 16 * swing),
         left_leg=(7 + 12 * swing, 4 + 12 * swing), right_leg=(-7 - 12 * swing, -4 - 12 * swing),
     )  # fmt: skip
 
 
 def draw_clip(walkers: Sequence[Walker], path: Path, stills: Path, frames: int) -> list[list[np.ndarray]]:
-    """Write the clip and its frames as JPEGs; the true keypoints [17, 2] of each walker in each frame."""
+    """Write the clip, and its frames as JPEGs. Return the true keypoints [17, 2] of each walker in each frame."""
     background = draw_samples.hall(SIZE, 0.7)
     truth = []
     with av.open(str(path), "w") as container:
@@ -94,7 +95,7 @@ def draw_clip(walkers: Sequence[Walker], path: Path, stills: Path, frames: int) 
 
 
 def hidden(walkers: Sequence[Walker], people: list[np.ndarray]) -> set[int]:
-    """Walkers whom a taller one, who is nearer, covers by more than half: nobody is asked to find them."""
+    """Walkers more than half covered by a taller, nearer one. They do not count as misses."""
     boxes = [(person.min(axis=0), person.max(axis=0)) for person in people]
     found = set()
     for number, (low, high) in enumerate(boxes):
@@ -106,7 +107,7 @@ def hidden(walkers: Sequence[Walker], people: list[np.ndarray]) -> set[int]:
 
 
 def estimate(source: Path, options: list[str]) -> tuple[list[dict], float]:
-    """Records of a run, and frames a second of the whole process."""
+    """The records of a run, and the frames per second of the whole process."""
     start = perf_counter()
     output = subprocess.run(
         [sys.executable, "-m", "posecli", "estimate", str(source), "-q", *options],
@@ -121,21 +122,21 @@ def keypoints(pose: dict) -> np.ndarray:
 
 
 def identities(walkers: Sequence[Walker], records: list[dict], truth: list[list[np.ndarray]]) -> dict[str, float]:
-    """IDF1, MOTA, switches, and tracks. People without a number do not count."""
+    """IDF1, MOTA, identity switches, and the number of tracks. People without a number do not count."""
     accumulator = motmetrics.MOTAccumulator(auto_id=True)
     for record, people in zip(records, truth, strict=True):
-        away = hidden(walkers, people)
+        ignored = hidden(walkers, people)
         poses = [pose for pose in record["poses"] if pose.get("id") is not None]
         distances = np.array(
             [[np.linalg.norm(keypoints(pose) - person, axis=1).mean() for pose in poses] for person in people]
         ).reshape(len(people), -1)
         distances /= np.array([np.ptp(person[:, 1]) for person in people])[:, None]
         nearest = distances.argmin(axis=0)
-        asked = [number for number in range(len(people)) if number not in away]
-        counted = [place for place in range(distances.shape[1]) if nearest[place] not in away]
+        visible = [number for number in range(len(people)) if number not in ignored]
+        counted = [index for index in range(distances.shape[1]) if nearest[index] not in ignored]
         distances[distances > 0.25] = np.nan
-        ids = [poses[place]["id"] for place in counted]
-        accumulator.update(asked, ids, distances[np.ix_(asked, counted)])
+        ids = [poses[index]["id"] for index in counted]
+        accumulator.update(visible, ids, distances[np.ix_(visible, counted)])
     metrics = ["idf1", "mota", "num_switches", "num_misses", "num_false_positives"]
     row = motmetrics.metrics.create().compute(accumulator, metrics=metrics, name="clip").iloc[0]
     tracks = {pose["id"] for record in records for pose in record["poses"] if pose.get("id") is not None}
@@ -143,7 +144,7 @@ def identities(walkers: Sequence[Walker], records: list[dict], truth: list[list[
 
 
 def steadiness(records: list[dict], truth: list[list[np.ndarray]]) -> tuple[float, float]:
-    """Jitter and mean error, pixels, over the keypoints of everybody who is found in three frames running."""
+    """Jitter, over people found in three consecutive frames, and mean error; pixels."""
     paths: dict[int, dict[int, np.ndarray]] = {}
     errors = []
     for number, (record, people) in enumerate(zip(records, truth, strict=True)):
@@ -160,15 +161,15 @@ def steadiness(records: list[dict], truth: list[list[np.ndarray]]) -> tuple[floa
 
 
 def rates(clip: Path, stills: Path, options: list[str]) -> str:
-    """Frames a second of whole processes, medians of three."""
+    """Frames per second of whole processes, medians of three runs."""
     found = [
         (estimate(clip, ["--track", *options])[1], estimate(clip, options)[1], estimate(stills, options)[1])
         for _ in range(3)
     ]
     of_tracked, of_clip, of_stills = np.median(found, axis=0)
     return (
-        f"tracked {of_tracked:.1f} frames/s, not tracked {of_clip:.1f}/s, stills {of_stills:.1f}/s: "
-        f"{of_tracked / of_stills:.2f} and {of_clip / of_stills:.2f} of the stills"
+        f"tracked {of_tracked:.1f} frames/s, not tracked {of_clip:.1f} frames/s, stills {of_stills:.1f} frames/s; "
+        f"ratio to stills: {of_tracked / of_stills:.2f} tracked, {of_clip / of_stills:.2f} not tracked"
     )
 
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Draws how `posecli measure` counts angles: docs/angles_convention.png. Needs matplotlib and posecli.
+"""Draw the angle conventions of `posecli measure`: docs/angles_convention.png. Needs matplotlib and posecli.
 
-The angles that are written beside the body are those that posecli measures of it.
+posecli measures the angles in the drawing from the drawn body.
 """
 
 from __future__ import annotations
@@ -19,16 +19,17 @@ from posecli.skeleton import KEYPOINT_NAMES
 from posecli.types import Keypoint, Pose, Record
 
 Point = tuple[float, float]
+#: Colours of matplotlib.
 ANGLE, GUIDE, BODY, FAR = "C0", "0.55", "0.82", "0.92"
 
 
 def step(start: Point, direction: float, length: float) -> Point:
-    """A point further on. direction: degrees, 0 down, 90 to the right of the picture; y grows downwards."""
+    """The point at a distance from `start`. direction: degrees, 0 is down, 90 is right; y points down."""
     return start[0] + length * sin(radians(direction)), start[1] + length * cos(radians(direction))
 
 
 def walker() -> dict[str, Point]:
-    """Somebody who walks to the right, from the side: the right half of the body is near the camera."""
+    """The joints of a person who walks to the right, seen from the right side."""
     hip = (0.0, 0.0)
     shoulder = step(hip, 180 - 8, 1.0)
     ear = step(shoulder, 180 - 20, 0.5)
@@ -39,25 +40,25 @@ def walker() -> dict[str, Point]:
             f"{side}Knee": knee, f"{side}Ankle": step(knee, leg[1], 0.82),
             f"{side}Elbow": elbow, f"{side}Wrist": step(elbow, arm[1], 0.52),
         }  # fmt: skip
-    twins = {name.replace("right", "left"): place for name, place in joints.items() if name.startswith("right")}
-    return twins | joints | {"leftEye": joints["nose"], "rightEye": joints["nose"]}
+    left = {name.replace("right", "left"): point for name, point in joints.items() if name.startswith("right")}
+    return left | joints | {"leftEye": joints["nose"], "rightEye": joints["nose"]}
 
 
 def measured(joints: dict[str, Point], convention: str) -> Measurement:
-    """What posecli measures of it."""
+    """The angles that posecli measures."""
     points = [Keypoint(i, name, *joints[name], 0.9) for i, name in enumerate(KEYPOINT_NAMES)]
     record = replace(Record("a.jpg", "ok"), poses=(Pose.from_keypoints(0.9, points),))
     return in_convention(next(measure([record])), convention)
 
 
 def line(axes: Axes, *points: Point, colour: str = "0.2", style: str = "-", width: float = 2.0) -> None:
-    """A limb, or a thin line to measure from."""
+    """Draw a limb, or a thin guide line."""
     xs, ys = zip(*points, strict=True)
     axes.plot(xs, ys, style, color=colour, linewidth=width, solid_capstyle="round", zorder=width < 9)
 
 
 def arc(axes: Axes, centre: Point, one: Point, other: Point, radius: float) -> None:
-    """The smaller angle at a centre between two points."""
+    """Draw the smaller angle between two points at a centre."""
     first, second = (degrees(atan2(end[1] - centre[1], end[0] - centre[0])) for end in (one, other))
     if (second - first) % 360 > 180:
         first, second = second, first
@@ -65,42 +66,43 @@ def arc(axes: Axes, centre: Point, one: Point, other: Point, radius: float) -> N
 
 
 def body(axes: Axes, joints: dict[str, Point]) -> None:
-    """Flesh, and the near side's keypoints with the lines between them."""
+    """Draw the body, then the keypoints and lines of the near side."""
     for side, colour in (("left", FAR), ("right", BODY)):
         for parts, width in ((("Hip", "Knee", "Ankle"), 20), (("Shoulder", "Elbow", "Wrist"), 13)):
             line(axes, *(joints[f"{side}{part}"] for part in parts), colour=colour, width=width)
     line(axes, joints["rightHip"], joints["rightShoulder"], colour=BODY, width=32)
     axes.add_patch(Circle(joints["rightEar"], 0.23, color=BODY, zorder=0))
     for parts in (("Ear", "Shoulder", "Hip", "Knee", "Ankle"), ("Shoulder", "Elbow", "Wrist")):
-        places = [joints[f"right{part}"] for part in parts]
-        line(axes, *places)
-        axes.plot(*zip(*places, strict=True), "o", color="0.2", markersize=5)
+        points = [joints[f"right{part}"] for part in parts]
+        line(axes, *points)
+        axes.plot(*zip(*points, strict=True), "o", color="0.2", markersize=5)
 
 
 def joints_panel(axes: Axes, joints: dict[str, Point], convention: str) -> None:
-    """The near side's joints as one convention counts them."""
+    """Draw the joint angles of the near side in one convention."""
     body(axes, joints)
     chain = {"elbow": ("Shoulder", "Elbow", "Wrist"), "shoulder": ("Elbow", "Shoulder", "Hip")}
     chain |= {"hip": ("Shoulder", "Hip", "Knee"), "knee": ("Hip", "Knee", "Ankle")}
     angles = measured(joints, convention).angles
-    places = {"elbow": (0.35, 0.24), "shoulder": (-1.25, 0.1), "hip": (-0.95, -0.02), "knee": (0.2, 0.1)}
+    label_offsets = {"elbow": (0.35, 0.24), "shoulder": (-1.25, 0.1), "hip": (-0.95, -0.02), "knee": (0.2, 0.1)}
     for name, (one, middle, other) in chain.items():
         start, centre, end = (joints[f"right{part}"] for part in (one, middle, other))
-        called = next(key for key in angles if key.startswith(f"right {name}"))
+        angle_name = next(key for key in angles if key.startswith(f"right {name}"))
         if convention == "flexion" and name != "shoulder":
             straight = (1.6 * centre[0] - 0.6 * start[0], 1.6 * centre[1] - 0.6 * start[1])
             line(axes, centre, straight, colour=GUIDE, style="--", width=1.3)
             start = straight
         arc(axes, centre, start, end, 0.22 if convention == "included" else 0.32)
-        text = f"{called.removeprefix('right ')}\n{angles[called]:.0f}°"
-        axes.text(centre[0] + places[name][0], centre[1] + places[name][1], text, color=ANGLE, fontsize=11)
+        text = f"{angle_name.removeprefix('right ')}\n{angles[angle_name]:.0f}°"
+        x, y = label_offsets[name]
+        axes.text(centre[0] + x, centre[1] + y, text, color=ANGLE, fontsize=11)
     straight = "180 is straight (default)" if convention == "included" else "0 is straight"
     axes.set_title(f"--convention {convention}: {straight}", fontsize=11)
     axes.set(xlim=(-1.6, 1.75), ylim=(1.85, -1.85))
 
 
 def lines_panels(lean: Axes, neck: Axes, ankles: Axes) -> None:
-    """Trunk lean, neck and ankle line, which both conventions have."""
+    """Draw trunk lean, neck and ankle line, which are the same in both conventions."""
     lean.set_title("trunk lean: right +, left −", fontsize=10)
     line(lean, (0, 0), (0, -1.8), colour=GUIDE, style="--", width=1.3)
     line(lean, (0, 0), (0.6, -1.65))
@@ -123,7 +125,7 @@ def lines_panels(lean: Axes, neck: Axes, ankles: Axes) -> None:
 
 
 def camera_panel(axes: Axes) -> None:
-    """From above: where the camera stands, so that angles in the picture are those of the body."""
+    """Draw the camera from above, in the position in which angles in the picture equal those of the body."""
     axes.set_title("the camera, from above", fontsize=10)
     axes.annotate("", (1.5, -1), (-1.2, -1), arrowprops={"arrowstyle": "->", "color": "0.2", "lw": 2})
     axes.text(-1.2, -1.2, "the plane of the movement", fontsize=8)
@@ -135,7 +137,7 @@ def camera_panel(axes: Axes) -> None:
 
 
 def draw() -> Figure:
-    """Both conventions above, the lines and the camera below."""
+    """Draw the figure: both conventions at the top, lines and camera at the bottom."""
     figure = Figure(figsize=(11, 8.2), layout="constrained")
     above, below = figure.subfigures(2, 1, height_ratios=(2.1, 1))
     joints = walker()

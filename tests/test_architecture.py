@@ -1,4 +1,4 @@
-"""The house rules that can be read off the source: who imports whom, how long functions are, how fast help comes."""
+"""Rules for the source that can be checked: imports between modules, length of functions, imports for help texts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from .conftest import ROOT
 
 PACKAGE = ROOT / "src" / "posecli"
-#: Rooms from the bottom to the top: a file imports only from its own row and those below.
+#: Modules from the lowest layer to the highest: a module imports only from its own row and the rows before it.
 ROWS = (
     ("errors", "_version"),
     ("skeleton", "extras"),
@@ -67,16 +67,16 @@ def modules() -> dict[str, Path]:
 
 
 def row_of(module: str) -> int:
-    """The highest row whose entry is the module or a package around it; the most telling entry wins."""
-    fitting = [
+    """The index of the row with the module or its package; the longest matching entry decides."""
+    matches = [
         (len(entry), index) for index, row in enumerate(ROWS) for entry in row if f"{module}.".startswith(f"{entry}.")
     ]
-    assert fitting, f"{module} has no row: say where it belongs"
-    return max(fitting)[1]
+    assert matches, f"{module} has no row: add it to ROWS"
+    return max(matches)[1]
 
 
 def imports_of(path: Path) -> set[str]:
-    """Modules of the package that a file imports, in whatever form."""
+    """Modules of the package that a file imports, in any form of import."""
     known, names = modules(), set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
@@ -89,20 +89,20 @@ def imports_of(path: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("module", [name for name in modules() if name not in ("__init__", "model")])
-def test_nothing_walks_back(module: str) -> None:
+def test_modules_import_only_from_lower_layers(module: str) -> None:
     for imported in imports_of(modules()[module]):
         assert row_of(imported) <= row_of(module), f"{module} imports {imported}"
 
 
 @pytest.mark.parametrize("module", modules())
-def test_functions_can_be_read_without_scrolling(module: str) -> None:
+def test_functions_are_short(module: str) -> None:
     for node in ast.walk(ast.parse(modules()[module].read_text())):
         if isinstance(node, ast.FunctionDef):
             length = (node.end_lineno or 0) - node.lineno + 1
             assert length <= LONGEST_FUNCTION, f"{module}.{node.name} has {length} lines"
 
 
-def test_only_the_runtime_knows_a_tflite_package() -> None:
+def test_only_runtime_modules_name_a_tflite_package() -> None:
     for module, path in modules().items():
         if module not in ("model.runtime", "model.runtime_choice", "model.quantize", "extras"):
             assert "tflite_runtime" not in path.read_text(), module
@@ -115,7 +115,7 @@ HELP = [
 
 
 @pytest.mark.parametrize("arguments", HELP)
-def test_help_needs_nothing_heavy(arguments: list[str]) -> None:
+def test_help_imports_no_heavy_package(arguments: list[str]) -> None:
     code = (
         "import sys, atexit\n"
         "from posecli.__main__ import main\n"

@@ -1,4 +1,4 @@
-"""What docs/cluster/ holds for Kubernetes and Slurm."""
+"""The recipes for Kubernetes and Slurm in docs/cluster/."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .tiny_model import draw_discs, person_at
 RECIPES = ROOT / "docs" / "cluster"
 
 
-def test_the_manifest_is_a_ray_job_that_runs_posecli(tmp_path: Path) -> None:
+def test_the_kubernetes_manifest_is_a_ray_job_that_runs_posecli(tmp_path: Path) -> None:
     yaml = pytest.importorskip("yaml")
     job = yaml.safe_load((RECIPES / "kuberay.yaml").read_text())
     assert (job["apiVersion"], job["kind"]) == ("ray.io/v1", "RayJob")
@@ -38,8 +38,8 @@ def test_the_manifest_is_a_ray_job_that_runs_posecli(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="for Linux")
-def test_the_slurm_script_runs_on_a_job_of_one_machine(tmp_path: Path, tiny_model: Path) -> None:
-    """With stand-ins for Slurm's own commands, and the real Ray."""
+def test_the_slurm_script_runs_on_one_machine(tmp_path: Path, tiny_model: Path) -> None:
+    """With fakes of Slurm's commands, and the real Ray."""
     pytest.importorskip("ray")
     tools = tmp_path / "bin"
     tools.mkdir()
@@ -60,13 +60,13 @@ def test_the_slurm_script_runs_on_a_job_of_one_machine(tmp_path: Path, tiny_mode
         "SLURM_JOB_NODELIST": "localhost", "SLURM_CPUS_PER_TASK": "1", "RAY_PORT": str(_free_port()),
         "POSECLI_MODEL": str(tiny_model), "POSECLI_TEST_MARK": str(tmp_path),
     }  # fmt: skip
-    with (tmp_path / "said").open("wb") as said:
+    with (tmp_path / "log").open("wb") as log:
         script = subprocess.Popen(
             [RECIPES / "slurm.sh", pictures, f"{tmp_path}/out/", "--shard-size", "2"],
-            env=environment, stdout=said, stderr=said, start_new_session=True,
+            env=environment, stdout=log, stderr=log, start_new_session=True,
         )  # fmt: skip
     try:
-        assert script.wait(timeout=300) == 0, (tmp_path / "said").read_text()
+        assert script.wait(timeout=300) == 0, (tmp_path / "log").read_text()
         assert len(list(read_parts(f"{tmp_path}/out/"))) == 5
     finally:
         os.killpg(script.pid, signal.SIGTERM)  # as Slurm does at the end of a job
@@ -81,8 +81,8 @@ def _free_port() -> int:
 
 
 def _kill_all(variable: str) -> None:
-    """End the processes that have this variable in their environment, and no other cluster of the machine, as `ray
-    stop` would."""
+    """Kill the processes with this variable in their environment. `ray stop` would also stop other clusters of the
+    machine."""
     for found in running():
         with suppress(OSError):
             if variable.encode() in Path(f"/proc/{found.pid}/environ").read_bytes().split(b"\0"):

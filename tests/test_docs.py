@@ -1,4 +1,4 @@
-"""What is in docs/ and made by a script: the drawing of angles, and the reference of the library."""
+"""The generated files of docs/: the drawing of angles, and the reference of the library."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ def script(name: str) -> ModuleType:
     return module
 
 
-def test_the_reference_says_what_the_docstrings_say() -> None:
-    """Where it does not: python docs/make_reference.py"""
+def test_the_reference_matches_the_docstrings() -> None:
+    """If this fails: python docs/make_reference.py"""
     reference = script("make_reference")
     assert (ROOT / "docs" / "python.md").read_text("utf-8") == reference.page()
     assert {*reference.MEMBERS, "KEYPOINT_NAMES", "__version__"} == set(posecli.__all__)
 
 
-def test_the_drawing_of_angles_has_those_that_are_measured() -> None:
+def test_the_drawing_shows_the_measured_angles() -> None:
     pytest.importorskip("matplotlib", reason="needs the extra measure")
     included, flexion, *_ = script("draw_angles").draw().get_axes()
     for axes, expected in (

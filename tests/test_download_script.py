@@ -1,4 +1,4 @@
-"""scripts/download_model.sh: whole and right in models/, or absent; from a server, a mirror, a local file."""
+"""scripts/download_model.sh: the model is complete and verified in models/, or absent."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def server() -> Iterator[Server]:
 
 @pytest.fixture(params=["curl", "wget"])
 def script(request: pytest.FixtureRequest, tmp_path: Path) -> Script:
-    """A copy of the script that takes this test's data for the published file, with only one of the two tools."""
+    """A copy of the script that expects this test's data as the model, with either curl or wget."""
     if shutil.which(request.param) is None:
         pytest.skip(f"no {request.param} here")
     text = (ROOT / "scripts" / "download_model.sh").read_text()
@@ -56,7 +56,7 @@ def script(request: pytest.FixtureRequest, tmp_path: Path) -> Script:
 
 
 @pytest.mark.parametrize("kind", ["fine", "cut", "norange", "broken", "redirect", "503"])
-def test_whole_and_right(kind: str, script: Script, server: Server, tmp_path: Path) -> None:
+def test_downloads_are_complete_and_verified(kind: str, script: Script, server: Server, tmp_path: Path) -> None:
     result = script("257", f"{server.url}/{kind}")
     assert result.returncode == 0, result.stderr
     assert (tmp_path / "models" / NAME).read_bytes() == DATA
@@ -64,28 +64,28 @@ def test_whole_and_right(kind: str, script: Script, server: Server, tmp_path: Pa
 
 
 @pytest.mark.parametrize("kind", ["lies", "longer", "404"])
-def test_wrong_files_leave_nothing(kind: str, script: Script, server: Server, tmp_path: Path) -> None:
+def test_wrong_files_are_not_kept(kind: str, script: Script, server: Server, tmp_path: Path) -> None:
     result = script("257", f"{server.url}/{kind}")
     assert result.returncode == 1
-    assert "could not get" in result.stderr
+    assert "could not be downloaded" in result.stderr
     assert not (tmp_path / "models" / NAME).exists()
 
 
-def test_a_local_file_and_a_second_run(script: Script, tmp_path: Path) -> None:
+def test_a_local_file_is_copied_and_a_second_run_does_nothing(script: Script, tmp_path: Path) -> None:
     (tmp_path / "local").write_bytes(DATA)
     assert script("257", str(tmp_path / "local")).returncode == 0
     again = script("257", "http://127.0.0.1:1/nobody")
     assert (again.returncode, "already" in again.stdout) == (0, True)
 
 
-def test_mirrors_one_after_the_other(script: Script, server: Server, tmp_path: Path) -> None:
+def test_mirrors_are_tried_in_order(script: Script, server: Server, tmp_path: Path) -> None:
     result = script("257", POSECLI_MODEL_URL=f"http://127.0.0.1:1/ {server.url}/404/ {server.url}/fine/")
     assert result.returncode == 0, result.stderr
     assert "http://127.0.0.1:1/" in result.stderr
     assert (tmp_path / "models" / NAME).read_bytes() == DATA
 
 
-def test_a_foreign_local_file_leaves_nothing(script: Script, tmp_path: Path) -> None:
+def test_another_local_file_is_refused(script: Script, tmp_path: Path) -> None:
     (tmp_path / "foreign").write_bytes(DATA[::-1])
     result = script("257", str(tmp_path / "foreign"))
     assert result.returncode == 1
@@ -93,21 +93,19 @@ def test_a_foreign_local_file_leaves_nothing(script: Script, tmp_path: Path) -> 
     assert list((tmp_path / "models").iterdir()) == []
 
 
-@pytest.mark.parametrize("at_hand", [True, False])
-def test_where_the_official_host_cannot_be_reached_posecli_takes_over(
-    at_hand: bool, script: Script, tmp_path: Path
-) -> None:
-    """The script's official host stands on a port that nobody listens on; posecli is a program that notes its call."""
+@pytest.mark.parametrize("installed", [True, False])
+def test_posecli_downloads_if_the_official_host_is_unreachable(installed: bool, script: Script, tmp_path: Path) -> None:
+    """The official host is replaced by a closed port, and posecli by a program that prints its arguments."""
     text = (tmp_path / "scripts" / "download_model.sh").read_text()
     official = "https://storage.googleapis.com/download.tensorflow.org/models/tflite/"
     assert official in text
     (tmp_path / "scripts" / "download_model.sh").write_text(text.replace(official, "http://127.0.0.1:1/"))
-    if at_hand:
+    if installed:
         program = tmp_path / "tools" / "posecli"
         program.write_text('#!/bin/sh\necho "$@"\n')
         program.chmod(0o755)
     result = script()
-    if at_hand:
+    if installed:
         assert (result.returncode, result.stdout.splitlines()[-1]) == (
             0,
             "model download --source npm --output models",
@@ -116,11 +114,11 @@ def test_where_the_official_host_cannot_be_reached_posecli_takes_over(
         assert (result.returncode, "Install posecli" in result.stderr) == (1, True)
 
 
-def test_hashes_are_those_of_the_catalog() -> None:
+def test_hashes_match_the_catalog() -> None:
     from posecli.model.catalog import KNOWN_MODELS
 
     text = (ROOT / "scripts" / "download_model.sh").read_text()
     for known in KNOWN_MODELS:
-        if not known.address or known.member:  # the script unpacks nothing
+        if not known.address or known.member:  # the script cannot unpack archives
             continue
         assert f"bytes={known.size} hash={known.sha256}" in text

@@ -1,4 +1,4 @@
-"""What is said where a package is missing: a command that installs it where posecli is installed."""
+"""The error for a missing package names the command that installs it into posecli's environment."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from posecli.extras import EXTRAS, install_command, install_extra, need
 from .conftest import ROOT
 
 
-def test_the_packages_themselves_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_hint_names_the_packages(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "scipy", None)
     monkeypatch.delitem(sys.modules, "scipy.signal", raising=False)
     with pytest.raises(MissingExtra, match="scipy, which is not installed") as caught:
@@ -24,13 +24,13 @@ def test_the_packages_themselves_are_named(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 @pytest.mark.parametrize(("numpy", "pyarrow"), [("1.26.4", '"pyarrow<22"'), ("2.1.0", "pyarrow")])
-def test_the_pyarrow_that_fits(numpy: str, pyarrow: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """From 22 on it needs NumPy 2 and lets itself be installed beside NumPy 1."""
+def test_the_pyarrow_version_fits_the_numpy_version(numpy: str, pyarrow: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """pyarrow 22 needs NumPy 2, but pip installs it beside NumPy 1."""
     monkeypatch.setattr(importlib.metadata, "version", lambda name: numpy)
     assert install_extra("parquet") == f"pip install {pyarrow}"
 
 
-def test_a_package_that_is_broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_hint_for_a_broken_package_is_to_reinstall_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "jinja2", raising=False)
     (tmp_path / "jinja2.py").write_text("raise ImportError('it needs\\nNumPy 2')")
@@ -51,7 +51,7 @@ def test_a_package_that_is_broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         ),
     ],
 )
-def test_the_tool_that_installed_posecli_is_named(
+def test_the_command_uses_the_tool_that_installed_posecli(
     receipt: str, install: str, again: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / receipt).touch()
@@ -60,14 +60,14 @@ def test_the_tool_that_installed_posecli_is_named(
     assert install_command("numpy<2", "ray", again=True) == again.replace("PREFIX", str(tmp_path))
 
 
-def test_each_extra_names_all_its_packages() -> None:
+def test_each_extra_lists_the_packages_of_pyproject() -> None:
     text = (ROOT / "pyproject.toml").read_text()
     for extra, packages in EXTRAS.items():
         (listed,) = re.findall(rf"^{extra} = \[(.*?)\]$", text, re.MULTILINE | re.DOTALL)
         assert set(re.findall(r'"([a-z0-9-]+)', listed)) == {package.replace("_", "-") for package in packages}
 
 
-def test_no_text_tells_to_install_from_an_index_that_has_no_posecli() -> None:
+def test_no_text_installs_posecli_from_a_package_index() -> None:
     texts = [*ROOT.glob("src/**/*.py"), *ROOT.glob("docs/**/*.*"), *ROOT.glob("scripts/*"), ROOT / "README.md"]
     for path in texts:
         if path.suffix in (".py", ".md", ".sh", ".yaml", ""):

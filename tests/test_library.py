@@ -1,4 +1,4 @@
-"""What `import posecli` offers: its names, drawing, the frames of clips, records as tables."""
+"""The public names of posecli: drawing, the frames of clips, records as tables."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from .conftest import SAMPLES
 from .test_types import make_record
 
 
-def test_all_names_are_there_and_known_to_dir() -> None:
+def test_dir_lists_all_public_names() -> None:
     assert set(posecli.__all__) <= set(dir(posecli))
     for name in posecli.__all__:
         assert getattr(posecli, name) is not None
@@ -36,7 +36,7 @@ def test_all_names_are_there_and_known_to_dir() -> None:
         _ = posecli.estimate  # type: ignore[attr-defined]
 
 
-def test_the_import_brings_nothing_heavy() -> None:
+def test_importing_posecli_imports_no_heavy_package() -> None:
     code = (
         "import sys; import posecli; dir(posecli)\n"
         "print([name for name in ('numpy', 'PIL', 'pandas', 'ai_edge_litert', 'click') if name in sys.modules])"
@@ -50,7 +50,7 @@ def pictured(**changes: Any) -> tuple[Image.Image, Record]:
     return Image.new("RGB", (640, 480), (90, 120, 60)), replace(make_record(people=2), **changes)
 
 
-def test_people_are_drawn_on_every_kind_of_picture(tmp_path: Path) -> None:
+def test_people_are_drawn_on_every_kind_of_image(tmp_path: Path) -> None:
     picture, record = pictured()
     expected = np.asarray(draw_poses(picture, record.poses))
     assert (expected != np.asarray(picture)).any()
@@ -59,12 +59,12 @@ def test_people_are_drawn_on_every_kind_of_picture(tmp_path: Path) -> None:
     pixels = np.asarray(picture)
     for image in (picture, tmp_path / "p.png", str(tmp_path / "p.png"), data, io.BytesIO(data), pixels, pixels / 255):
         drawn = posecli.draw(image, record)
-        assert isinstance(drawn, Image.Image)  # which Jupyter shows
+        assert isinstance(drawn, Image.Image)  # Jupyter displays it
         assert (np.asarray(drawn) == expected).all()
     assert (np.asarray(picture) == pixels).all()
 
 
-def test_drawing_takes_what_the_command_takes() -> None:
+def test_drawing_supports_the_options_of_the_command() -> None:
     picture, record = pictured()
     drawn = posecli.draw(picture, record, extras=["scores", "boxes"], background="black")
     assert drawn == draw_poses(picture, record.poses, extras=("scores", "boxes"), background="black")
@@ -76,15 +76,15 @@ def test_drawing_takes_what_the_command_takes() -> None:
         assert hidden == hide_faces(picture, record.poses, faces) != picture
 
 
-def test_nobody_is_drawn_where_nobody_was_found() -> None:
+def test_a_record_without_people_leaves_the_picture_unchanged() -> None:
     picture, _ = pictured()
     for record in (make_record(people=0), Record.failed("a.jpg", "not_found", "no such file")):
         assert posecli.draw(picture, record) == picture
 
 
-def test_drawing_refuses_what_does_not_fit() -> None:
+def test_drawing_refuses_invalid_arguments() -> None:
     picture, record = pictured()
-    with pytest.raises(UsageError, match=r"has 640 x 480 pixels, and that of the record 480 x 640"):
+    with pytest.raises(UsageError, match=r"has 640 x 480 pixels, but the record's picture has 480 x 640"):
         posecli.draw(picture, replace(record, width=480, height=640))
     with pytest.raises(UsageError, match="background: 'blue' is not one of picture, none, black, white"):
         posecli.draw(picture, record, background="blue")
@@ -121,7 +121,7 @@ def test_the_frames_of_a_clip(tmp_path: Path) -> None:
     assert [frame.number for frame in posecli.frames(SAMPLES / "wave.jpg")] == [0]
 
 
-def test_frames_that_cannot_be_had(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_frames_refuses_invalid_options_and_unreadable_clips(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UsageError, match="every is 0"):
         posecli.frames("no.mp4", every=0)
     with pytest.raises(NotFound, match=r"no\.mp4: no such file"):
@@ -159,7 +159,7 @@ def test_a_record_as_a_table() -> None:
     assert alone[alone["part"] == "nose"][["person", "x", "y"]].to_numpy().tolist() == [[0, 10, 20], [1, 10, 20]]
 
 
-def test_a_table_without_pandas_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_pandas_the_error_names_the_install_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pandas", None)
     with pytest.raises(MissingExtra, match="pip install pandas"):
         make_record().to_dataframe()

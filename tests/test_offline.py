@@ -1,4 +1,4 @@
-"""posecli reaches for no network: not with --offline, and never to tell anybody of its use."""
+"""posecli does not use the network with --offline, and never sends usage data."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from .conftest import SAMPLES, records_of
 from .cut_off import CutOff, run_cut_off
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the kernel's filter that counts attempts is Linux's")
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="attempts are counted by a filter of the Linux kernel")
 
 
 def run(*command: object, model: Path | None = None, **environment: str) -> CutOff:
@@ -26,20 +26,20 @@ def posecli(*arguments: object, model: Path | None = None, **environment: str) -
 
 @pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_INET6, socket.AF_NETLINK])
 def test_attempts_are_refused_and_counted(family: int) -> None:
-    """Of processes that the program starts, too."""
+    """Those of child processes are counted too."""
     code = f"import socket\ntry: socket.socket({int(family)}, socket.SOCK_DGRAM)\nexcept OSError as e: print(e.errno)"
     starter = f"import subprocess, sys; sys.exit(subprocess.run([sys.executable, '-c', {code!r}]).returncode)"
     result = run(sys.executable, "-c", starter)
     assert (result.returncode, result.stdout, result.attempts) == (0, b"101\n", [family])
 
 
-def test_sockets_within_the_machine_are_given_out() -> None:
-    """Pairs, which processes of one program talk through, reach nobody else."""
+def test_local_sockets_are_allowed() -> None:
+    """Socket pairs, for communication between the processes of one program, do not reach the network."""
     result = run(sys.executable, "-c", "import socket; socket.socket(socket.AF_UNIX); socket.socketpair()")
     assert (result.returncode, result.attempts) == (0, [socket.AF_UNIX])
 
 
-def test_a_download_is_an_attempt(tmp_path: Path) -> None:
+def test_a_download_attempts_a_connection(tmp_path: Path) -> None:
     environment = {"POSECLI_CACHE": str(tmp_path), "POSECLI_MODEL_SOURCES": "official"}
     result = posecli("model", "download", "--force", **environment)
     assert result.returncode == 4, result.stderr
@@ -48,8 +48,8 @@ def test_a_download_is_an_attempt(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("offline", [["--offline"], []])
 @pytest.mark.parametrize("engine", ["serial", "processes"])
-def test_the_main_job_reaches_for_no_network(engine: str, offline: list[str], real_model: Path, tmp_path: Path) -> None:
-    """With LiteRT and the real model, in all processes. Where a model is at hand, --offline changes nothing."""
+def test_estimate_does_not_use_the_network(engine: str, offline: list[str], real_model: Path, tmp_path: Path) -> None:
+    """With LiteRT and the real model, in all processes. If the model is present, --offline changes nothing."""
     words = ("estimate", SAMPLES, *offline, "--engine", engine, "--workers", "2", "-a", f"{tmp_path}/a/", "-f", "jsonl")
     result = posecli(*words, model=real_model)
     assert result.returncode == 0, result.stderr
@@ -58,8 +58,8 @@ def test_the_main_job_reaches_for_no_network(engine: str, offline: list[str], re
     assert result.attempts == []
 
 
-def test_offline_without_a_model_is_an_error_and_no_attempt(tmp_path: Path) -> None:
-    """The checkout's own model is out of the way: it has another name."""
+def test_offline_without_a_model_fails_without_an_attempt(tmp_path: Path) -> None:
+    """The model of the checkout has another name, so it is not used."""
     result = posecli("estimate", SAMPLES, "--offline", "--model", "movenet_singlepose_lightning_int8")
     assert result.returncode == 4, result.stderr
     assert result.attempts == []

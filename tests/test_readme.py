@@ -1,4 +1,4 @@
-"""Every command in the README runs as written, on the sample pictures, with the real model."""
+"""Every command in the README runs as written, on the sample pictures and with the real model."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ def _blocks(kind: str) -> list[str]:
 
 
 @pytest.fixture
-def elsewhere(tmp_path: Path, real_model: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with the samples in it, posecli on the PATH, and the model named as a user would."""
+def workspace(tmp_path: Path, real_model: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with the samples, with posecli on the PATH and the model in POSECLI_MODEL."""
     shutil.copytree(SAMPLES, tmp_path / "samples")
     monkeypatch.setenv("POSECLI_MODEL", str(real_model))
-    monkeypatch.setenv("PIP_TARGET", str(tmp_path / "installed"))  # what the README installs stays out of the tests
+    monkeypatch.setenv("PIP_TARGET", str(tmp_path / "installed"))  # installed packages must not affect other tests
     monkeypatch.setenv("PATH", os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
     return tmp_path
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("block", _blocks("sh"))
-def test_commands(block: str, elsewhere: Path) -> None:
+def test_shell_commands_run(block: str, workspace: Path) -> None:
     result = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", block],
-        cwd=elsewhere,
+        cwd=workspace,
         capture_output=True,
         text=True,
         timeout=300,
@@ -46,8 +46,8 @@ def test_commands(block: str, elsewhere: Path) -> None:
 
 
 @pytest.mark.parametrize("block", _blocks("python"))
-def test_python(block: str, elsewhere: Path) -> None:
-    subprocess.run([sys.executable, "-c", block], cwd=elsewhere, timeout=300, check=True)
+def test_python_code_runs(block: str, workspace: Path) -> None:
+    subprocess.run([sys.executable, "-c", block], cwd=workspace, timeout=300, check=True)
 
 
 @pytest.fixture
@@ -100,13 +100,13 @@ def test_docker(checkout: Path) -> None:
     assert (checkout / "samples/annotated/wave.jpg.png").is_file()
 
 
-def test_links_lead_somewhere() -> None:
+def test_links_have_a_target() -> None:
     for target in re.findall(r"\]\((?!https?:)([^)#]+)", README):
         assert (ROOT / target).exists(), target
 
 
 def test_options_in_the_readme_exist() -> None:
-    """And what --help shows has not been forgotten: the table names each option or says where the rest is."""
+    """Every option in the table of the README is known to --help."""
     help_text = subprocess.run(
         [sys.executable, "-m", "posecli", "estimate", "--help"], capture_output=True, text=True, timeout=60, check=True
     ).stdout

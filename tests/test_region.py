@@ -1,4 +1,4 @@
-"""The part of a picture that is looked at: what it may be called, and where it lies."""
+"""Regions of a picture: their text form, and their position in pixels."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from posecli.region import Region
         ("0,480.5,10,10", None),
     ],
 )
-def test_regions_lie_in_pixels_of_the_picture(text: str, box: tuple[int, int, int, int] | None) -> None:
+def test_the_pixels_of_a_region(text: str, box: tuple[int, int, int, int] | None) -> None:
     assert Region.parse(text).box_in(640, 480) == box
 
 
-def test_per_cent_of_any_size_are_whole_pixels_where_they_can_be() -> None:
+def test_per_cent_are_rounded_without_floating_point_errors() -> None:
     for size in range(100, 2000, 100):
         for percent in range(1, 100):
             box = Region.parse(f"{percent}%,0,{100 - percent}%,100%").box_in(size, 7)
@@ -35,7 +35,7 @@ def test_per_cent_of_any_size_are_whole_pixels_where_they_can_be() -> None:
 
 
 @pytest.mark.parametrize("text", ["10,20,30,40", "10%,0,50%,100%", "-1.5,0,2.25%,1"])
-def test_a_region_is_written_as_it_is_read(text: str) -> None:
+def test_the_text_of_a_region_is_kept(text: str) -> None:
     region = Region.parse(text)
     assert str(region) == text
     assert Region.parse(text.replace(",", " , ")) == region
@@ -59,7 +59,7 @@ def test_a_region_is_written_as_it_is_read(text: str) -> None:
         ("0,-60%,10,60%", "outside of every picture"),
     ],
 )
-def test_what_is_no_region_is_refused(text: str, message: str) -> None:
+def test_invalid_regions_are_refused(text: str, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         Region.parse(text)
 

@@ -1,4 +1,4 @@
-"""The values that travel: checks when built, and the record's way to JSON and back."""
+"""The data types: checks on construction, and the conversion of records to JSON and back."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def make_record(image: str = "a.jpg", people: int = 1) -> Record:
 @pytest.mark.parametrize(
     "record", [make_record(), make_record(people=0), Record.failed("b\udcff.jpg", "not_found", "b: no such file")]
 )
-def test_record_survives_json_and_fits_the_schema(record: Record) -> None:
+def test_a_record_is_kept_by_json_and_fits_the_schema(record: Record) -> None:
     data = json.loads(json.dumps(record.to_dict()))
     jsonschema.validate(data, record_schema())
     assert Record.from_dict(data) == record
@@ -46,7 +46,7 @@ def test_record_survives_json_and_fits_the_schema(record: Record) -> None:
         {"width": 0},
     ],
 )
-def test_schema_refuses_what_is_no_record(change: dict) -> None:
+def test_the_schema_refuses_invalid_records(change: dict) -> None:
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate({**json.loads(json.dumps(make_record().to_dict())), **change}, record_schema())
 
@@ -73,6 +73,6 @@ def test_maps_of_wrong_shape_are_refused() -> None:
         ({"fit": "crop"}, "not one of aspect, pad, stretch"),
     ],
 )
-def test_impossible_settings_are_refused(settings: dict, message: str) -> None:
+def test_invalid_settings_are_refused(settings: dict, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         Settings(**settings)

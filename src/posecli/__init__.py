@@ -34,9 +34,9 @@ __all__ = [
     "frames",
 ]
 
-#: Name → the module that has it. They bring NumPy and Pillow, so they are imported on first use: `posecli --help` needs
-#: none of them.
-_ON_USE = {
+#: Name → its module. These modules import NumPy and Pillow, which `posecli --help` does not need. Therefore they are
+#: imported on first use.
+_LAZY = {
     "PoseEstimator": "posecli.inference.estimator",
     "ClipFrame": "posecli.library",
     "draw": "posecli.library",
@@ -45,14 +45,14 @@ _ON_USE = {
 
 
 def __getattr__(name: str) -> Any:
-    """Import what needs NumPy and Pillow on first use."""
-    if name not in _ON_USE:
+    """Import the names of `_LAZY` on first use."""
+    if name not in _LAZY:
         raise AttributeError(f"module 'posecli' has no attribute {name!r}")
     from importlib import import_module
 
-    return getattr(import_module(_ON_USE[name]), name)
+    return getattr(import_module(_LAZY[name]), name)
 
 
 def __dir__() -> list[str]:
-    """The public names, those of `_ON_USE` too."""
+    """All public names, including those of `_LAZY`."""
     return sorted({*globals(), *__all__})

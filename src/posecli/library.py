@@ -1,4 +1,4 @@
-"""What `import posecli` offers besides `PoseEstimator`: drawing, and the frames of clips."""
+"""Public functions besides `PoseEstimator`: drawing, and the frames of clips."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from posecli.types import BACKGROUNDS, EXTRAS, FACES, Drawing, Record, Settings
 
 
 class ClipFrame(NamedTuple):
-    """A frame of a clip: its number from 0, its time in seconds (None for pages), its upright RGB picture."""
+    """A frame of a clip: its number from 0, its time in seconds (None for pages), and its upright RGB image."""
 
     number: int
     time: float | None
@@ -32,13 +32,15 @@ def frames(
     fps: float | None = None,
     max_pixels: int = Settings.max_pixels,
 ) -> Iterator[ClipFrame]:
-    """The frames of a clip, decoded as they are asked for: those that `PoseEstimator.estimate_clip` looks at.
+    """Decode the frames of a clip lazily: the same frames that `PoseEstimator.estimate_clip` uses.
 
     clip: the path or the bytes of a video (extra `video`), of an animation, or of a file of several pictures.
-    every, start, end, fps: every n-th frame; from `start` until before `end`, seconds; at most so many a second.
-    max_pixels: a frame of more is refused before it is decoded.
-    Raises UsageError for impossible options, MissingExtra for a video without the extra, and InputError where the clip
-    cannot be read or breaks off.
+    every: yield every n-th frame only.
+    start, end: yield the frames from `start` to before `end`, seconds.
+    fps: yield at most this many frames per second.
+    max_pixels: a frame with more pixels is refused before it is decoded.
+    Raises UsageError for invalid options, MissingExtra if a video needs the extra, and InputError if the clip cannot be
+    read or is truncated.
     """
     source = clip if isinstance(clip, bytes) else os.fspath(clip)
     options = check_options(ClipOptions(every, start, end, fps))
@@ -58,26 +60,27 @@ def draw(
     faces: str | None = None,
     skeletons: bool = True,
 ) -> Image.Image:
-    """A new picture with the people of a record drawn on it: RGB, or RGBA where the background is `none`.
+    """Draw the people of a record on a copy of its picture. Returns an RGB image, or RGBA if `background` is none.
 
-    image: the picture that the record is of, as `PoseEstimator.estimate` takes it.
+    image: the picture of the record, in any form that `PoseEstimator.estimate` accepts.
     extras: any of scores, boxes, names and angles.
     background: picture, none (transparent), black or white.
-    faces: blurred or pixelated, for all people of the record; None: as they are. Who is not in the record is shown.
-    skeletons: False draws neither these nor extras.
-    Raises TypeError for what is no picture; UsageError for arrays that are none, for other extras and backgrounds, and
-    for a picture of another size than the record's; InputError where the picture cannot be read.
+    faces: blurred or pixelated, for all people of the record; None: unchanged. People not in the record stay visible.
+    skeletons: if False, neither skeletons nor extras are drawn.
+    Raises TypeError if `image` is of another type; UsageError for an array of another shape or dtype, for unknown
+    extras, backgrounds or faces, and if the picture's size differs from the record's; InputError if the picture cannot
+    be read.
     """
     check_is_image(image)
     wanted = (extras,) if isinstance(extras, str) else tuple(extras)
-    asked = [("background", background, BACKGROUNDS), *(("extras", one, EXTRAS) for one in wanted)]
-    for name, value, choices in (*asked, ("faces", faces or FACES[0], FACES)):
+    choice_arguments = [("background", background, BACKGROUNDS), *(("extras", one, EXTRAS) for one in wanted)]
+    for name, value, choices in (*choice_arguments, ("faces", faces or FACES[0], FACES)):
         if value not in choices:
             raise UsageError(f"{name}: {value!r} is not one of {', '.join(choices)}")
     picture = frame_from(image, max_pixels=Settings.max_pixels).image
     if record.ok and picture.size != (record.width, record.height):
         width, height = picture.size
         raise UsageError(
-            f"the picture has {width} x {height} pixels, and that of the record {record.width} x {record.height}"
+            f"the picture has {width} x {height} pixels, but the record's picture has {record.width} x {record.height}"
         )
     return draw_people(picture, record.poses, Drawing(wanted if skeletons else (), background, faces, skeletons))

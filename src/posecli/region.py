@@ -1,4 +1,4 @@
-"""The part of a picture that is looked at, in pixels or per cent of the picture."""
+"""The region of a picture that is used (`--region`), in pixels or per cent of the picture."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import NamedTuple
 from posecli.errors import UsageError
 
 _LENGTH = re.compile(r"(-?\d{1,9}(?:\.\d{1,9})?)(%?)", re.ASCII)
-#: Digits of a pixel below which lengths are rounding errors of their computation.
+#: Digits to which pixels are rounded, to remove floating-point errors.
 _DIGITS = 6
 
 #: Left, top, right, bottom in whole pixels.
@@ -27,12 +27,12 @@ class Length(NamedTuple):
         return f"{self.value:.10g}{'%' if self.percent else ''}"
 
     def pixels(self, whole: int) -> float:
-        """The length where the picture has so many pixels."""
+        """The length in pixels. whole: the picture's width or height, pixels."""
         return self.value * whole / 100 if self.percent else self.value
 
 
 class Region(NamedTuple):
-    """A rectangle of the upright picture, from its top left corner. It may reach out of the picture."""
+    """A rectangle of the upright picture; the origin is the top left corner. It may extend beyond the picture."""
 
     x: Length
     y: Length
@@ -56,7 +56,7 @@ class Region(NamedTuple):
         return cls.parse(",".join(f"{number:.9f}" for number in numbers))
 
     def checked(self) -> Region:
-        """The region, if a picture can show something of it. Raises UsageError."""
+        """Return the region. Raises UsageError if it is empty, or outside of every picture."""
         for start, size in ((self.x, self.width), (self.y, self.height)):
             if size.value <= 0:
                 raise UsageError(f"the region {self} is empty: width and height must be more than 0")
@@ -69,14 +69,14 @@ class Region(NamedTuple):
         return ",".join(map(str, self))
 
     def box_in(self, width: int, height: int) -> PixelBox | None:
-        """The pixels of a picture that the region touches, inside the picture; None where there are none."""
+        """The pixels of a picture that the region touches; None if the region lies outside the picture."""
         left, right = _span(self.x, self.width, width)
         top, bottom = _span(self.y, self.height, height)
         return (left, top, right, bottom) if left < right and top < bottom else None
 
 
 def _span(start: Length, size: Length, whole: int) -> tuple[int, int]:
-    """First pixel and the one behind the last, of so many."""
+    """The first pixel and the one after the last. whole: the picture's width or height, pixels."""
     first = start.pixels(whole)
     last = first + size.pixels(whole)
     return max(floor(round(first, _DIGITS)), 0), min(ceil(round(last, _DIGITS)), whole)

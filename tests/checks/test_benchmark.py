@@ -1,4 +1,4 @@
-"""`posecli benchmark`: it measures what it says; how fast is nobody's test."""
+"""`posecli benchmark`: the form of its output. No test depends on the speed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ..conftest import Posecli
 from ..tiny_model import draw_discs, person_at
 
 
-def test_table_and_json(posecli: Posecli, tmp_path: Path) -> None:
+def test_the_table_and_the_json_output(posecli: Posecli, tmp_path: Path) -> None:
     draw_discs([person_at(60, 60)]).save(tmp_path / "a.png")
     result = posecli("benchmark", tmp_path, "--count", "3", "--threads", "1", "--workers", "1")
     assert result.returncode == 0, result.stderr
@@ -23,6 +23,6 @@ def test_table_and_json(posecli: Posecli, tmp_path: Path) -> None:
     assert data["workers"][0]["pictures_per_second"] > 0
 
 
-def test_nothing_readable_is_wrong_usage(posecli: Posecli, tmp_path: Path) -> None:
+def test_no_readable_picture_is_a_usage_error(posecli: Posecli, tmp_path: Path) -> None:
     (tmp_path / "bad.png").write_bytes(b"bad")
     assert posecli("benchmark", tmp_path / "bad.png", "--workers", "1").returncode == 2

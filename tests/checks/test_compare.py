@@ -1,4 +1,4 @@
-"""Two runs beside one another: what differs is told, and nothing else."""
+"""Comparison of two sets of records: exactly the differences are reported."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ..tiny_model import draw_discs, person_at
 
 
 def moved(record: Record, part: str, by: float, *, score: float = 0.0) -> Record:
-    """One keypoint of the first person further right, or surer."""
+    """Move one keypoint of the first person to the right, and raise its score."""
     points = [
         point._replace(x=point.x + by, score=point.score + score) if point.part == part else point
         for point in record.poses[0].keypoints
@@ -30,27 +30,27 @@ def kinds(expected: list[Record], actual: list[Record], **options: bool) -> list
     return [difference.kind for difference in compare(expected, actual, Limits(), **options)]
 
 
-def test_the_same_is_no_difference() -> None:
+def test_equal_records_have_no_differences() -> None:
     assert kinds([make_record(), make_record("b.jpg", 2)], [make_record("b.jpg", 2), make_record()]) == []
 
 
-def test_what_moved_and_by_how_much() -> None:
+def test_moved_keypoints_are_reported_with_their_distance() -> None:
     (difference,) = compare([make_record()], [moved(make_record(), "leftElbow", 7)], Limits())
     assert (difference.kind, difference.part, difference.amount, difference.person) == ("moved", "leftElbow", 7, 0)
     assert kinds([make_record()], [moved(make_record(), "leftElbow", 3.9)]) == []
 
 
-def test_guesses_may_move() -> None:
-    unsure = moved(make_record(), "nose", 0, score=-0.4)
-    assert kinds([unsure], [moved(unsure, "nose", 50)]) == []
+def test_uncertain_keypoints_may_move() -> None:
+    uncertain = moved(make_record(), "nose", 0, score=-0.4)
+    assert kinds([uncertain], [moved(uncertain, "nose", 50)]) == []
 
 
-def test_scores_that_change() -> None:
+def test_changed_scores_are_reported() -> None:
     (difference,) = compare([make_record()], [moved(make_record(), "nose", 0, score=0.2)], Limits())
     assert (difference.kind, difference.part, difference.amount) == ("score", "nose", 0.2)
 
 
-def test_people_who_come_and_go() -> None:
+def test_missing_and_new_people_are_reported() -> None:
     assert kinds([make_record(people=1)], [make_record(people=0)]) == ["missing_person"]
     assert kinds([make_record(people=0)], [make_record(people=1)]) == ["new_person"]
     far = make_record()
@@ -80,7 +80,7 @@ def test_pictures_are_matched_by_name_or_by_file_name() -> None:
 
 
 def test_pictures_are_matched_by_the_end_of_their_path() -> None:
-    """Annotation tools name pictures from the folder on that was given to them."""
+    """Annotation tools use paths relative to the folder that they were given."""
     full, short = (
         [make_record(f"{folder}{name}") for name in ("a/1.jpg", "b/1.jpg", "2.jpg")] for folder in ("p/", "")
     )
@@ -90,13 +90,13 @@ def test_pictures_are_matched_by_the_end_of_their_path() -> None:
     ) == ["new_picture"]
 
 
-def test_frames_are_pictures_of_their_own() -> None:
+def test_frames_are_compared_separately() -> None:
     clip = [replace(make_record("c.mp4"), frame=number) for number in range(3)]
     assert kinds(clip, clip) == []
     assert kinds(clip, clip[:2]) == ["missing_picture"]
 
 
-def test_failures_are_a_difference() -> None:
+def test_a_failure_is_a_difference() -> None:
     failed = Record.failed("a.jpg", "not_found", "a.jpg: no such file")
     assert kinds([make_record()], [failed]) == ["status"]
     assert kinds([failed], [failed]) == []
@@ -107,7 +107,7 @@ def save(records: list[Record], path: Path) -> Path:
     return path
 
 
-def test_command(tmp_path: Path, posecli: Posecli) -> None:
+def test_the_compare_command(tmp_path: Path, posecli: Posecli) -> None:
     expected = save([make_record("a,b.jpg")], tmp_path / "e.jsonl")
     actual = save([moved(make_record("a,b.jpg"), "nose", 9)], tmp_path / "a.jsonl")
     assert posecli("compare", expected, expected).returncode == 0
@@ -129,7 +129,7 @@ def picture(tmp_path: Path) -> Path:
     return path
 
 
-def test_estimate_holds_its_records_against_expected_ones(picture: Path, tmp_path: Path, posecli: Posecli) -> None:
+def test_estimate_compares_with_expected_records(picture: Path, tmp_path: Path, posecli: Posecli) -> None:
     posecli("estimate", picture, "-o", tmp_path / "e.jsonl")
     same = posecli("estimate", picture, "--expect", tmp_path / "e.jsonl")
     assert same.returncode == 0, same.stderr
@@ -137,11 +137,11 @@ def test_estimate_holds_its_records_against_expected_ones(picture: Path, tmp_pat
     other = posecli("estimate", picture, "--expect", tmp_path / "e.jsonl")
     assert (other.returncode, b"is gone" in other.stderr) == (3, True)
     missing = posecli("estimate", picture.parent / "*.bmp", "--expect", tmp_path / "e.jsonl")
-    assert missing.returncode == 1  # no such picture comes before what was expected
-    assert b"was expected and did not come" in missing.stderr
+    assert missing.returncode == 1  # the missing input takes precedence over missed expectations
+    assert b"was expected but is missing" in missing.stderr
 
 
-def test_estimate_counts_people(picture: Path, posecli: Posecli) -> None:
+def test_estimate_checks_the_number_of_people(picture: Path, posecli: Posecli) -> None:
     for options, status in (
         (("--expect-people", "1"), 0),
         (("--expect-people", "2"), 3),

@@ -1,4 +1,4 @@
-"""The self-test: all well is 0; each failure is 3 and names a remedy."""
+"""`posecli doctor`: exit status 0 if all checks pass; 3 and a remedy for each failure."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from posecli.model.catalog import OFFICIAL_257
 from ..conftest import Posecli
 
 
-def test_all_is_well(posecli: Posecli) -> None:
+def test_all_checks_pass(posecli: Posecli) -> None:
     result = posecli("doctor")
     assert result.returncode == 0, result.stdout
     assert all(line.startswith(b"ok ") for line in result.stdout.splitlines())
     assert {finding["what"] for finding in json.loads(posecli("doctor", "--json").stdout)} >= {"model", "inference"}
 
 
-def test_no_model(posecli: Posecli, tmp_path: Path) -> None:
+def test_a_missing_model_file_is_reported(posecli: Posecli, tmp_path: Path) -> None:
     result = posecli("doctor", model=tmp_path / "none.tflite")
     assert result.returncode == 3
     assert b"FAIL  model" in result.stdout
@@ -34,14 +34,14 @@ def test_no_model(posecli: Posecli, tmp_path: Path) -> None:
 
 
 def failures(model: Path | None) -> dict[str, Finding]:
-    """What fails, by the name of the check; each with a remedy."""
+    """The failed findings by the name of the check. Each must have a remedy."""
     found = {finding.what: finding for finding in examine(str(model) if model else None) if not finding.ok}
     assert all(finding.found and finding.remedy for finding in found.values()), found
     assert all("\n" not in finding.found + finding.remedy for finding in found.values())
     return found
 
 
-def test_the_official_model_is_not_there(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_missing_official_model_is_reported(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("posecli.model.locate.find_at_hand", lambda wanted: None)
     found = failures(None)
     assert set(found) == {"model", "inference"}
@@ -56,7 +56,7 @@ def test_the_official_model_is_not_there(monkeypatch: pytest.MonkeyPatch, tmp_pa
         (OFFICIAL_257.file_name, b"\0" * 100, "posecli model download"),
     ],
 )
-def test_a_damaged_model(name: str, data: bytes, remedy: str, tmp_path: Path) -> None:
+def test_a_damaged_model_is_reported(name: str, data: bytes, remedy: str, tmp_path: Path) -> None:
     (tmp_path / name).write_bytes(data)
     found = failures(tmp_path / name)
     assert set(found) == {"model", "inference"}
@@ -64,7 +64,7 @@ def test_a_damaged_model(name: str, data: bytes, remedy: str, tmp_path: Path) ->
     assert remedy in found["inference"].remedy
 
 
-def test_a_model_that_the_runtime_cannot_run(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failing_inference_is_reported(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> NoReturn:
         raise RuntimeError("no such operator")
 
@@ -75,7 +75,7 @@ def test_a_model_that_the_runtime_cannot_run(tiny_model: Path, monkeypatch: pyte
 
 
 @pytest.mark.parametrize("wanted", ["nonsense", "tflite-runtime", "ai-edge-litert"])
-def test_a_runtime_that_cannot_be_used(wanted: str, tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unusable_runtime_is_reported(wanted: str, tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("posecli.model.runtime_choice.find_spec", lambda name: None)
     monkeypatch.setenv("POSECLI_RUNTIME", wanted)
     found = failures(tiny_model)
@@ -83,7 +83,7 @@ def test_a_runtime_that_cannot_be_used(wanted: str, tiny_model: Path, monkeypatc
     assert "POSECLI_RUNTIME" in found["runtime"].remedy
 
 
-def test_tflite_runtime_with_numpy_2(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tflite_runtime_with_numpy_2_is_reported(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("posecli.model.runtime_choice.find_spec", lambda name: object())
     monkeypatch.setattr("numpy.__version__", "2.1.0")
     monkeypatch.setenv("POSECLI_RUNTIME", "tflite-runtime")
@@ -94,7 +94,7 @@ def test_tflite_runtime_with_numpy_2(tiny_model: Path, monkeypatch: pytest.Monke
 
 
 def failing_for(name: str, error: Exception, original: Callable[[str], Any]) -> Callable[[str], Any]:
-    """A function that fails for one argument, and does for others what the original does."""
+    """A function that raises for one argument, and calls the original for all others."""
 
     def stand_in(argument: str) -> Any:
         if argument == name:
@@ -104,14 +104,14 @@ def failing_for(name: str, error: Exception, original: Callable[[str], Any]) -> 
     return stand_in
 
 
-def test_a_package_is_missing(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_package_is_reported(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     missing = failing_for("tqdm", importlib.metadata.PackageNotFoundError("tqdm"), importlib.metadata.version)
     monkeypatch.setattr(importlib.metadata, "version", missing)
     found = failures(tiny_model)
     assert found["packages"][2:] == ("tqdm is not installed", "pip install tqdm")
 
 
-def test_a_package_is_broken(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_broken_package_is_reported(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     broken = failing_for("tqdm", ImportError("libshared.so:\nno such file"), importlib.import_module)
     monkeypatch.setattr(importlib, "import_module", broken)
     found = failures(tiny_model)
@@ -119,19 +119,19 @@ def test_a_package_is_broken(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) 
     assert found["packages"].remedy == "pip install --force-reinstall tqdm"
 
 
-def test_a_pillow_without_jpeg(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_pillow_without_jpeg_is_reported(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("PIL.features.check", lambda feature: feature != "jpg")
     found = failures(tiny_model)
     assert set(found) == {"pictures"}
     assert "JPEG" in found["pictures"].found
 
 
-def test_another_python(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unsupported_python_is_reported(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "OLDEST", (3, 99))
     assert set(failures(tiny_model)) == {"python"}
 
 
-def test_a_cache_folder_that_is_a_file(tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_as_cache_folder_is_reported(tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").touch()
     for path in (tmp_path / "file", tmp_path / "file" / "below"):
         monkeypatch.setenv("POSECLI_CACHE", str(path))
@@ -141,7 +141,7 @@ def test_a_cache_folder_that_is_a_file(tiny_model: Path, tmp_path: Path, monkeyp
         assert "POSECLI_CACHE" in found["cache folder"].remedy
 
 
-def test_a_cache_folder_that_cannot_be_written(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unwritable_cache_folder_is_reported(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     original = tempfile.TemporaryFile
 
     def refuse(*args: Any, **options: Any) -> Any:
@@ -156,7 +156,7 @@ def test_a_cache_folder_that_cannot_be_written(tiny_model: Path, monkeypatch: py
     assert "POSECLI_CACHE" in found["cache folder"].remedy
 
 
-def test_what_nobody_has_foreseen(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unexpected_errors_are_reported(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> NoReturn:
         raise KeyError("a\nb")
 

@@ -1,4 +1,4 @@
-"""Precision and recall: perfect results are perfect, worse ones worse, and what does not fit is said."""
+"""Precision and recall: of perfect and of moved results, and the report of pictures that do not match."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NOSE = KEYPOINT_NAMES.index("nose")
 
 
 def records_from_truth(shift: float = 0.0, folder: str = "") -> list[Record]:
-    """The annotated people as if they had been found, moved to the right."""
+    """Records with the annotated people as poses, moved to the right by `shift` pixels."""
     data = json.loads(TRUTH.read_text())
     return [
         Record(
@@ -51,7 +51,7 @@ def save(records: list[Record], path: Path) -> str:
     return str(path)
 
 
-def test_perfect_results(tmp_path: Path) -> None:
+def test_perfect_results_have_a_precision_of_1(tmp_path: Path) -> None:
     result = evaluate(str(TRUTH), save(records_from_truth(folder="some/where/"), tmp_path / "r.jsonl"))
     assert result.groups["all"].figures["AP"] == pytest.approx(1)
     assert result.groups["all"].pictures == 3
@@ -60,7 +60,7 @@ def test_perfect_results(tmp_path: Path) -> None:
     assert (result.missing, result.unknown) == ((), ())
 
 
-def test_moved_results_are_worse(tmp_path: Path) -> None:
+def test_moved_results_have_a_lower_precision(tmp_path: Path) -> None:
     scores = [
         evaluate(str(TRUTH), save(records_from_truth(shift), tmp_path / f"{shift}.jsonl")) for shift in (0, 6, 15, 400)
     ]
@@ -79,23 +79,23 @@ def test_records_and_coco_results_agree(tmp_path: Path, posecli: Posecli) -> Non
     assert evaluate(str(TRUTH), str(tmp_path / "c.json")) == evaluate(str(TRUTH), records)
 
 
-def test_pictures_without_results_and_results_without_pictures(tmp_path: Path) -> None:
+def test_missing_and_unknown_pictures_are_reported(tmp_path: Path) -> None:
     first, *others = records_from_truth()
-    stranger = Record.failed("x.jpg", "not_found", "x.jpg: no such file")
-    result = evaluate(str(TRUTH), save([first, stranger], tmp_path / "r.jsonl"))
+    unknown = Record.failed("x.jpg", "not_found", "x.jpg: no such file")
+    result = evaluate(str(TRUTH), save([first, unknown], tmp_path / "r.jsonl"))
     assert result.missing == tuple(record.image for record in others)
     assert result.unknown == ("x.jpg",)
     assert result.groups["all"].figures["AR"] < 1
 
 
-def test_nobody_found_is_zero(tmp_path: Path) -> None:
+def test_results_without_people_have_a_precision_of_0(tmp_path: Path) -> None:
     empty = [Record(**{**vars(record), "poses": ()}) for record in records_from_truth()]
     figures = evaluate(str(TRUTH), save(empty, tmp_path / "r.jsonl")).groups["all"].figures
     assert (figures["AP"], figures["AR"]) == (0, 0)
 
 
-def test_truth_as_annotation_tools_write_it(tmp_path: Path) -> None:
-    """Other categories and another order of keypoints, no area, and names with folders."""
+def test_annotations_of_other_tools_are_read(tmp_path: Path) -> None:
+    """Other categories, another order of keypoints, an area of 0, and names with folders."""
     data = json.loads(TRUTH.read_text())
     (category,) = data["categories"]
     data["categories"] = [{"id": 1, "name": "car"}, {**category, "id": 5, "keypoints": category["keypoints"][::-1]}]
@@ -103,7 +103,7 @@ def test_truth_as_annotation_tools_write_it(tmp_path: Path) -> None:
         image["file_name"] = f"a/{image['file_name']}"
     for person in data["annotations"]:
         values = person["keypoints"]
-        person["keypoints"] = [value for place in range(48, -1, -3) for value in values[place : place + 3]]
+        person["keypoints"] = [value for start in range(48, -1, -3) for value in values[start : start + 3]]
         person |= {"category_id": 5, "area": 0}
     data["annotations"].append({"id": 99, "image_id": 1, "category_id": 1, "bbox": [0, 0, 9, 9], "area": 81})
     (tmp_path / "t.json").write_text(json.dumps(data))
@@ -113,7 +113,7 @@ def test_truth_as_annotation_tools_write_it(tmp_path: Path) -> None:
     assert (result.groups["all"].people, result.found, result.missing, result.unknown) == (6, 6, (), ())
 
 
-def test_frames_of_a_clip_are_found_by_the_names_that_annotation_tools_give_them(tmp_path: Path) -> None:
+def test_frames_are_matched_by_the_names_of_annotation_tools(tmp_path: Path) -> None:
     data = json.loads(TRUTH.read_text())
     for number, image in enumerate(data["images"]):
         image["file_name"] = f"frame_{number:06d}.PNG"
@@ -124,20 +124,20 @@ def test_frames_of_a_clip_are_found_by_the_names_that_annotation_tools_give_them
 
 
 @pytest.mark.parametrize("text", ["", "[]", "hello", '{"image": 1}', '[{"image_id": 1}]'])
-def test_what_is_no_result(text: str, tmp_path: Path) -> None:
+def test_invalid_results_are_refused(text: str, tmp_path: Path) -> None:
     (tmp_path / "r").write_text(text)
     with pytest.raises(UsageError):
         evaluate(str(TRUTH), str(tmp_path / "r"))
 
 
 @pytest.mark.parametrize("data", [{}, [], {"images": [], "annotations": []}, {"images": 3}])
-def test_what_is_no_truth(data: Any, tmp_path: Path) -> None:
+def test_invalid_annotations_are_refused(data: Any, tmp_path: Path) -> None:
     (tmp_path / "t").write_text(json.dumps(data))
     with pytest.raises(UsageError, match="annotations"):
         evaluate(str(tmp_path / "t"), save(records_from_truth(), tmp_path / "r.jsonl"))
 
 
-def test_command(tmp_path: Path, posecli: Posecli) -> None:
+def test_the_evaluate_command(tmp_path: Path, posecli: Posecli) -> None:
     records = save(records_from_truth(), tmp_path / "r.jsonl")
     table = posecli("evaluate", TRUTH, records)
     assert table.returncode == 0, table.stderr
@@ -147,6 +147,6 @@ def test_command(tmp_path: Path, posecli: Posecli) -> None:
     assert posecli("evaluate", TRUTH, tmp_path / "none").returncode == 2
 
 
-def test_a_missing_extra_says_how_to_get_it() -> None:
+def test_the_error_for_a_missing_extra_names_the_install_command() -> None:
     with pytest.raises(MissingExtra, match="pip install pycocotools"):
         need("no_such_package.part", extra="eval")

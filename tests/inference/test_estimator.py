@@ -1,4 +1,4 @@
-"""The library: every kind of picture in, a record out; with the tiny model the truth is known."""
+"""`PoseEstimator`: from every kind of image to a record. With the tiny model, the true poses are known."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def assert_people(record: Record, people: list[np.ndarray], tolerance: float) ->
         assert min(np.abs(xy - person).max() for xy in found) < tolerance
 
 
-def test_people_are_found_to_a_fraction_of_a_pixel(estimator: PoseEstimator) -> None:
+def test_positions_are_exact_to_a_fraction_of_a_pixel(estimator: PoseEstimator) -> None:
     record = estimator.estimate(draw_discs(PEOPLE))
     assert_people(record, PEOPLE, 0.35)
     assert [p.part for p in record.poses[0].keypoints] == list(KEYPOINT_NAMES)
@@ -43,14 +43,14 @@ def test_people_are_found_to_a_fraction_of_a_pixel(estimator: PoseEstimator) -> 
     assert isinstance(record.poses[0].keypoints[0], Keypoint)
 
 
-def test_padding_leads_back_to_the_picture(tiny_model: Path) -> None:
+def test_positions_with_padding_are_picture_pixels(tiny_model: Path) -> None:
     people = [person_at(130, 90), person_at(300, 120)]
     estimator = PoseEstimator(tiny_model, fit="pad", input_size=513)
     for size in ((513, 385), (385, 513)):
         assert_people(estimator.estimate(draw_discs(people, size)), people, 0.4)
 
 
-def test_aspect_leads_back_to_the_picture(tiny_model: Path) -> None:
+def test_positions_with_aspect_are_picture_pixels(tiny_model: Path) -> None:
     people = [person_at(150, 90), person_at(430, 130)]
     record = PoseEstimator(tiny_model, fit="aspect", input_size=513).estimate(draw_discs(people, (577, 449)))
     assert record.model is not None
@@ -58,14 +58,14 @@ def test_aspect_leads_back_to_the_picture(tiny_model: Path) -> None:
     assert_people(record, people, 0.4)
 
 
-def test_stretching_leads_back_to_the_picture(tiny_model: Path) -> None:
+def test_positions_with_stretching_are_picture_pixels(tiny_model: Path) -> None:
     picture = draw_discs(PEOPLE).resize((771, 514), Image.Resampling.BICUBIC)
     people = [person * (3, 2) for person in PEOPLE]
-    # Enlarged and shrunk again, the discs are softer than the tiny model expects: 2 of its pixels, 6 of the picture's.
+    # Enlarging and reducing blurs the discs. The tiny model is then off by up to 2 of its pixels, 6 of the picture's.
     assert_people(PoseEstimator(tiny_model, fit="stretch").estimate(picture), people, 7)
 
 
-def test_every_kind_of_source_gives_the_same(estimator: PoseEstimator, tmp_path: Path) -> None:
+def test_every_kind_of_image_gives_the_same_record(estimator: PoseEstimator, tmp_path: Path) -> None:
     picture, path = draw_discs(PEOPLE), tmp_path / "p.png"
     picture.save(path)
     sources = [path, str(path), path.read_bytes(), io.BytesIO(path.read_bytes()), picture, np.asarray(picture)]
@@ -74,7 +74,7 @@ def test_every_kind_of_source_gives_the_same(estimator: PoseEstimator, tmp_path:
     assert estimator.estimate(path).image == str(path)
 
 
-def test_bad_pictures_become_records(estimator: PoseEstimator, tmp_path: Path) -> None:
+def test_unreadable_pictures_give_error_records(estimator: PoseEstimator, tmp_path: Path) -> None:
     codes = [
         estimator.estimate(source).error.code  # type: ignore[union-attr]
         for source in (tmp_path / "no.jpg", b"", b"hello", bytearray(b"hello"), tmp_path)
@@ -82,8 +82,8 @@ def test_bad_pictures_become_records(estimator: PoseEstimator, tmp_path: Path) -
     assert codes == ["not_found", *["unreadable_image"] * 3, "unsupported_image"]
 
 
-def test_arrays_of_other_types_give_the_same(estimator: PoseEstimator) -> None:
-    """Floats of 0 to 1, as many libraries have them; grey, RGBA, and arrays that are not in one piece."""
+def test_arrays_of_all_types_give_the_same_record(estimator: PoseEstimator) -> None:
+    """Floats from 0 to 1, which many libraries use; grey, RGBA, and arrays that are not contiguous."""
     pixels = np.asarray(draw_discs(PEOPLE))
     found = estimator.estimate(pixels, name="x")
     assert_people(found, PEOPLE, 0.35)
@@ -121,7 +121,7 @@ PICTURE = np.zeros((8, 6, 3), np.uint8)
         (PICTURE + np.nan, "floats of nan to nan"),
     ],
 )
-def test_arrays_that_are_no_picture_are_refused(image: np.ndarray, message: str, estimator: PoseEstimator) -> None:
+def test_arrays_of_invalid_shape_or_type_are_refused(image: np.ndarray, message: str, estimator: PoseEstimator) -> None:
     with pytest.raises(UsageError, match=message):
         estimator.estimate(image)
 
@@ -136,12 +136,12 @@ def test_arrays_that_are_no_picture_are_refused(image: np.ndarray, message: str,
         (3, "not int"),
     ],
 )
-def test_what_is_no_picture_is_refused(image: object, message: str, estimator: PoseEstimator) -> None:
+def test_values_of_other_types_are_refused(image: object, message: str, estimator: PoseEstimator) -> None:
     with pytest.raises(TypeError, match=message):
         estimator.estimate(image)  # type: ignore[arg-type]
 
 
-def test_too_many_pixels(tiny_model: Path) -> None:
+def test_a_picture_with_too_many_pixels_gives_an_error_record(tiny_model: Path) -> None:
     file = io.BytesIO()
     Image.new("1", (1000, 1000)).save(file, "PNG")
     record = PoseEstimator(tiny_model, max_pixels=999_999).estimate(file.getvalue())
@@ -149,7 +149,7 @@ def test_too_many_pixels(tiny_model: Path) -> None:
     assert record.error.code == "image_too_large"
 
 
-def test_settings_do_what_they_say(tiny_model: Path) -> None:
+def test_settings_take_effect(tiny_model: Path) -> None:
     picture = draw_discs(PEOPLE)
     assert len(PoseEstimator(tiny_model, max_poses=1).estimate(picture).poses) == 1
     assert len(PoseEstimator(tiny_model, decoder="single").estimate(picture).poses) == 1
@@ -157,7 +157,7 @@ def test_settings_do_what_they_say(tiny_model: Path) -> None:
     assert PoseEstimator(tiny_model, fit="aspect", input_size=513).estimate(picture).model.input == (513, 513)  # type: ignore[union-attr]
 
 
-def test_impossible_requests_are_refused_at_once(tiny_model: Path) -> None:
+def test_invalid_settings_are_refused_immediately(tiny_model: Path) -> None:
     with pytest.raises(UsageError):
         PoseEstimator(tiny_model, fit="crop")
     with pytest.raises(UsageError):
@@ -190,13 +190,13 @@ def test_impossible_requests_are_refused_at_once(tiny_model: Path) -> None:
         ({"stride": "16"}, "stride is '16', not one of 8, 16, 32"),
     ],
 )
-def test_arguments_of_another_kind_are_refused(arguments: dict[str, Any], message: str, tiny_model: Path) -> None:
+def test_invalid_arguments_are_refused(arguments: dict[str, Any], message: str, tiny_model: Path) -> None:
     with pytest.raises(UsageError, match=message):
         PoseEstimator(tiny_model, **arguments)
 
 
 def saved_clip(folder: Path, count: int = 12) -> Path:
-    """Two people who walk; a tenth of a second a frame."""
+    """A clip of two people who walk; 0.1 seconds a frame."""
     first, *others = (
         draw_discs([person_at(60 + 8 * number, 80), person_at(400 - 6 * number, 120)], (513, 257))
         for number in range(count)
@@ -233,7 +233,7 @@ def test_clips_are_estimated_as_by_the_command(
     assert ("track" in str(arguments) or "smooth" in str(arguments)) == (found[0].poses[0].id is not None)
 
 
-def test_a_clip_comes_frame_by_frame_and_may_be_bytes(estimator: PoseEstimator, tmp_path: Path) -> None:
+def test_a_clip_may_be_bytes_and_is_estimated_frame_by_frame(estimator: PoseEstimator, tmp_path: Path) -> None:
     path = saved_clip(tmp_path)
     first = next(estimator.estimate_clip(path))
     assert (first.image, first.frame, first.time, len(first.poses)) == (str(path), 0, 0.0, 2)
@@ -241,7 +241,7 @@ def test_a_clip_comes_frame_by_frame_and_may_be_bytes(estimator: PoseEstimator, 
     assert next(estimator.estimate_clip(path.read_bytes(), name="c")) == replace(first, image="c")
 
 
-def test_a_clip_that_cannot_be_read_is_an_error_record(estimator: PoseEstimator, tmp_path: Path) -> None:
+def test_an_unreadable_clip_gives_an_error_record(estimator: PoseEstimator, tmp_path: Path) -> None:
     (record,) = estimator.estimate_clip(tmp_path / "no.mp4")
     assert record.error is not None
     assert record.error.code == "not_found"
@@ -255,12 +255,12 @@ def test_a_clip_that_cannot_be_read_is_an_error_record(estimator: PoseEstimator,
 @pytest.mark.parametrize(
     "options", [{"every": 0}, {"every": 1.5}, {"start": -1}, {"end": "x"}, {"fps": 0}, {"start": 2, "end": 1}]
 )
-def test_impossible_choices_of_frames_are_refused_at_once(options: dict[str, Any], estimator: PoseEstimator) -> None:
+def test_invalid_choices_of_frames_are_refused_immediately(options: dict[str, Any], estimator: PoseEstimator) -> None:
     with pytest.raises(UsageError):
         estimator.estimate_clip("clip.webp", **options)
 
 
-def test_several_threads_may_share_one(estimator: PoseEstimator) -> None:
+def test_several_threads_may_share_one_estimator(estimator: PoseEstimator) -> None:
     pictures = [draw_discs([person_at(60 + 10 * i, 50 + 5 * i)]) for i in range(8)]
     alone = [estimator.estimate(picture, name="x") for picture in pictures]
     together: list[Record | None] = [None] * len(pictures)

@@ -1,4 +1,4 @@
-"""Two kinds of networks in first and second passes: the tiny PoseNet and the tiny MoveNet see the same drawn people."""
+"""Two kinds of networks in first and second passes: the tiny PoseNet and the tiny MoveNet, on the same drawn people."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def positions(record: Record, index: int = 0) -> np.ndarray:
     return np.array([(point.x, point.y) for point in record.poses[index].keypoints])
 
 
-def test_a_network_for_one_person_alone(tiny_movenet: Path) -> None:
-    """One person a picture, whatever its shape, at the true places."""
+def test_first_passes_of_a_single_person_network(tiny_movenet: Path) -> None:
+    """It finds one person in a picture of any shape, at the true positions."""
     person = person_at(160, 90)
     record = PoseEstimator(tiny_movenet).estimate(draw_discs([person], (320, 240), RADIUS * 1.5))
     assert len(record.poses) == 1
@@ -36,21 +36,21 @@ def test_a_network_for_one_person_alone(tiny_movenet: Path) -> None:
 
 
 @pytest.mark.parametrize("turns", ["auto", "all"])
-def test_a_network_for_one_person_and_turned_pictures(turns: str, tiny_movenet: Path) -> None:
-    """It sees discs at any turn, and the pictures keep their proportions."""
+def test_turned_passes_of_a_single_person_network(turns: str, tiny_movenet: Path) -> None:
+    """It finds discs at any turn, and pictures keep their proportions."""
     person = person_at(160, 90)
     record = PoseEstimator(tiny_movenet, turns=turns).estimate(draw_discs([person], (320, 240), RADIUS * 1.5))
     assert len(record.poses) == 1
     assert np.linalg.norm(positions(record) - person, axis=1).max() < 3
 
 
-def test_an_empty_picture_has_nobody(tiny_movenet: Path) -> None:
+def test_an_empty_picture_gives_no_poses(tiny_movenet: Path) -> None:
     assert PoseEstimator(tiny_movenet).estimate(Image.new("RGB", (96, 96), (128, 128, 128))).poses == ()
 
 
 @pytest.mark.parametrize("zoom", [False, True])
-def test_second_passes_of_another_network(zoom: bool, tiny_model: Path, tiny_movenet: Path) -> None:
-    """It is one more voice beside the first passes, and beside PoseNet's own second passes."""
+def test_second_passes_of_a_single_person_network(zoom: bool, tiny_model: Path, tiny_movenet: Path) -> None:
+    """Its poses are merged with those of the first passes and of PoseNet's own second passes."""
     person = person_at(128, 90)
     picture = draw_discs([person])
     alone = PoseEstimator(tiny_model, zoom=zoom).estimate(picture)
@@ -62,18 +62,18 @@ def test_second_passes_of_another_network(zoom: bool, tiny_model: Path, tiny_mov
     assert np.linalg.norm(positions(both) - person, axis=1).max() < 4
 
 
-def test_a_posenet_is_no_network_for_second_passes(tiny_model: Path) -> None:
-    with pytest.raises(UsageError, match="no network for a single person"):
+def test_a_posenet_is_refused_as_a_zoom_model(tiny_model: Path) -> None:
+    with pytest.raises(UsageError, match="not a network for a single person"):
         PoseEstimator(tiny_model, zoom_model=tiny_model)
 
 
 @pytest.mark.parametrize("settings", [{"stride": 16}, {"input_size": 257}])
-def test_a_fixed_input_cannot_be_chosen(settings: dict[str, int], tiny_movenet: Path) -> None:
+def test_settings_of_a_fixed_input_are_refused(settings: dict[str, int], tiny_movenet: Path) -> None:
     with pytest.raises(UsageError, match="always 96 x 96"):
         PoseEstimator(tiny_movenet, **settings)
 
 
-def test_a_broken_second_network_is_named(tiny_model: Path, tmp_path: Path) -> None:
+def test_the_error_names_a_broken_zoom_model(tiny_model: Path, tmp_path: Path) -> None:
     broken = tmp_path / "broken.tflite"
     broken.write_bytes(b"TFL3" * 100)
     with pytest.raises(ModelError, match=r"broken\.tflite"):
@@ -81,10 +81,10 @@ def test_a_broken_second_network_is_named(tiny_model: Path, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("engine", ["serial", "processes"])
-def test_the_second_network_from_the_command_line(
+def test_the_zoom_model_of_the_command(
     engine: str, tiny_model: Path, tiny_movenet: Path, posecli: Posecli, tmp_path: Path
 ) -> None:
-    """The records of a run are those of the library, and a resumed run refuses another second network."""
+    """The command gives the same records as the library. `--resume` refuses another second network."""
     folder, out = tmp_path / "in", tmp_path / "out.jsonl"
     folder.mkdir()
     for number in range(2):
@@ -101,7 +101,7 @@ def test_the_second_network_from_the_command_line(
     assert b"zoom-model" in refused.stderr
 
 
-def test_the_square_around_a_person_may_reach_out_of_the_picture() -> None:
+def test_the_square_around_a_person_may_extend_beyond_the_picture() -> None:
     pose = DecodedPose(person_at(20, 40), np.full(17, 0.8), 0.8)
     crop = square_crop(pose, (640, 480), 96)
     assert crop is not None
@@ -112,8 +112,8 @@ def test_the_square_around_a_person_may_reach_out_of_the_picture() -> None:
 
 
 @pytest.mark.slow
-def test_the_real_network_agrees_with_posenet(real_model: Path, test_data: Path) -> None:
-    """MoveNet Lightning on crops finds the people of the samples where PoseNet finds them."""
+def test_second_passes_of_movenet_agree_with_posenet(real_model: Path, test_data: Path) -> None:
+    """With MoveNet Lightning in second passes as many people are found as with PoseNet alone."""
     second = test_data / "models" / MOVENET
     for name in ("wave", "three"):
         one, both = (

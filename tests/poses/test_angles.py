@@ -1,4 +1,4 @@
-"""Angles of figures whose angles are known."""
+"""Joint angles of figures with known angles."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from posecli.types import Keypoint, Pose
 
 from ..test_types import make_record
 
-#: Somebody who stands upright with his arms stretched out to the sides.
+#: A person who stands upright with the arms stretched out to the sides.
 CROSS = {
     "nose": (0, -40), "leftEye": (4, -44), "rightEye": (-4, -44), "leftEar": (10, -40), "rightEar": (-10, -40),
     "leftShoulder": (20, 0), "rightShoulder": (-20, 0), "leftElbow": (50, 0), "rightElbow": (-50, 0),
@@ -23,19 +23,19 @@ CROSS = {
 
 
 def figure(turn: float = 0.0, **moved: tuple[float, float]) -> Pose:
-    """The cross, turned clockwise by degrees, some of its keypoints elsewhere."""
+    """The cross with some keypoints moved, then turned clockwise. turn: degrees."""
     c, s = cos(radians(turn)), sin(radians(turn))
-    places = {**CROSS, **moved}
+    points = {**CROSS, **moved}
     return Pose.from_keypoints(
         0.9,
         [
-            Keypoint(i, part, places[part][0] * c - places[part][1] * s, places[part][0] * s + places[part][1] * c, 0.9)
+            Keypoint(i, part, points[part][0] * c - points[part][1] * s, points[part][0] * s + points[part][1] * c, 0.9)
             for i, part in enumerate(KEYPOINT_NAMES)
         ],
     )
 
 
-def test_an_upright_figure() -> None:
+def test_angles_of_an_upright_figure() -> None:
     angles = angles_of(figure())
     for side in ("left", "right"):
         assert angles[f"{side} elbow"] == pytest.approx(180)
@@ -47,7 +47,7 @@ def test_an_upright_figure() -> None:
 
 
 @pytest.mark.parametrize("turn", [-170, -60, 15, 60, 120])
-def test_turning_the_figure_turns_its_lines_and_not_its_joints(turn: float) -> None:
+def test_turning_the_figure_changes_its_lines_but_not_its_joints(turn: float) -> None:
     upright, turned = angles_of(figure()), angles_of(figure(turn))
     for name in ANGLES:
         if name not in ("trunk lean", "ankle line"):
@@ -56,13 +56,13 @@ def test_turning_the_figure_turns_its_lines_and_not_its_joints(turn: float) -> N
     assert turned["ankle line"] == pytest.approx(turn if abs(turn) <= 90 else turn - 180 if turn > 0 else turn + 180)
 
 
-def test_bent_joints() -> None:
+def test_angles_of_bent_joints() -> None:
     assert angles_of(figure(leftWrist=(50, -30)))["left elbow"] == pytest.approx(90)
     assert angles_of(figure(rightAnkle=(-20, 60)))["right knee"] == pytest.approx(0)
     assert angles_of(figure(leftEar=(50, -40), rightEar=(30, -40)))["neck"] == pytest.approx(45)
 
 
-def test_what_is_not_seen_is_left_out() -> None:
+def test_angles_of_uncertain_keypoints_are_none() -> None:
     pose = figure()
     points = [point._replace(score=0.1) if point.part == "leftElbow" else point for point in pose.keypoints]
     angles = angles_of(Pose.from_keypoints(0.9, points))
@@ -76,14 +76,14 @@ def test_coinciding_keypoints_have_no_angle() -> None:
     assert angles_of(figure(leftWrist=CROSS["leftElbow"]))["left elbow"] is None
 
 
-def test_people_are_known_by_their_place_in_the_record_and_their_track() -> None:
+def test_measurements_have_the_persons_index_and_track() -> None:
     record = replace(make_record(), poses=(figure()._replace(id=7), figure(20)))
     first, second = measure([record])
     assert (first.person, first.track, second.person, second.track) == (0, 7, 1, None)
     assert second.angles["trunk lean"] == pytest.approx(20)
 
 
-def test_the_quality_of_an_angle_is_the_least_score_of_its_keypoints() -> None:
+def test_the_quality_of_an_angle_is_the_lowest_score_of_its_keypoints() -> None:
     scores = {"leftWrist": 0.4, "rightHip": 0.5, "leftEar": 0.2, "nose": 0.6, "rightAnkle": 0.1}
     pose = figure()
     points = [point._replace(score=scores.get(point.part, 0.9)) for point in pose.keypoints]
@@ -96,7 +96,7 @@ def test_the_quality_of_an_angle_is_the_least_score_of_its_keypoints() -> None:
 
 
 @pytest.mark.parametrize("bend", [0, 30, 90, 140])
-def test_flexion_is_counted_from_straight(bend: float) -> None:
+def test_flexion_is_0_for_a_straight_joint(bend: float) -> None:
     x, y = sin(radians(bend)), cos(radians(bend))
     bent = figure(leftAnkle=(20 - 50 * x, 110 + 50 * y), rightWrist=(-50 - 30 * y, 30 * x))
     (included,) = measure([replace(make_record(), poses=(bent,))])
@@ -110,7 +110,7 @@ def test_flexion_is_counted_from_straight(bend: float) -> None:
     assert in_convention(included, "included") == included
 
 
-def test_flexion_of_what_is_not_seen_is_left_out() -> None:
+def test_flexion_of_uncertain_keypoints_is_none() -> None:
     pose = figure()
     points = [point._replace(score=0.1) if point.part == "leftElbow" else point for point in pose.keypoints]
     (found,) = measure([replace(make_record(), poses=(Pose.from_keypoints(0.9, points),))])

@@ -1,4 +1,4 @@
-"""What somebody wears is read off the picture at trunk and thighs."""
+"""The colours of clothes, sampled from the picture at trunk and thighs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from posecli.poses.appearance import clothes
+from posecli.poses.appearance import clothing_colours
 from posecli.skeleton import KEYPOINT_IDS
 
 from ..tiny_model import person_at
@@ -15,7 +15,7 @@ RED, BLUE = (200, 40, 30), (20, 60, 220)
 
 
 def drawn(xy: np.ndarray) -> Image.Image:
-    """Somebody in a red shirt and blue trousers, a white stripe across the shirt."""
+    """A person in a red shirt and blue trousers, with a white stripe across the shirt."""
     picture = Image.new("RGB", (320, 257), (128, 128, 128))
     pen = ImageDraw.Draw(picture)
 
@@ -29,12 +29,12 @@ def drawn(xy: np.ndarray) -> Image.Image:
     return picture
 
 
-def test_shirt_and_trousers() -> None:
+def test_colours_of_shirt_and_trousers() -> None:
     xy = person_at(120, 60)
-    assert clothes(drawn(xy), xy) == pytest.approx([c / 255 for c in RED + BLUE], abs=0.02)
+    assert clothing_colours(drawn(xy), xy) == pytest.approx([c / 255 for c in RED + BLUE], abs=0.02)
 
 
-def test_somebody_at_the_border_wears_what_is_seen_of_it() -> None:
+def test_outside_the_picture_the_colours_of_its_border_count() -> None:
     xy = person_at(120, 60)
-    colours = clothes(drawn(xy), xy + np.array([5000.0, -5000.0]))
+    colours = clothing_colours(drawn(xy), xy + np.array([5000.0, -5000.0]))
     assert colours == pytest.approx([128 / 255] * 6)

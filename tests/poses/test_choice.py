@@ -1,4 +1,4 @@
-"""Whom to keep, where one person is wanted: in a picture, and over the frames of a clip."""
+"""The choice of one person: in a picture, and over the frames of a clip."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ PEOPLE = [decoded(100, 100, 0.5), decoded(330, 180, 0.7), decoded(500, 200, 1.2)
 
 
 @pytest.mark.parametrize(
-    ("person", "place"), [("best", 0), ("center", 1), ("largest", 2), (0, 0), (2, 2), (3, None), (10**9, None)]
+    ("person", "index"), [("best", 0), ("center", 1), ("largest", 2), (0, 0), (2, 2), (3, None), (10**9, None)]
 )
-def test_whom(person: str | int, place: int | None) -> None:
-    assert choose(PEOPLE, person, SIZE, None) == place
+def test_the_chosen_person(person: str | int, index: int | None) -> None:
+    assert choose(PEOPLE, person, SIZE, None) == index
     assert choose([], person, SIZE, None) is None
 
 
@@ -46,13 +46,13 @@ def test_uncertain_keypoints_do_not_make_a_person_large() -> None:
 
 
 def clip(frames: list[list[tuple[int | None, float]]], image: str = "c.mp4") -> list[Record]:
-    """Records with people of an id and a scale, in falling score."""
+    """Records of a clip. frames: for each frame the id and scale of its people, in descending score."""
     return [
         frame(
             number,
             [
-                pose(person_at(100 * place, 100, scale))._replace(id=track)
-                for place, (track, scale) in enumerate(people)
+                pose(person_at(100 * index, 100, scale))._replace(id=track)
+                for index, (track, scale) in enumerate(people)
             ],
             image,
         )
@@ -66,30 +66,30 @@ def followed(records: list[Record], person: str | int, *, gap: float = 3.0) -> l
     return [[pose.id for pose in record.poses] for record in done]
 
 
-def test_whoever_is_chosen_first_is_followed() -> None:
-    """Although another one is larger, or better, later on."""
+def test_the_first_chosen_person_is_followed() -> None:
+    """Even if another person is larger, or scores higher, in later frames."""
     records = clip([[(1, 1.0), (2, 0.5)], [(2, 2.0), (1, 1.0)], [(2, 2.0)], [(2, 2.0), (1, 0.1)]])
     assert followed(records, "largest") == [[1], [1], [], [1]]
     assert followed(records, 1) == [[2], [2], [2], [2]]
 
 
-def test_the_choice_waits_for_the_person_that_is_wanted() -> None:
+def test_the_choice_waits_until_it_is_possible() -> None:
     records = clip([[(None, 1.0)], [(1, 1.0)], [(1, 1.0), (2, 1.0)], [(1, 1.0)]])
     assert followed(records, "best") == [[], [1], [1], [1]]
     assert followed(records, 1) == [[], [], [2], []]
 
 
-def test_another_one_is_chosen_after_the_gap() -> None:
+def test_another_person_is_chosen_after_the_gap() -> None:
     records = clip([[(1, 1.0)], *([[(2, 1.0)]] * 10), [(1, 2.0), (2, 1.0)]])
     assert followed(records, "largest", gap=5 / RATE) == [[1], *([[]] * 5), *([[2]] * 6)]
 
 
-def test_every_clip_has_a_choice_of_its_own() -> None:
+def test_each_clip_has_its_own_choice() -> None:
     first, second = clip([[(1, 1.0), (2, 0.5)]]), clip([[(1, 0.5), (2, 1.0)]], "d.mp4")
     assert followed([*first, *second], "largest") == [[1], [2]]
 
 
-def test_stills_and_failures_pass() -> None:
+def test_stills_and_failures_pass_unchanged() -> None:
     still = replace(frame(0, [pose(person_at(0, 0)), pose(person_at(300, 0))]), frame=None, time=None)
     failed = replace(Record.failed("c.mp4", "unreadable_image", "broken"), frame=1)
     step = FollowedPerson("best", region=None, gap=1)

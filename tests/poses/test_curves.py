@@ -1,4 +1,4 @@
-"""Angles over time: what is smoothed and what is not, and which changes are implausible."""
+"""Angles over time: smoothing, and the detection of implausible changes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from ..test_types import make_record
 def clip(
     angles: Sequence[float | None], *, name: str = "left knee", rate: float = 50, image: str = "c.mp4", track: int = 1
 ) -> tuple[list[Measurement], FrameTimes]:
-    """One angle of one person in each frame; NaN: nobody there; None: no angle."""
+    """One angle of one person, a value a frame. NaN: the person is absent; None: the angle is missing."""
     times = FrameTimes()
     frames = [replace(make_record(image), frame=i, time=i / rate) for i in range(len(angles))]
     assert len(list(times.noted(frames))) == len(angles)
@@ -47,8 +47,8 @@ def angles_after(rows: Sequence[Measurement], name: str = "left knee") -> list[f
 ABSENT = float("nan")
 
 
-def test_smoothing_stops_where_somebody_is_absent() -> None:
-    """A knee is stretched, its owner is away for three seconds and comes back sitting: both are as they were."""
+def test_smoothing_does_not_cross_an_absence() -> None:
+    """A person with straight knees is absent for three seconds and comes back sitting: neither part is changed."""
     rows, times = clip([179.0] * 30 + [ABSENT] * 170 + [90.0] * 30)
     smoothed = [angle for angle in angles_after(smooth(rows, 0.5, times)) if angle is not None]
     assert smoothed == pytest.approx([179] * 30 + [90] * 30)
@@ -62,8 +62,8 @@ def test_one_absent_frame_is_a_gap(track: int | None) -> None:
     assert smoothed == pytest.approx([179] * 20 + [150] * 20)
 
 
-def test_frames_that_were_left_out_are_no_gap() -> None:
-    """Every second frame of a clip, and somebody who is seen in every third of these: only the latter are gaps."""
+def test_skipped_frames_are_not_a_gap() -> None:
+    """Frames numbered 0, 2, 4, … (`--every 2`) are consecutive. A person in every third of these frames has gaps."""
     rows, times = clip([170.0, 178.0] * 20)
     every_second = [row._replace(frame=2 * (row.frame or 0)) for row in rows]
     assert angles_after(smooth(every_second, 0.3, times)) != angles_after(rows)
@@ -75,7 +75,7 @@ def test_missing_angles_stay_missing_and_split_the_curve() -> None:
     assert angles_after(smooth(rows, 0.3, times)) == pytest.approx([179] * 20 + [None] + [150] * 20)
 
 
-def test_smoothing_takes_out_jitter_and_keeps_the_movement() -> None:
+def test_smoothing_removes_jitter_and_keeps_movement() -> None:
     truth = 90 + 30 * np.sin(np.arange(100) / 6)
     noisy = truth + np.random.default_rng(1).normal(0, 3, 100)
     rows, times = clip(noisy.tolist(), rate=25)
@@ -86,10 +86,10 @@ def test_smoothing_takes_out_jitter_and_keeps_the_movement() -> None:
 
 
 @pytest.mark.parametrize("name", ANGLES)
-def test_smoothed_angles_are_within_their_range(name: str) -> None:
+def test_smoothed_angles_stay_within_their_range(name: str) -> None:
     span = SPANS[name]
-    dice = np.random.default_rng(2)
-    values = span.low + (span.high - span.low) * dice.beta(0.2, 0.2, 300)
+    rng = np.random.default_rng(2)
+    values = span.low + (span.high - span.low) * rng.beta(0.2, 0.2, 300)
     rows, times = clip(values.tolist(), name=name)
     smoothed = np.array(angles_after(smooth(rows, 0.3, times), name), float)
     assert smoothed.min() >= span.low
@@ -97,8 +97,8 @@ def test_smoothed_angles_are_within_their_range(name: str) -> None:
 
 
 @pytest.mark.parametrize(("name", "edge"), [("trunk lean", 180.0), ("neck", 180.0), ("ankle line", 90.0)])
-def test_lines_turn_across_the_edge_of_their_range(name: str, edge: float) -> None:
-    """A line that goes on turning past the edge is near the edge all the time, on one side or the other."""
+def test_angles_of_lines_are_smoothed_across_the_wrap_of_their_range(name: str, edge: float) -> None:
+    """The angle of a line that turns past the edge jumps from one end of its range to the other."""
     turning = edge - 8 + np.arange(17)
     wrapped = (turning + edge) % (2 * edge) - edge
     rows, times = clip(wrapped.tolist(), name=name)
@@ -106,14 +106,14 @@ def test_lines_turn_across_the_edge_of_their_range(name: str, edge: float) -> No
     assert smoothed % (2 * edge) == pytest.approx(turning % (2 * edge), abs=1e-6)
 
 
-def test_a_short_stretch_gets_the_window_that_fits() -> None:
+def test_a_short_stretch_gets_a_shorter_window() -> None:
     rows, times = clip([170.0, 176.0, 170.0, 176.0, 170.0, ABSENT, 170.0, 176.0, 170.0, 176.0])
     smoothed = angles_after(smooth(rows, 1, times))
-    assert smoothed[5:] == angles_after(rows)[5:]  # four frames are too few for any
+    assert smoothed[5:] == angles_after(rows)[5:]  # four frames are too few for any window
     assert smoothed[:5] != angles_after(rows)[:5]
 
 
-def test_what_cannot_be_smoothed_is_told() -> None:
+def test_inputs_that_cannot_be_smoothed_are_reported() -> None:
     slow, times = clip([170.0, 178.0] * 10, rate=10, image="slow.gif")
     fast, fast_times = clip([170.0, 178.0] * 10, rate=50, image="fast.mp4")
     stills = list(measure([make_record("a.jpg"), make_record("a.jpg", people=2)]))
@@ -128,7 +128,7 @@ def test_what_cannot_be_smoothed_is_told() -> None:
 
 
 @pytest.mark.parametrize("rate", [1, 7, 10, 12.5, 23.976, 25, 30, 50, 59.94, 240])
-def test_the_least_smoothing_that_is_named_does_something(rate: float) -> None:
+def test_the_shortest_window_has_an_effect(rate: float) -> None:
     rows, times = clip([170.0, 178.0] * 10, rate=rate)
     seconds = least_seconds(1 / rate)
     assert unsmoothed(rows, seconds, times) == {}
@@ -136,7 +136,7 @@ def test_the_least_smoothing_that_is_named_does_something(rate: float) -> None:
     assert unsmoothed(rows, 0.8 * seconds, times) != {}
 
 
-def test_people_without_tracks_are_one_curve_only_where_they_are_alone() -> None:
+def test_only_a_single_person_without_a_track_is_a_curve() -> None:
     rows, _ = clip([170.0] * 4)
     alone = [row._replace(track=None) for row in rows]
     assert curves_of(alone) == {("c.mp4", None): [0, 1, 2, 3]}
@@ -145,8 +145,8 @@ def test_people_without_tracks_are_one_curve_only_where_they_are_alone() -> None
     assert curves_of([*rows, other]) == {("c.mp4", 1): [0, 1, 2, 3]}
 
 
-def test_a_frame_that_comes_late_cuts_the_curve() -> None:
-    """A clip of variable frame rate: what stood still for a second is not filtered as if it were one frame."""
+def test_a_late_frame_cuts_the_curve() -> None:
+    """In a clip of variable frame rate, a pause of one second does not count as one frame interval."""
     rows, _ = clip([170.0] * 6)
     late = [*rows[:3], *(row._replace(time=(row.time or 0) + 1) for row in rows[3:])]
     assert stretches_of(late, range(6), 0.02) == [[0, 1, 2], [3, 4, 5]]
@@ -157,8 +157,8 @@ def test_the_order_of_records_does_not_matter() -> None:
     rows, times = clip([*values[:20], ABSENT, *values[20:]])
     order = np.random.default_rng(4).permutation(len(rows)).tolist()
     expected = smooth(flag_jumps(rows, times), 0.3, times)
-    shuffled = [rows[place] for place in order]
-    assert smooth(flag_jumps(shuffled, times), 0.3, times) == [expected[place] for place in order]
+    shuffled = [rows[index] for index in order]
+    assert smooth(flag_jumps(shuffled, times), 0.3, times) == [expected[index] for index in order]
 
 
 def test_frames_at_one_time_are_not_smoothed() -> None:
@@ -171,8 +171,8 @@ def test_frames_at_one_time_are_not_smoothed() -> None:
     assert unsmoothed(together, 1, times) == {"c.mp4": Unsmoothed.STILL}
 
 
-def test_a_jump_has_no_quality_and_no_influence() -> None:
-    """Two frames in which a knee is somebody else's."""
+def test_a_jump_has_quality_0_and_no_influence() -> None:
+    """In two frames a knee is detected on another person."""
     rows, times = clip([170.0] * 10 + [60.0, 65.0] + [172.0] * 10)
     flagged = flag_jumps(rows, times)
     assert [row.quality["left knee"] for row in flagged] == [0.9] * 10 + [0, 0] + [0.9] * 10
@@ -191,13 +191,13 @@ def test_a_change_that_lasts_becomes_plausible() -> None:
 @pytest.mark.parametrize(
     ("angles", "name", "rate"),
     [
-        ([170.0, ABSENT, 60.0], "left knee", 50),  # who was away may have sat down
-        ([170.0, 60.0, 170.0], "left knee", 5),  # time enough
-        ([170.0, 162.0, 170.0], "left knee", 240),  # keypoints tremble, however short the time
-        ([175.0, -175.0, 175.0], "trunk lean", 50),  # ten degrees
-        ([89.0, -89.0, 89.0], "ankle line", 50),  # two
+        ([170.0, ABSENT, 60.0], "left knee", 50),  # the person may have sat down while absent
+        ([170.0, 60.0, 170.0], "left knee", 5),  # slow enough
+        ([170.0, 162.0, 170.0], "left knee", 240),  # noise of keypoints, at any frame rate
+        ([175.0, -175.0, 175.0], "trunk lean", 50),  # 10 degrees apart
+        ([89.0, -89.0, 89.0], "ankle line", 50),  # 2 degrees apart
     ],
 )
-def test_plausible_changes(angles: list[float], name: str, rate: float) -> None:
+def test_plausible_changes_are_not_flagged(angles: list[float], name: str, rate: float) -> None:
     rows, times = clip(angles, name=name, rate=rate)
     assert flag_jumps(rows, times) == rows

@@ -1,4 +1,4 @@
-"""Steadier keypoints: on people whose ways are known."""
+"""Smoothing of keypoints over time, on people with known paths."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ RATE = 50
 WRIST = 9
 
 
-def moved(way: Callable[[float], float], frames: int, *, noise: float = 0.0, rate: int = RATE) -> list[Record]:
-    """Somebody at way(seconds), with a number."""
-    dice = np.random.default_rng(5)
+def moved(path: Callable[[float], float], frames: int, *, noise: float = 0.0, rate: int = RATE) -> list[Record]:
+    """Records of one tracked person at x = path(seconds)."""
+    rng = np.random.default_rng(5)
     found = []
     for number in range(frames):
-        one = pose(person_at(way(number / rate), 100) + dice.normal(0, noise, (17, 2)))._replace(id=1)
+        one = pose(person_at(path(number / rate), 100) + rng.normal(0, noise, (17, 2)))._replace(id=1)
         found.append(Record(**{**vars(frame(number, [one])), "time": number / rate}))
     return found
 
 
-def truth(way: Callable[[float], float], frames: int, rate: int = RATE) -> np.ndarray:
-    return np.array([person_at(way(number / rate), 100) for number in range(frames)])
+def truth(path: Callable[[float], float], frames: int, rate: int = RATE) -> np.ndarray:
+    return np.array([person_at(path(number / rate), 100) for number in range(frames)])
 
 
 def positions(records: list[Record]) -> np.ndarray:
@@ -36,29 +36,29 @@ def positions(records: list[Record]) -> np.ndarray:
 
 
 @pytest.mark.parametrize("speed", [0.0, 200.0])
-def test_jitter_goes_at_rest_and_in_movement(speed: float) -> None:
-    def way(t: float) -> float:
+def test_jitter_is_reduced_at_rest_and_in_movement(speed: float) -> None:
+    def path(t: float) -> float:
         return 60 + speed * t
 
-    records = moved(way, 100, noise=2.0)
+    records = moved(path, 100, noise=2.0)
     raw, smoothed = (
-        np.abs(positions(found) - truth(way, 100)).mean() for found in (records, through(Smoother(), records))
+        np.abs(positions(found) - truth(path, 100)).mean() for found in (records, through(Smoother(), records))
     )
     assert smoothed < 0.6 * raw
-    jitter, left = (
+    raw_jitter, jitter = (
         np.abs(np.diff(positions(found), 2, axis=0)).mean() for found in (records, through(Smoother(), records))
     )
-    assert left < 0.25 * jitter
+    assert jitter < 0.25 * raw_jitter
 
 
-def test_nothing_lags() -> None:
-    """A swing to and fro, twice a second, keeps its time and nearly all of its height."""
+def test_smoothing_has_no_lag() -> None:
+    """A swing at 2 Hz is not delayed and keeps nearly all of its amplitude."""
 
-    def way(t: float) -> float:
+    def path(t: float) -> float:
         return 200 + 50 * float(np.sin(2 * np.pi * 2 * t))
 
-    smoothed = positions(through(Smoother(), moved(way, 100)))[:, 0, 0]
-    expected = truth(way, 100)[:, 0, 0]
+    smoothed = positions(through(Smoother(), moved(path, 100)))[:, 0, 0]
+    expected = truth(path, 100)[:, 0, 0]
     shifts = [np.corrcoef(smoothed[10:-10], np.roll(expected, shift)[10:-10])[0, 1] for shift in range(-3, 4)]
     assert np.argmax(shifts) == 3
     assert np.ptp(smoothed[10:-10]) > 0.8 * np.ptp(expected)
@@ -77,8 +77,8 @@ def test_a_wrist_that_jumps_is_not_averaged_in(length: int) -> None:
     assert np.abs(smoothed - expected).max() < 3
 
 
-def test_a_movement_for_good_is_no_outlier() -> None:
-    """A wrist that goes elsewhere and stays there is there within a few frames."""
+def test_a_permanent_movement_is_not_an_outlier() -> None:
+    """If a wrist jumps and stays at its new place, the smoothed wrist arrives there within a few frames."""
     records = moved(lambda t: 100 if t < 0.6 else 180, 60)
     smoothed = positions(through(Smoother(), records))[:, WRIST, 0]
     expected = truth(lambda t: 100 if t < 0.6 else 180, 60)[:, WRIST, 0]
@@ -88,9 +88,9 @@ def test_a_movement_for_good_is_no_outlier() -> None:
 
 def test_an_absence_is_not_bridged() -> None:
     records = moved(lambda t: 100 if t < 0.6 else 300, 100)
-    apart = [record for record in records if not 0.6 <= (record.time or 0) < 1.4]
-    smoothed = positions(through(Smoother(), apart))
-    expected = positions(apart)
+    with_gap = [record for record in records if not 0.6 <= (record.time or 0) < 1.4]
+    smoothed = positions(through(Smoother(), with_gap))
+    expected = positions(with_gap)
     assert np.abs(smoothed - expected).max() < 0.1
 
 

@@ -1,4 +1,4 @@
-"""Who is who from frame to frame, and steadier keypoints: on people whose ways are known."""
+"""Tracking over the frames of a clip, on people with known paths."""
 
 from __future__ import annotations
 
@@ -33,29 +33,29 @@ def frame(number: int, poses: list[Pose], image: str = "c.mp4") -> Record:
 
 
 def walk(
-    ways: list[Callable[[float], float]],
+    paths: list[Callable[[float], float]],
     frames: int,
     *,
     noise: float = 1.0,
     seen: Callable[[int, int], bool] = lambda n, p: True,
 ) -> list[tuple[list[int], Record]]:
-    """Records of people who walk along, each at ways[person](seconds), in shuffled order; and who is who."""
-    dice = np.random.default_rng(3)
+    """Records of people at x = paths[person](seconds), in shuffled order; each with its list of persons."""
+    rng = np.random.default_rng(3)
     found = []
     for number in range(frames):
-        people = [p for p in dice.permutation(len(ways)) if seen(number, int(p))]
-        poses = [pose(person_at(ways[p](number / RATE), 100 + 12 * p) + dice.normal(0, noise, (17, 2))) for p in people]
+        people = [p for p in rng.permutation(len(paths)) if seen(number, int(p))]
+        poses = [pose(person_at(paths[p](number / RATE), 100 + 12 * p) + rng.normal(0, noise, (17, 2))) for p in people]
         found.append(([int(p) for p in people], frame(number, poses)))
     return found
 
 
 def through(step: Lookahead, records: Iterable[Record]) -> list[Record]:
-    """What becomes of records in a step."""
+    """Pass records through a step."""
     return [done for record in records for done in step.take(record)] + list(step.finish())
 
 
 def numbers(tracker: Tracker, found: list[tuple[list[int], Record]]) -> dict[int, set[int]]:
-    """The ids that each walker got."""
+    """The ids that each person got."""
     given: dict[int, set[int]] = {}
     tracked_records = through(tracker, (record for _, record in found))
     for (people, _), record in zip(found, tracked_records, strict=True):
@@ -65,34 +65,34 @@ def numbers(tracker: Tracker, found: list[tuple[list[int], Record]]) -> dict[int
     return given
 
 
-def test_everybody_keeps_a_number() -> None:
+def test_each_person_keeps_one_number() -> None:
     given = numbers(Tracker(), walk([lambda t: 60 + 30 * t, lambda t: 300 - 10 * t, lambda t: 450], 100))
     assert all(len(ids) == 1 for ids in given.values())
     assert len(set.union(*given.values())) == 3
 
 
-def test_walkers_who_cross_keep_theirs() -> None:
+def test_people_whose_paths_cross_keep_their_numbers() -> None:
     given = numbers(Tracker(), walk([lambda t: 50 + 100 * t, lambda t: 450 - 100 * t], 100))
     assert given[0].isdisjoint(given[1])
     assert all(len(ids) == 1 for ids in given.values())
 
 
 @pytest.mark.parametrize(("gap", "same"), [(1.0, True), (0.3, False)])
-def test_who_is_hidden_for_a_while_keeps_his_number(gap: float, same: bool) -> None:
+def test_a_person_who_is_hidden_for_less_than_the_gap_keeps_the_number(gap: float, same: bool) -> None:
     found = walk([lambda t: 50 + 60 * t], 75, seen=lambda number, person: not 30 <= number < 45)
     assert (len(numbers(Tracker(gap=gap), found)[0]) == 1) is same
 
 
-def test_clothes_tell_who_turned_round_behind_another() -> None:
-    """Two meet, hide one another and part, each the way he came; or each goes on. Only what they wear tells which."""
+def test_clothes_identify_a_person_who_turned_back_while_hidden() -> None:
+    """Two people meet, one hides the other, and then both turn back, or both go on. Only their clothes tell which."""
     red, blue = (0.8, 0.2, 0.2) * 2, (0.2, 0.3, 0.8) * 2
 
     def meet(turn: bool) -> list[tuple[list[int], Record]]:
-        def way(start: float, speed: float) -> Callable[[float], float]:
+        def path(start: float, speed: float) -> Callable[[float], float]:
             return lambda t: start + speed * (t if t < 1.5 or not turn else 3 - t)
 
-        ways = [way(50, 100), way(350, -100)]
-        found = walk(ways, 75, seen=lambda number, person: person == 0 or not 30 <= number < 45)
+        paths = [path(50, 100), path(350, -100)]
+        found = walk(paths, 75, seen=lambda number, person: person == 0 or not 30 <= number < 45)
         return [
             (who, replace(record, poses=tuple(
                 one._replace(clothes=(red, blue)[person]) for person, one in zip(who, record.poses, strict=True)
@@ -106,7 +106,7 @@ def test_clothes_tell_who_turned_round_behind_another() -> None:
         assert given[0].isdisjoint(given[1])
 
 
-def test_a_new_clip_begins_anew() -> None:
+def test_numbers_start_again_in_a_new_clip() -> None:
     records = [frame(n, [pose(person_at(100, 100))], image) for image in ("a.mp4", "b.mp4") for n in range(4)]
     found = through(Tracker(), records)
     assert [(record.image, record.frame, record.poses[0].id) for record in found] == [
@@ -114,7 +114,7 @@ def test_a_new_clip_begins_anew() -> None:
     ]
 
 
-def test_who_is_found_in_few_frames_has_no_number() -> None:
+def test_a_person_found_in_few_frames_has_no_number() -> None:
     ghost = pose(person_at(400, 90), score=0.4)
     records = [frame(n, [pose(person_at(100, 100)), *([ghost] if n in (10, 11) else [])]) for n in range(30)]
     found = through(Tracker(), records)
@@ -122,13 +122,13 @@ def test_who_is_found_in_few_frames_has_no_number() -> None:
     assert [one.id for record in found for one in record.poses[1:]] == [None, None]
 
 
-def test_who_enters_has_a_number_from_the_first_frame_on() -> None:
+def test_a_person_has_a_number_from_the_first_frame_on() -> None:
     records = [frame(n, [pose(person_at(100, 100))] if n >= 10 else []) for n in range(30)]
     found = through(Tracker(), records)
     assert [record.poses[0].id for record in found[10:]] == [1] * 20
 
 
-def test_weak_detections_carry_a_track_on_and_begin_none() -> None:
+def test_weak_detections_continue_tracks_but_begin_none() -> None:
     def people(n: int) -> list[Pose]:
         return [pose(person_at(100 + n, 100), score=0.9 if n % 2 else 0.2), pose(person_at(400, 90), score=0.2)]
 
@@ -137,8 +137,8 @@ def test_weak_detections_carry_a_track_on_and_begin_none() -> None:
     assert {record.poses[1].id for record in found} == {None}
 
 
-def test_a_bag_before_somebody_changes_no_number() -> None:
-    """What is worn looks otherwise from one frame to the next, but the person is where he was."""
+def test_a_bag_that_hides_a_person_does_not_change_the_number() -> None:
+    """The colours change from one frame to the next, but the position does not."""
     plain, bag = (0.1, 0.1, 0.1) * 2, (0.1, 0.1, 0.1, 0.9, 0.9, 0.9)
     records = [
         frame(n, [pose(person_at(100 + 2 * n, 100))._replace(clothes=bag if n % 10 > 6 else plain)]) for n in range(60)
@@ -146,8 +146,8 @@ def test_a_bag_before_somebody_changes_no_number() -> None:
     assert {record.poses[0].id for record in through(Tracker(), records)} == {1}
 
 
-def test_another_size_is_another_person() -> None:
-    """Where somebody large has left, a small one in the background is not him."""
+def test_a_person_of_another_size_gets_another_number() -> None:
+    """After a large person has left, a small person in the background at the same place gets a new number."""
     large = person_at(100, 100)
     small = large[0] + (large - large[0]) / 4
     found = through(
@@ -156,19 +156,19 @@ def test_another_size_is_another_person() -> None:
     assert found[0].poses[0].id != found[-1].poses[0].id
 
 
-def test_frames_a_moment_apart_give_no_wild_speeds() -> None:
-    """Two frames with nearly the same time, keypoints that tremble: the person is not expected far away after it."""
-    dice = np.random.default_rng(1)
+def test_nearly_simultaneous_frames_do_not_cause_high_speeds() -> None:
+    """After two frames with nearly equal times and noisy keypoints, the predicted position is not far away."""
+    rng = np.random.default_rng(1)
     times = [n / RATE + (0.0001 - 1 / RATE if n == 10 else 0) for n in range(30)]
     records = [
-        replace(frame(n, [pose(person_at(100, 100) + dice.normal(0, 2, (17, 2)))] if n != 11 else []), time=time)
+        replace(frame(n, [pose(person_at(100, 100) + rng.normal(0, 2, (17, 2)))] if n != 11 else []), time=time)
         for n, time in enumerate(times)
     ]
     found = through(Tracker(), records)
     assert {one.id for record in found for one in record.poses} == {1}
 
 
-def test_stills_and_failures_pass_in_their_order() -> None:
+def test_stills_and_failures_keep_their_order() -> None:
     still = replace(frame(0, [pose(person_at(100, 100))]), image="a.jpg", frame=None, time=None)
     failed = Record.failed("c.mp4", "unreadable_image", "it breaks off")
     frames = [frame(n, [pose(person_at(100, 100))]) for n in range(3)]
@@ -182,8 +182,8 @@ def test_stills_and_failures_pass_in_their_order() -> None:
 
 
 @pytest.mark.parametrize("rate", [1, 5, 25, 120])
-def test_little_is_held_back(rate: int) -> None:
-    """Whatever the rate, few frames wait, so that little memory is taken."""
+def test_few_records_are_held_back(rate: int) -> None:
+    """At any frame rate few frames are held back, to save memory."""
     tracker, held = Tracker(), []
     waiting = 0
     for n in range(60):

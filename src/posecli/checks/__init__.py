@@ -1,1 +1,1 @@
-"""What is computed from records and models, one file a command."""
+"""Checks and measurements on records and models: one module for each command."""

@@ -1,4 +1,4 @@
-"""Measuring on the user's own machine: milliseconds a stage, pictures a second."""
+"""Benchmark on the user's machine: milliseconds per stage, pictures per second."""
 
 from __future__ import annotations
 
@@ -21,27 +21,27 @@ from posecli.run.worker import Job
 from posecli.types import ImageInput, Record, Settings
 
 STAGES = ("read", "prepare", "infer", "decode", "zoom", "write")
-#: Pictures before the clock starts: the first calls of an interpreter pack its weights.
+#: Pictures that are not timed: the first calls of an interpreter pack its weights.
 WARM_UP = 2
 _PICTURE_SIZE = (640, 480)
 
 
 class StageTimes(NamedTuple):
-    """One interpreter over a number of pictures: median milliseconds a picture in each stage."""
+    """One interpreter over several pictures. milliseconds: median per picture, by stage."""
 
     stride: int
-    input: tuple[int, int]  # height, width of the last picture's input
+    input: tuple[int, int]  # height and width of the last picture's input
     threads: int
     milliseconds: dict[str, float]
 
     @property
     def pictures_per_second(self) -> float:
-        """What one worker with these stages gets done."""
+        """The throughput of one worker with these times."""
         return 1000 / sum(self.milliseconds.values())
 
 
 class Throughput(NamedTuple):
-    """Pictures a second of a number of workers, their start apart."""
+    """Pictures per second of several workers, without their start."""
 
     workers: int
     threads: int
@@ -49,14 +49,14 @@ class Throughput(NamedTuple):
 
 
 def example_picture() -> bytes:
-    """A JPEG of ordinary size, for who names no picture."""
+    """A JPEG of noise, 640 × 480, for benchmarks without a picture."""
     file = io.BytesIO()
     Image.effect_noise(_PICTURE_SIZE, 40).convert("RGB").save(file, "JPEG")
     return file.getvalue()
 
 
 def measure_stages(model: ModelFile, settings: Settings, images: list[ImageInput], *, threads: int) -> StageTimes:
-    """Run every picture once, after some for warming up. Raises UsageError where none can be read."""
+    """Time every picture once, after a warm-up. Raises UsageError if no picture can be read."""
     estimator = PoseEstimator.from_settings(settings, model=model, threads=threads)
     records = [_timed_record(estimator, image) for image in images[:1] * WARM_UP + images][-len(images) :]
     good = [record for record in records if record.ok]
@@ -76,7 +76,7 @@ def _timed_record(estimator: PoseEstimator, image: ImageInput) -> Record:
 
 
 def measure_throughput(job: Job, images: Sequence[ImageInput], *, workers: int, count: int) -> Throughput:
-    """Run `count` pictures through worker processes; the clock starts when all of them are at work."""
+    """Run `count` pictures through worker processes. The clock starts when all workers are busy."""
     threads = 1
     options = EngineOptions(workers=workers, threads=threads, timeout=60)
     warm_up = 2 * workers

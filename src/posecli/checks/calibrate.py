@@ -1,4 +1,4 @@
-"""An int8 model calibrated on a user's own pictures, and how far it is from the float32 one there."""
+"""Calibrate an int8 model on the user's pictures, and compare it with the float32 model on them."""
 
 from __future__ import annotations
 
@@ -23,13 +23,16 @@ from posecli.model.runtime_choice import choose_runtime
 from posecli.poses.similarity import CERTAIN_SCORE, SAME_PERSON, match_greedily, similarities
 from posecli.types import DecodedPose, Settings
 
-#: Passes of one input that are timed; their median counts.
+#: Timed passes over one input; their median is reported.
 TIMED_PASSES = 15
 
 
 class Comparison(NamedTuple):
-    """An int8 model beside its float32 source. Sizes in bytes, times in milliseconds a pass on one processor, movement
-    of keypoints in picture pixels (median, and what nine of ten stay below)."""
+    """An int8 model compared with its float32 source.
+
+    size: bytes. milliseconds: per pass on one CPU core. moved_median, moved_90: median and 90th percentile of keypoint
+    distances, picture pixels.
+    """
 
     size: int
     float_size: int
@@ -48,22 +51,22 @@ class Comparison(NamedTuple):
 
     def __str__(self) -> str:
         return (
-            f"{self.size:,} of {self.float_size:,} bytes; a pass takes {self.milliseconds:.1f} ms instead of "
-            f"{self.float_milliseconds:.1f} with {self.runtime}; on {self.pictures} pictures "
-            f"{self.people_found_again} of {self.people} people were found again, their keypoints moved by "
-            f"{self.moved_median:.1f} pixels in the median, nine of ten by less than {self.moved_90:.1f}"
+            f"{self.size:,} instead of {self.float_size:,} bytes; a pass takes {self.milliseconds:.1f} ms instead of "
+            f"{self.float_milliseconds:.1f} ms with {self.runtime}; on {self.pictures} pictures "
+            f"{self.people_found_again} of {self.people} people were found again, and their keypoints moved by "
+            f"{self.moved_median:.1f} pixels (median; 90% by less than {self.moved_90:.1f})"
         )
 
 
 def make_int8(
     model: str | None, folder: str, settings: Sequence[Settings], *, recipe: str, count: int
 ) -> tuple[bytes, Comparison]:
-    """Quantise a float32 model.
+    """Quantise a float32 model. Return the int8 model and a comparison of both.
 
-    folder: pictures, of which `count` at most are used, spread over all. settings: how pictures are looked at.
-    Raises UsageError where there is no picture, and what `quantize` raises.
+    folder: of pictures; at most `count` are used, evenly spread. settings: the passes to calibrate; the last settings
+    are compared. Raises UsageError if there is no picture, and the errors of `quantize`.
     """
-    choose_runtime()  # before a download
+    choose_runtime()  # an unusable runtime is reported before a download
     file = load_model_file(model, progress=True)
     graph = read_graph(file.data, trusted=file.known)
     check_quantizable(graph)
@@ -82,15 +85,15 @@ def _frames(folder: str, count: int) -> list[Frame]:
     chosen = images[:: max(len(images) // count, 1)][:count]
     frames: list[Frame] = []
     for image in chosen:
-        with suppress(InputError):  # what cannot be read cannot be looked at either
+        with suppress(InputError):  # unreadable pictures are skipped
             frames.append(read_frame(image.name, max_pixels=Settings.max_pixels))
     if not frames:
-        raise UsageError(f"there is no picture in {folder}", "name a folder of pictures like those it will see")
+        raise UsageError(f"there is no picture in {folder}", "name a folder of pictures like those the model is for")
     return frames
 
 
 def _observe(graph: Graph, frames: Sequence[Frame], settings: Sequence[Settings]) -> dict[str, tuple[float, float]]:
-    """The range of every tensor while the pictures are looked at in all the ways that the settings ask for."""
+    """The range of every tensor over all pictures and all settings."""
     ranges: dict[str, tuple[float, float]] = {}
     with tqdm(total=len(settings) * len(frames), desc="calibrating", unit=" pictures", disable=None) as bar:
         for one in settings:
@@ -132,9 +135,9 @@ def _compare(graph: Graph, quantised: Graph, frames: Sequence[Frame], settings: 
 
 
 def _pairs(truth: Sequence[DecodedPose], others: Sequence[DecodedPose]) -> Iterator[list[float]]:
-    """For each person whom both saw, the distances of the keypoints that both saw."""
-    for place, other_place in match_greedily(similarities(truth, others), least=SAME_PERSON).items():
-        pose, other = truth[place], others[other_place]
+    """For each person that both models found, the distances of the keypoints that are certain in both."""
+    for index, other_index in match_greedily(similarities(truth, others), least=SAME_PERSON).items():
+        pose, other = truth[index], others[other_index]
         both = (pose.scores >= CERTAIN_SCORE) & (other.scores >= CERTAIN_SCORE)
         yield np.linalg.norm(pose.xy - other.xy, axis=1)[both].tolist()
 

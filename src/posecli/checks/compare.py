@@ -1,4 +1,4 @@
-"""What differs between two sets of records: for checks in CI that nothing has changed that should not."""
+"""Compare two sets of records: for checks in CI that results have not changed."""
 
 from __future__ import annotations
 
@@ -13,16 +13,19 @@ from posecli.types import Keypoint, Pose, Record
 
 
 class Limits(NamedTuple):
-    """What counts as unchanged: keypoints moved by no more pixels, scores changed by no more."""
+    """The largest changes that are not reported. distance: of a keypoint, pixels. score_change: of any score."""
 
     distance: float = 4.0
     score_change: float = 0.1
 
 
 class Difference(NamedTuple):
-    """One thing that differs. kind: missing_picture, new_picture, status, missing_person, new_person, moved, score.
-    person: its place in the expected record, for `new_person` in the actual one, from 0. amount: pixels or score.
-    frame: of a clip, from 0."""
+    """One difference.
+
+    kind: missing_picture, new_picture, status, missing_person, new_person, moved, score.
+    person: index in the expected record (for `new_person`: in the actual record), from 0. amount: pixels or score.
+    frame: of a clip, from 0.
+    """
 
     image: str
     kind: str
@@ -43,7 +46,7 @@ class Difference(NamedTuple):
 
 
 class Expectation:
-    """Records as they should be, against which others are held one by one."""
+    """Expected records; actual records are compared with them one by one."""
 
     def __init__(self, expected: Iterable[Record], limits: Limits) -> None:
         self._limits = limits
@@ -51,33 +54,36 @@ class Expectation:
         images = {image for image, _ in self._expected}
         counts = Counter(ending for image in images for ending in endings(image))
         self._by_ending = {ending: image for image in images for ending in endings(image) if counts[ending] == 1}
-        self._seen: set[tuple[str, int | None]] = set()
+        self._checked: set[tuple[str, int | None]] = set()
 
     def check(self, actual: Record) -> list[Difference]:
-        """What differs in one picture. It is found by its name, in full or, where only one ends so, without the first
-        folders of either."""
+        """The differences in one picture.
+
+        The expected picture is found by its full name, or by the end of its path if that is unique: the first folders
+        of either may differ.
+        """
         image, frame = _key(actual)
         names = (image, *(self._by_ending[ending] for ending in endings(image) if ending in self._by_ending))
         key = next(((name, frame) for name in names if (name, frame) in self._expected), None)
         if key is None:
             return [Difference(image, "new_picture", "is not among the expected pictures", frame=frame)]
-        self._seen.add(key)
+        self._checked.add(key)
         found = _differences(self._expected[key], actual, self._limits)
         return [difference._replace(frame=frame) for difference in found]
 
     def unseen(self) -> list[Difference]:
-        """Expected pictures that never came."""
+        """The expected pictures without an actual record."""
         return [
-            Difference(image, "missing_picture", "was expected and did not come", frame=frame)
+            Difference(image, "missing_picture", "was expected but is missing", frame=frame)
             for image, frame in self._expected
-            if (image, frame) not in self._seen
+            if (image, frame) not in self._checked
         ]
 
 
 def compare(
     expected: Iterable[Record], actual: Iterable[Record], limits: Limits, *, ignore_missing: bool = False
 ) -> Iterator[Difference]:
-    """All that differs. ignore_missing: pictures that only the expected records have are no difference."""
+    """All differences. ignore_missing: do not report pictures that only the expected records contain."""
     expectation = Expectation(expected, limits)
     for record in actual:
         yield from expectation.check(record)
@@ -108,16 +114,16 @@ def _differences(expected: Record, actual: Record, limits: Limits) -> Iterator[D
 
 
 def _pair(expected: tuple[Pose, ...], actual: tuple[Pose, ...]) -> dict[int, int | None]:
-    """Who is who: the most similar pairs first, each person once."""
-    ours, theirs = ([as_decoded(pose) for pose in poses] for poses in (expected, actual))
-    pairs = match_greedily(similarities(ours, theirs), least=MOVED_PERSON)
+    """Match people by OKS: index of the expected person → index of the actual one; None if it is missing."""
+    before, after = ([as_decoded(pose) for pose in poses] for poses in (expected, actual))
+    pairs = match_greedily(similarities(before, after), least=MOVED_PERSON)
     return {number: pairs.get(number) for number in range(len(expected))}
 
 
 def _changes(image: str, number: int, before: Pose, after: Pose, limits: Limits) -> Iterator[Difference]:
     for old, new in zip(before.keypoints, after.keypoints, strict=True):
         distance = hypot(new.x - old.x, new.y - old.y)
-        if _both_seen(old, new) and distance > limits.distance:
+        if _both_certain(old, new) and distance > limits.distance:
             message = f"person {number}: {old.part} moved by {distance:.1f} pixels"
             yield Difference(image, "moved", message, number, old.part, round(distance, 2))
         if abs(new.score - old.score) > limits.score_change:
@@ -126,7 +132,7 @@ def _changes(image: str, number: int, before: Pose, after: Pose, limits: Limits)
         yield _score_change(image, number, None, before.score, after.score)
 
 
-def _both_seen(old: Keypoint, new: Keypoint) -> bool:
+def _both_certain(old: Keypoint, new: Keypoint) -> bool:
     return min(old.score, new.score) >= CERTAIN_SCORE
 
 

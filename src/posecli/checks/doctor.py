@@ -1,4 +1,4 @@
-"""An offline self-test: what is installed, whether the model is there and right, whether it runs."""
+"""Offline self-test of the installation: packages, runtime, model, a first inference, cache folder."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from posecli.errors import ModelError, PosecliError
 from posecli.extras import EXTRAS, install_command, installed
 
 OLDEST, NEWEST = (3, 10), (3, 13)
-#: Packages of the core, and the names they are imported under.
+#: Required packages → the names under which they are imported.
 _CORE = {"numpy": "numpy", "pillow": "PIL", "click": "click", "tqdm": "tqdm"}
-#: Remedies for errors that come without one.
+#: Remedies for errors without a hint.
 _OTHER_MODEL = "name another file with --model or POSECLI_MODEL, or run `posecli model download` for the official model"
 _REINSTALL = "reinstall posecli in a fresh environment"
 
 
 class Finding(NamedTuple):
-    """One line: what was looked at, whether it is well, what was found, and what to do where it is not."""
+    """The result of one check. what: its name. found: the details. remedy: what to do if it is not ok."""
 
     what: str
     ok: bool
@@ -33,7 +33,7 @@ class Finding(NamedTuple):
 
 
 def examine(model: str | None) -> Iterator[Finding]:
-    """All findings, one after the other. Never touches the network."""
+    """Run all checks and yield their findings. Does not use the network."""
     checks: tuple[tuple[str, Callable[[], str]], ...] = (
         ("python", _python),
         ("packages", _packages),
@@ -116,7 +116,7 @@ def _model(model: str | None) -> str:
         find_heads(read_graph(file.data, trusted=file.known))
     except ModelError as error:
         raise ModelError(f"cannot use the model {file.path}: {error.message}", error.hint) from error
-    return f"{file.path} ({'known, its SHA-256 is right' if file.known else 'no known model'})"
+    return f"{file.path} ({'known model, SHA-256 verified' if file.known else 'unknown model'})"
 
 
 def _inference(model: str | None) -> str:
@@ -127,7 +127,7 @@ def _inference(model: str | None) -> str:
     record = PoseEstimator(find_model(model)).estimate(example_picture())
     if record.error is not None:
         raise PosecliError(record.error.message)
-    return f"{record.timings['infer']:.0f} ms for a first picture"
+    return f"{record.timings['infer']:.0f} ms for the first picture"
 
 
 def _cache() -> str:
@@ -136,12 +136,12 @@ def _cache() -> str:
     folder = cache_folder()
     nearest = next((path for path in (folder, *folder.parents) if os.path.lexists(path)), folder)
     if not nearest.is_dir():
-        raise PosecliError(f"{nearest} is not a folder", "name another with POSECLI_CACHE")
+        raise PosecliError(f"{nearest} is not a folder", "set another folder with POSECLI_CACHE")
     try:
         with tempfile.TemporaryFile(dir=nearest):
             pass
     except OSError as error:
         raise PosecliError(
-            f"{folder} cannot be written: {os.strerror(error.errno or 0)}", "name another with POSECLI_CACHE"
+            f"{folder} is not writable: {os.strerror(error.errno or 0)}", "set another folder with POSECLI_CACHE"
         ) from error
     return str(folder)

@@ -1,4 +1,4 @@
-"""How good results are: COCO keypoint precision and recall, by the official pycocotools."""
+"""COCO keypoint precision and recall, computed with the official pycocotools."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from posecli.records.journal import read_records
 from posecli.skeleton import KEYPOINT_COUNT, KEYPOINT_NAMES
 from posecli.types import Record
 
-#: `COCOeval.stats` of keypoints, in its order.
+#: The names of `COCOeval.stats` for keypoints, in order.
 FIGURES = ("AP", "AP50", "AP75", "AP medium", "AP large", "AR", "AR50", "AR75", "AR medium", "AR large")
-#: The category of annotations that are no people with keypoints.
+#: The category of annotations that are not people with keypoints.
 _NO_PERSON = 0
-_FIRST = 0  # index of "all areas" and of the lowest similarity (0.5) in COCOeval's parameters
+_FIRST = 0  # index of "all areas" and of the lowest OKS (0.5) in COCOeval's parameters
 
 
 class Score(NamedTuple):
-    """Figures for a set of pictures, by the names of `FIGURES`; None where there is nobody to be found."""
+    """The results for a set of pictures. figures: by the names of `FIGURES`; None if no people are annotated."""
 
     pictures: int
     people: int
@@ -36,12 +36,12 @@ class Score(NamedTuple):
 
 
 class Evaluation(NamedTuple):
-    """What an evaluation found.
+    """The result of an evaluation.
 
-    groups: all pictures; those with one annotated person; those with several.
-    found: people matched by a pose with a similarity of at least 0.5.
-    keypoints: mean similarity (OKS, 0..1) by part, over the labelled keypoints of those people.
-    missing: pictures of the annotations without a result; unknown: results of no such picture.
+    groups: scores of all pictures, of pictures with one annotated person, and of pictures with several.
+    found: number of people matched by a pose with an OKS of at least 0.5.
+    keypoints: mean similarity (0..1) by part, over the labelled keypoints of those people.
+    missing: annotated pictures without a result. unknown: pictures with results but without annotations.
     """
 
     groups: dict[str, Score]
@@ -57,7 +57,11 @@ class Evaluation(NamedTuple):
 
 
 class Results(NamedTuple):
-    """COCO keypoint results of the annotated pictures, and the names of what belongs to none."""
+    """COCO keypoint results.
+
+    people: of the annotated pictures. seen: ids of pictures with a result. unknown: names of pictures that are not
+    annotated.
+    """
 
     people: list[dict[str, Any]]
     seen: frozenset[int]
@@ -75,7 +79,7 @@ def evaluate(truth_path: str, results_path: str) -> Evaluation:
 
 
 def evaluate_records(truth_path: str, records: Iterable[Record]) -> Evaluation:
-    """As `evaluate`, for records at hand."""
+    """As `evaluate`, for records in memory."""
     coco = _read_truth(truth_path)
     return evaluate_results(coco, _from_records(records, _ids_of(coco)))
 
@@ -85,10 +89,10 @@ def _ids_of(coco: Any) -> dict[str, int]:
 
 
 def evaluate_results(coco: Any, results: Results) -> Evaluation:
-    """The figures of all pictures, of those with one person and of those with several."""
+    """Evaluate all pictures, those with one person, and those with several. Raises UsageError if no result matches."""
     if not results.seen:
         unknown = f", such as {results.unknown[0]}" if results.unknown else ""
-        raise UsageError(f"no result belongs to a picture of the annotations{unknown}")
+        raise UsageError(f"no result belongs to an annotated picture{unknown}")
     counts = dict.fromkeys(coco.getImgIds(), 0)
     for person in coco.loadAnns(coco.getAnnIds(catIds=[PERSON_CATEGORY], iscrowd=False)):
         counts[person["image_id"]] += person["num_keypoints"] > 0
@@ -122,12 +126,12 @@ def read_results(path: str, names: dict[str, int]) -> Results:
 
 
 def _coco_results(path: str) -> list[dict[str, Any]] | None:
-    """The entries of a COCO results file; None where the file is something else."""
+    """The entries of a COCO results file; None if the file is something else. Raises UsageError for invalid entries."""
     try:
         with open(path, "rb") as file:
             data = parse_json(file.read()) if file.read(1) == b"[" and not file.seek(0) else None
     except (OSError, ValueError):
-        return None  # reading it as records says what is wrong
+        return None  # `read_records` then reports the error
     required = {"image_id", "keypoints", "score"}
     if not data or not all(isinstance(entry, dict) and required <= entry.keys() for entry in data):
         return None
@@ -139,7 +143,7 @@ def _coco_results(path: str) -> list[dict[str, Any]] | None:
 
 
 def _check_coco_results(data: Iterable[dict[str, Any]]) -> None:
-    """Raise ValueError for the first entry that is none of COCO's keypoint results."""
+    """Raise ValueError for the first entry that is not a COCO keypoint result."""
     for number, entry in enumerate(data, 1):
         name = f"entry {number}: "
         fields.whole(entry["image_id"], f"{name}image_id")
@@ -162,13 +166,13 @@ def _from_records(records: Iterable[Record], names: dict[str, int]) -> Results:
 
 
 def _read_truth(path: str) -> Any:
-    """The annotations, indexed. pycocotools talks on standard output: nobody hears it."""
+    """Read and index the annotations. The standard output of pycocotools is discarded."""
     coco_class = need("pycocotools.coco", extra="eval").COCO
     try:
         with contextlib.redirect_stdout(io.StringIO()):
             coco = coco_class(path)
         if not any("keypoints" in person for person in coco.anns.values()) or not coco.imgs:
-            raise ValueError("it has no people with keypoints")
+            raise ValueError("it contains no people with keypoints")
         _standardise(coco.dataset)
     except (OSError, ValueError, KeyError, TypeError, AssertionError) as error:
         raise UsageError(f"cannot read COCO keypoint annotations from {path}: {error}") from error
@@ -176,8 +180,8 @@ def _read_truth(path: str) -> Any:
 
 
 def _standardise(dataset: dict[str, Any]) -> None:
-    """Give annotated people one category, the 17 keypoints in their order, and an area. Annotation tools number
-    categories and order keypoints as they like. Raises ValueError."""
+    """Convert annotated people to one category, the 17 keypoints in their order, and an area. Annotation tools number
+    categories and order keypoints in different ways. Raises ValueError if the annotations are invalid."""
     if not any(category.get("keypoints") for category in dataset["categories"]):
         return
     layouts = layouts_of(dataset)
@@ -198,11 +202,11 @@ def _results_of(coco: Any, people: list[dict[str, Any]]) -> Any:
             try:
                 return coco.loadRes(people)
             except (ValueError, KeyError, IndexError, TypeError, AssertionError) as error:
-                raise UsageError(f"these are no COCO keypoint results: {error!r}") from error
-        nobody = type(coco)()  # loadRes cannot take an empty list
-        nobody.dataset = {"images": coco.dataset["images"], "categories": coco.dataset["categories"], "annotations": []}
-        nobody.createIndex()
-        return nobody
+                raise UsageError(f"the results are not COCO keypoint results: {error!r}") from error
+        empty = type(coco)()  # loadRes does not accept an empty list
+        empty.dataset = {"images": coco.dataset["images"], "categories": coco.dataset["categories"], "annotations": []}
+        empty.createIndex()
+        return empty
 
 
 def _run(coco: Any, found: Any, images: Sequence[int]) -> Any:
@@ -217,12 +221,12 @@ def _run(coco: Any, found: Any, images: Sequence[int]) -> Any:
 
 
 def _figures(evaluation: Any) -> dict[str, float | None]:
-    """COCOeval writes -1 where there is nobody to be found."""
+    """The figures by name. COCOeval returns -1 if no people are annotated; here that is None."""
     return {name: float(value) if value >= 0 else None for name, value in zip(FIGURES, evaluation.stats, strict=True)}
 
 
 def _matched(evaluation: Any) -> Iterable[tuple[dict[str, Any], dict[str, Any]]]:
-    """Annotated people and the poses that COCOeval gave them at its lowest similarity."""
+    """Pairs of annotated people and the poses that COCOeval matched with them at its lowest OKS."""
     for image in evaluation.evalImgs:
         if image is None or image["aRng"] != evaluation.params.areaRng[_FIRST]:
             continue
@@ -232,11 +236,11 @@ def _matched(evaluation: Any) -> Iterable[tuple[dict[str, Any], dict[str, Any]]]
 
 
 def _keypoint_means(pairs: Iterable[tuple[dict[str, Any], dict[str, Any]]]) -> dict[str, float | None]:
-    """Mean similarity of each part over the people in whom it is annotated, on the scale of the annotated area."""
+    """The mean similarity of each part over the people with that part annotated, with the annotated area as scale."""
     similarities: list[list[float]] = [[] for _ in KEYPOINT_NAMES]
     for person, pose in pairs:
         truth, found = (np.reshape(entry["keypoints"], (-1, 3)) for entry in (person, pose))
-        area = person["area"] + np.spacing(1)  # as COCOeval adds it: an area may be 0
+        area = person["area"] + np.spacing(1)  # as in COCOeval, because an area may be 0
         values = keypoint_similarities(truth[:, :2], found[:, :2], area=area)
         for part in np.flatnonzero(truth[:, 2] > 0):
             similarities[part].append(float(values[part]))

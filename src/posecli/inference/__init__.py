@@ -1,1 +1,1 @@
-"""From a picture to its record."""
+"""Inference: from a picture to its record."""

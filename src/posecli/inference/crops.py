@@ -1,7 +1,7 @@
-"""Which part of a picture a second pass looks at, at which size and angle.
+"""The crops of second passes: which part of a picture, at which input size and angle.
 
-PoseNet sees people best at one size, upright, and with some room around them. The first passes tell where people are;
-each is cropped from the full-resolution picture so.
+PoseNet is most precise for people of one size, upright, and with some margin around them. The first passes find the
+people; each person is then cropped from the full-resolution picture at that size and angle.
 """
 
 from __future__ import annotations
@@ -16,21 +16,24 @@ from posecli.inputs.pictures import turned_bounds, turned_xy
 from posecli.poses.similarity import Points, body_box
 from posecli.types import INPUT_SIZE_STEP, DecodedPose
 
-#: A crop's sides relative to the box around the person's certain keypoints: the room helps up to here.
+#: The sides of a crop relative to the body box. A larger margin does not improve precision.
 MARGIN = 2.0
-#: The same for networks of a single person, which were trained with people who fill the input.
+#: The same for networks for a single person, which are trained with people who fill the input.
 SQUARE_MARGIN = 1.3
-#: Crops smaller than this, in picture pixels, show nothing more.
+#: Smallest side of a crop, picture pixels: smaller crops show no more detail.
 MIN_CROP_PX = 8.0
-#: Shapes of crops, longer to shorter side, upright or lying: few, so that interpreters are used again.
+#: Aspect ratios of crops, longer to shorter side, portrait or landscape. Few, so that interpreters can be reused.
 _SHAPES = (1.0, 1.6, 2.4)
 
 Box = tuple[float, float, float, float]
 
 
 class Crop(NamedTuple):
-    """A part of the picture: left, top, right, bottom in pixels of the picture turned back by `turn` degrees
-    (`inputs.pictures.Transform`); the input's height, width."""
+    """A part of a picture.
+
+    box: left, top, right, bottom in pixels of the picture turned back by `turn` degrees (`inputs.pictures.Transform`).
+    size_hw: height and width of the input.
+    """
 
     box: Box
     size_hw: tuple[int, int]
@@ -38,16 +41,16 @@ class Crop(NamedTuple):
 
     @property
     def scale(self) -> float:
-        """Picture pixels to an input pixel."""
+        """Picture pixels per input pixel."""
         left, _, right, _ = self.box
         return (right - left) / self.size_hw[1]
 
 
 def person_crop(pose: DecodedPose, picture_wh: tuple[int, int], size: int, *, turn: float = 0.0) -> Crop | None:
-    """The crop around a person, inside the picture; None where there is nothing to see.
+    """The crop around a person, inside the picture; None if the person is outside.
 
-    size: the input has about size × size pixels. turn: degrees by which the person is turned clockwise from upright;
-    the crop is turned with the person.
+    size: the input has about size × size pixels. turn: the person's clockwise angle from upright, degrees; the crop is
+    turned by the same angle.
     """
     centre, half = _upright_box(pose, turn)
     half = np.maximum(half * MARGIN, MIN_CROP_PX / 2)
@@ -62,9 +65,9 @@ def person_crop(pose: DecodedPose, picture_wh: tuple[int, int], size: int, *, tu
 
 
 def square_crop(pose: DecodedPose, picture_wh: tuple[int, int], size: int, *, turn: float = 0.0) -> Crop | None:
-    """The square around a person for a network whose input is size × size; None where there is nothing to see.
+    """The square around a person, for a network with an input of size × size; None if the person is outside.
 
-    It may reach out of the picture: proportions are kept.
+    The square may extend beyond the picture, so that proportions are kept.
     """
     (x, y), sides = _upright_box(pose, turn)
     half = max(float(sides.max()) * SQUARE_MARGIN, MIN_CROP_PX / 2)
@@ -75,16 +78,17 @@ def square_crop(pose: DecodedPose, picture_wh: tuple[int, int], size: int, *, tu
 
 
 def _upright_box(pose: DecodedPose, turn: float) -> tuple[Points, Points]:
-    """The centre of the body box and half of its sides, x and y, in the picture turned back by `turn` degrees."""
+    """The centre and half the sides (x, y) of the body box in the picture turned back by `turn` degrees."""
     corner, far_corner = body_box(pose._replace(xy=turned_xy(pose.xy, -turn)))
     return (corner + far_corner) / 2, (far_corner - corner) / 2
 
 
 def _crop_size(shape: float, size: float, *, upright: bool) -> tuple[int, int]:
-    """Height and width of an input of about size × size pixels, the longer side `shape` times the shorter."""
-    longer, shorter = (_whole_cells(size * shape**power) for power in (0.5, -0.5))
+    """Height and width of an input of about size × size pixels. shape: longer to shorter side."""
+    longer, shorter = (_valid_side(size * shape**power) for power in (0.5, -0.5))
     return (longer, shorter) if upright else (shorter, longer)
 
 
-def _whole_cells(pixels: float) -> int:
+def _valid_side(pixels: float) -> int:
+    """The nearest valid side of an input, at least two steps."""
     return max(round((pixels - 1) / INPUT_SIZE_STEP), 2) * INPUT_SIZE_STEP + 1

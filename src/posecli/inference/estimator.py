@@ -1,4 +1,4 @@
-"""The library's door: `PoseEstimator` loads a model once and turns pictures into records."""
+"""The library's main class: `PoseEstimator` loads a model once and turns pictures into records."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from posecli.inputs.opening import outside_of_picture
 from posecli.inputs.pictures import AnyImage, Frame, check_is_image, frame_from
 from posecli.model.graph import read_graph
 from posecli.model.locate import ModelFile, load_model_file
-from posecli.poses.appearance import clothes
+from posecli.poses.appearance import clothing_colours
 from posecli.poses.similarity import as_decoded
 from posecli.poses.steps import steps_over_time, through
 from posecli.region import Region
@@ -28,19 +28,19 @@ from posecli.types import DecodedPose, Keypoint, ModelInfo, Pose, Record, Settin
 class PoseEstimator:
     """Finds people's poses in pictures.
 
-    model: a known name or a path; None: POSECLI_MODEL, else the official PoseNet, fetched on first use.
-    threads: processors for one picture; None: all that this process may use.
-    preset: fast, balanced, accurate or best; the arguments after it, those of `posecli estimate`, win over it.
-    track, track_gap, smooth: for `estimate_clip` (extra `video`); `smooth` tracks, too.
-    offline: never fetch a model.
-    zoom_model: a network for one person, by name or path, for one more second pass over each person.
-    person: the one to keep: `largest`, `center`, `best`, or a number from 0 in falling score.
-    region: the part of pictures to look at: a text as for --region, or x, y, width, height in pixels.
+    model: a known name or a path; None: POSECLI_MODEL if set, or the official PoseNet, downloaded on first use.
+    threads: CPU cores for one picture; None: all cores that this process may use.
+    preset: fast, balanced, accurate or best. The arguments after it override it; `posecli estimate` documents them.
+    track, track_gap, smooth: for `estimate_clip` (extra `video`); `smooth` implies `track`.
+    offline: never download a model.
+    zoom_model: a network for a single person, by name or path, for an additional second pass over each person.
+    person: keep one person only: `largest`, `center`, `best`, or an index from 0 in descending score.
+    region: estimate only this part of the picture: a text as for --region, or x, y, width, height in pixels.
 
-    One estimator may be used from several threads: the network runs for one of them at a time, everything else side
-    by side. It cannot be pickled: build one in each process.
-    Raises ModelError where there is no usable model, EngineError where there is no usable runtime, and UsageError for
-    impossible settings.
+    Several threads may share one estimator: the network runs for one thread at a time, the other stages run in
+    parallel. An estimator cannot be pickled: create one in each process.
+    Raises ModelError if the model is not usable, EngineError if no runtime is usable, and UsageError for invalid
+    settings.
     """
 
     def __init__(
@@ -91,7 +91,7 @@ class PoseEstimator:
     def from_settings(
         cls, settings: Settings, *, model: ModelFile, threads: int, zoom_model: ModelFile | None = None
     ) -> PoseEstimator:
-        """An estimator for checked settings and models that were found already."""
+        """Create an estimator from checked settings and loaded model files."""
         estimator = cls.__new__(cls)
         estimator._load(model, zoom_model, settings, threads)
         return estimator
@@ -100,13 +100,13 @@ class PoseEstimator:
         self._settings = settings
         self._settings_record = settings.to_dict()
         self._model = model
-        with _naming(model):
+        with _errors_naming(model):
             graph = read_graph(model.data, trusted=model.known)
         zoom_network = None
         if zoom_model is not None:
-            with _naming(zoom_model):
+            with _errors_naming(zoom_model):
                 zoom_network = zoom_passes(read_graph(zoom_model.data, trusted=zoom_model.known), threads=threads)
-        with _naming(model):
+        with _errors_naming(model):
             self._finder = PoseFinder(graph, settings, threads=threads, zoom_network=zoom_network)
 
     def estimate(self, image: AnyImage, *, name: str | None = None) -> Record:
@@ -114,9 +114,9 @@ class PoseEstimator:
 
         image: a path, the bytes of a file, an open binary file, a Pillow image, or an array: RGB [H, W, 3], RGBA
             [H, W, 4] or grey [H, W], of uint8, or of floats from 0 to 1.
-        name: what the record calls it; None: its path, or its kind in angle brackets.
-        A picture that cannot be read gives a record with `status` error. Raises TypeError for what is no picture,
-        UsageError for an array of another shape or type, and FatalError where the model fails.
+        name: the name in the record; None: the path, or the type in angle brackets.
+        If the picture cannot be read, the record has the `status` error. Raises TypeError if `image` is of another
+        type, UsageError for an array of another shape or dtype, and FatalError if the model fails.
         """
         return self.estimate_with_frame(image, name=name, full_size=False)[0]
 
@@ -130,13 +130,16 @@ class PoseEstimator:
         end: float | None = None,
         fps: float | None = None,
     ) -> Iterator[Record]:
-        """Find the people in the frames of a clip: a record a frame, in order, as the frames are decoded.
+        """Find the people in the frames of a clip. Yields one record for each frame, in order, during decoding.
 
         clip: the path or the bytes of a video (extra `video`), of an animation, or of a file of several pictures.
-        name: what the records call it; None: its path.
-        every, start, end, fps: every n-th frame; from `start` until before `end`, seconds; at most so many a second.
-        With `track`, people have an `id`, and records come some frames late. A clip that breaks off ends with a record
-        with `status` error. Raises UsageError for impossible options, MissingExtra for a video without the extra.
+        name: the name in the records; None: the path.
+        every: use every n-th frame only.
+        start, end: use the frames from `start` to before `end`, seconds.
+        fps: use at most this many frames per second.
+        With `track`, people have an `id`, and records are delayed by some frames. If a clip is truncated, the last
+        record has the `status` error. Raises UsageError for invalid options, and MissingExtra if a video needs the
+        extra.
         """
         source = clip if isinstance(clip, bytes) else os.fspath(clip)
         options = check_options(ClipOptions(every, start, end, fps))
@@ -144,20 +147,20 @@ class PoseEstimator:
         return through(steps, self._raw_records(source, name if name is not None else _name_of(clip), options))
 
     def _raw_records(self, clip: str | bytes, name: str, options: ClipOptions) -> Iterator[Record]:
-        """Records before steps over time. As in a run, tracked people are looked for where they were in the frame
-        before, where that is of the same group."""
+        """Records before steps over time. As in a run, tracking passes the people of the previous frame on to the next
+        frame of the same group."""
         groups = Groups()
-        before: tuple[int | None, tuple[Pose, ...]] = None, ()
+        previous: tuple[int | None, tuple[Pose, ...]] = None, ()
         try:
             check_clip(clip)
             for number, time, pixels in frames_of(clip, options, max_pixels=self._settings.max_pixels):
                 group = groups.place(time, len(pixels[2])) if self._settings.track else None
-                known = before[1] if group is not None and group == before[0] else ()
+                known = previous[1] if group is not None and group == previous[0] else ()
                 self._check_region(name, *pixels[:2])
                 record, _ = self.estimate_with_frame(
                     unpack(pixels), name=name, full_size=False, known=known, everybody=self._settings.track
                 )
-                before = (group, record.poses)
+                previous = (group, record.poses)
                 yield replace(record, frame=number, time=None if time is None else round(time, 6))
         except InputError as error:
             yield Record.failed(name, *error.reason)
@@ -171,12 +174,12 @@ class PoseEstimator:
         known: Sequence[Pose] = (),
         everybody: bool = False,
     ) -> tuple[Record, Frame | None]:
-        """As `estimate`, with the decoded picture beside the record, for drawing; None where there is none.
+        """As `estimate`, but return the decoded picture too, for drawing; None if it cannot be read.
 
-        full_size: decode the picture in full, even where the network needs less.
-        known: the people of a frame just before this one: with `zoom` they are looked for where they were, and only
-            where somebody is not there, or nobody is known, all of the picture is looked at.
-        everybody: choose no person, whatever the settings say: the choice is made later, over time.
+        full_size: decode the picture in full resolution, even if the network needs less.
+        known: the people of the previous frame. With `zoom`, second passes look for them at their last positions. First
+            passes run only if one of them is not found there, or if `known` is empty.
+        everybody: ignore the setting `person`, because the choice is made later, over time.
         """
         check_is_image(image)
         name = name if name is not None else _name_of(image)
@@ -185,23 +188,23 @@ class PoseEstimator:
             with timed(timings, "read"):
                 detail = None if full_size else self._finder.needed_detail
                 frame = frame_from(image, max_pixels=self._settings.max_pixels, detail=detail)
-            return self._look(frame, name, timings, known, everybody=everybody), frame
+            return self._find_people(frame, name, timings, known, everybody=everybody), frame
         except InputError as error:
             return Record.failed(name, *error.reason), None
-        except PosecliError:  # no fault of this picture: the next one would fail as well
+        except PosecliError:  # not caused by this picture: the next one would fail too
             raise
         except MemoryError:
-            return Record.failed(name, ImageTooLarge.code, f"{name}: not enough memory to look at it"), None
-        except Exception as error:  # one picture's bad luck must not end a run of thousands
+            return Record.failed(name, ImageTooLarge.code, f"{name}: not enough memory for this picture"), None
+        except Exception as error:  # one failing picture must not end a run of thousands
             return Record.failed(name, INTERNAL_ERROR, f"{name}: {type(error).__name__}: {error}"), None
 
     def _check_region(self, name: str, width: int, height: int) -> None:
-        """Raises InputError where a picture shows nothing of the region that is looked at."""
+        """Raise InputError if the region lies outside the picture."""
         region = self._settings.region
         if region is not None and region.box_in(width, height) is None:
             raise outside_of_picture(name, region, width, height)
 
-    def _look(
+    def _find_people(
         self, frame: Frame, name: str, timings: dict[str, float], known: Sequence[Pose], *, everybody: bool
     ) -> Record:
         self._check_region(name, frame.width, frame.height)
@@ -221,13 +224,13 @@ class PoseEstimator:
     def _to_pose(self, decoded: DecodedPose, frame: Frame) -> Pose:
         pose = to_pose(decoded)
         if self._settings.track:
-            pose = pose._replace(clothes=clothes(frame.image, decoded.xy / frame.reduction))
+            pose = pose._replace(clothes=clothing_colours(frame.image, decoded.xy / frame.reduction))
         return pose.rounded()
 
 
 @contextmanager
-def _naming(model: ModelFile) -> Iterator[None]:
-    """What is wrong with a model names its file."""
+def _errors_naming(model: ModelFile) -> Iterator[None]:
+    """Add the model's path to the message of a ModelError."""
     try:
         yield
     except ModelError as error:
@@ -235,7 +238,7 @@ def _naming(model: ModelFile) -> Iterator[None]:
 
 
 def to_pose(decoded: DecodedPose) -> Pose:
-    """A decoded pose in picture pixels as plain data."""
+    """Convert a decoded pose, in picture pixels, to plain data."""
     points = zip(KEYPOINT_NAMES, decoded.xy.tolist(), decoded.scores.tolist(), strict=True)
     return Pose.from_keypoints(
         decoded.score,
@@ -244,13 +247,13 @@ def to_pose(decoded: DecodedPose) -> Pose:
 
 
 def available_processors() -> int:
-    """Processors that this process may really use: its affinity, and the quota of its control group."""
+    """The number of CPU cores that this process may use: by its affinity, and by the quota of its control group."""
     affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(min(affinity, _cgroup_quota() or affinity), 1)
 
 
 def _cgroup_quota() -> int | None:
-    """The control group's processor quota (v2, then v1), rounded up; None where there is none."""
+    """The CPU quota of the control group (v2, then v1), in cores, rounded up; None without a quota."""
     for path, parse in (
         ("/sys/fs/cgroup/cpu.max", lambda text: text.split()),
         ("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", lambda text: [text, "100000"]),
@@ -258,7 +261,7 @@ def _cgroup_quota() -> int | None:
         try:
             with open(path) as file:
                 quota, period = (int(word) for word in parse(file.read())[:2])
-        except (OSError, ValueError):  # no such file, or "max"
+        except (OSError, ValueError):  # the file is missing, or contains "max"
             continue
         return -(-quota // period) if quota > 0 and period > 0 else None
     return None

@@ -1,4 +1,4 @@
-"""Named sets of settings, chosen from the measured front of precision against time (`benchmarks/results.md`)."""
+"""Named sets of settings, chosen from measurements of precision and time (`benchmarks/results.md`)."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
 }
 DEFAULT_PRESET = "fast"
-#: Settings of which each value means a pass of its own.
+#: Settings that take several values, each for one pass.
 SIZES = {"input_size", "zoom_size"}
 
 
 def with_preset(name: str, explicit: dict[str, Any]) -> dict[str, Any]:
-    """A preset's settings, of which those given explicitly (not None) win. One size stands for a sequence of one.
+    """The settings of a preset, overridden by explicit settings that are not None. A single size becomes a tuple.
 
-    Raises UsageError for an unknown preset, and for sizes that are none.
+    Raises UsageError for an unknown preset, or for sizes that are not numbers.
     """
     if name not in PRESETS:
         raise UsageError(f"the preset is {name!r}, not one of {', '.join(PRESETS)}")
@@ -43,6 +43,6 @@ def with_preset(name: str, explicit: dict[str, Any]) -> dict[str, Any]:
     for option in SIZES & given.keys():
         sizes = given[option]
         if isinstance(sizes, str) or not isinstance(sizes, int | Iterable):
-            raise UsageError(f"{option} is {sizes!r}, not a number of pixels or several")
+            raise UsageError(f"{option} is {sizes!r}, not a number of pixels or a sequence of numbers")
         given[option] = (sizes,) if isinstance(sizes, int) else tuple(sizes)
     return PRESETS[name] | given

@@ -1,1 +1,1 @@
-"""What is computed from poses: likeness, angles, tracks."""
+"""Computations on poses: similarity, merging of passes, joint angles, tracking, smoothing."""

@@ -1,10 +1,10 @@
-"""Where passes meet: what several passes over one picture say together about the people in it.
+"""Merge the poses of several passes over one picture.
 
-A pass is one run of the network over a picture or a crop, at some size, mirrored or turned. Passes that see the same
-person are grouped by OKS, keypoints are averaged by score, and a person whom a pass could have seen and did not see
-loses rank. Averages over passes gain where a plain union with NMS does not: each pass has errors of its own, and they
-cancel out. PersonLab joins scales so (arXiv 1803.08225, section 4.2); the rules here work on poses instead of maps, so
-that passes may differ in size, crop, angle and network.
+A pass is one run of the network over a picture or a crop, at one input size, mirrored or turned. Poses of one person
+are grouped by OKS, and their keypoints are averaged by score. A person that a pass could have seen and missed loses
+score. Averaging is better than a union with NMS, because the errors of different passes cancel out. PersonLab merges
+scales in the same way (arXiv 1803.08225, section 4.2), but on maps. Merging poses instead allows passes of different
+size, crop, angle and network.
 
 All poses are in picture pixels.
 """
@@ -30,22 +30,22 @@ from posecli.poses.similarity import (
 from posecli.skeleton import KEYPOINT_IDS
 from posecli.types import DecodedPose
 
-#: Two whole-picture passes show one person from this OKS on.
+#: Lowest OKS of one person's poses in two passes over the whole picture.
 SAME_IN_PASSES = 0.45
-#: PoseNet sees people best who are this large in its input: longer side of the body box, pixels ...
+#: Size at which PoseNet is most precise: longer side of the body box in the input, pixels.
 BEST_SIZE_PX = (200.0, 400.0)
-#: ... and trusts a pass less, the further it is from there (in natural logarithms of the size) ...
+#: Outside of that range the visibility falls to 1/e at this distance, in natural logarithms of the size ...
 SIZE_SPREAD = log(2)
-#: ... but never less than this.
+#: ... but not below this value.
 LEAST_VISIBILITY = 0.2
-#: A closer pass says more about a person than a pass over all of the picture does.
+#: Weight of a second pass over a person, relative to a pass over the whole picture.
 CROP_WEIGHT = 4.0
-#: The score of closer passes none of which shows the person: that of the least pose that is kept by default, so that a
-#: closer look alone makes nobody disappear.
+#: Score from second passes if all of them miss the person. It equals the default of `min_pose_score`, so that second
+#: passes alone remove nobody.
 UNSEEN_SCORE = 0.15
-#: People found in a turned picture are people more rarely: their scores are multiplied by this.
+#: Factor on scores from turned pictures: they contain more false detections.
 TURNED_WEIGHT = 0.8
-#: Poses of passes at different turns show one person from this OKS on, or from this overlap of their boxes on.
+#: Poses from passes at different turns are one person if their OKS, or the overlap of their boxes, is at least this.
 TURNED_DUPLICATE = 0.3
 TURNED_OVERLAP = 0.5
 
@@ -54,16 +54,16 @@ _SHOULDERS, _HIPS = ((KEYPOINT_IDS[f"left{part}"], KEYPOINT_IDS[f"right{part}"])
 
 
 class Pass(NamedTuple):
-    """Everybody whom one pass found. scale: input pixels to a picture pixel."""
+    """The poses that one pass found. scale: input pixels per picture pixel."""
 
     poses: Sequence[DecodedPose]
     scale: float
 
 
 class View(NamedTuple):
-    """One person in one pass; pose is None where the pass did not find the person.
+    """One person in one pass; pose is None if the pass did not find the person.
 
-    scale: input pixels to a picture pixel. weight: relative to one pass over the whole picture.
+    scale: input pixels per picture pixel. weight: relative to a pass over the whole picture.
     """
 
     pose: DecodedPose | None
@@ -72,9 +72,9 @@ class View(NamedTuple):
 
 
 class Candidate(NamedTuple):
-    """A person as the passes over the whole picture agree, and what each of them says.
+    """A person found by the passes over the whole picture. pose: merged. views: one for each pass.
 
-    turn: degrees clockwise by which the picture was turned back for these passes.
+    turn: degrees by which the picture was turned back for these passes: the person's clockwise turn in the picture.
     """
 
     pose: DecodedPose
@@ -82,39 +82,40 @@ class Candidate(NamedTuple):
     turn: float = 0.0
 
 
-def agree(passes: Sequence[Pass], *, turn: float = 0.0) -> list[Candidate]:
-    """The people whom passes over one region show, without duplicates, in falling score.
+def merge_passes(passes: Sequence[Pass], *, turn: float = 0.0) -> list[Candidate]:
+    """Merge passes over one region into candidates, without duplicates, in descending score.
 
-    A person's score is the mean over all passes, 0 where a pass did not see the person, weighted by `visibility`.
-    turn: degrees clockwise by which the picture was turned back for the passes.
+    A person's score is the mean over all passes, weighted by `visibility`; a pass that missed the person counts as 0.
+    turn: as in `Candidate`.
     """
     candidates = []
     for views in _group(passes):
         pose = merge(views)
-        ranked = pose._replace(score=TURNED_WEIGHT * pose.score) if turn else pose
-        candidates.append(Candidate(ranked, views, turn))
+        weighted = pose._replace(score=TURNED_WEIGHT * pose.score) if turn else pose
+        candidates.append(Candidate(weighted, views, turn))
     return _without_duplicates(candidates)
 
 
 def _without_duplicates(candidates: Iterable[Candidate]) -> list[Candidate]:
-    """The candidates that pose NMS keeps, in falling score."""
+    """The candidates that pose NMS keeps, in descending score."""
     by_pose = {id(candidate.pose): candidate for candidate in candidates}
     return [by_pose[id(pose)] for pose in pose_nms([candidate.pose for candidate in by_pose.values()])]
 
 
 def _group(passes: Sequence[Pass]) -> Iterator[tuple[View, ...]]:
-    """One view of each pass for each person: the pose of highest score, and the most similar of each other pass."""
+    """For each person one view of each pass. Each group starts with the best free pose, the seed, and takes the most
+    similar free pose of every other pass."""
     free = [list(one.poses) for one in passes]
     seeds = sorted(((pose, k) for k, poses in enumerate(free) for pose in poses), key=lambda seed: -seed[0].score)
-    for seed, own in seeds:
-        if not _remove(free[own], seed):
+    for seed, seed_pass in seeds:
+        if not _remove(free[seed_pass], seed):
             continue
-        found = [seed if k == own else _take_most_similar(seed, poses) for k, poses in enumerate(free)]
+        found = [seed if k == seed_pass else _take_most_similar(seed, poses) for k, poses in enumerate(free)]
         yield tuple(View(pose, one.scale) for pose, one in zip(found, passes, strict=True))
 
 
 def _remove(poses: list[DecodedPose], pose: DecodedPose) -> bool:
-    """Whether it was there."""
+    """Remove a pose from a list. Return whether the list contained it."""
     for index, other in enumerate(poses):
         if other is pose:
             del poses[index]
@@ -130,18 +131,18 @@ def _take_most_similar(seed: DecodedPose, poses: list[DecodedPose]) -> DecodedPo
 
 
 def visibility(size_px: float) -> float:
-    """How far a pass can be trusted with a person of this size in its input (longer side of the body box), 0..1."""
+    """The weight of a pass for a person of this size, 0..1. size_px: longer side of the body box, input pixels."""
     low, high = BEST_SIZE_PX
     distance = max(log(low / size_px), log(size_px / high), 0.0) / SIZE_SPREAD
     return max(exp(-(distance**2)), LEAST_VISIBILITY)
 
 
 def merge(views: Sequence[View]) -> DecodedPose:
-    """One pose of all views of a person, at least one of which has a pose.
+    """Merge the views of one person into one pose. At least one view must have a pose.
 
-    Positions are averaged by the squares of keypoint scores, by pose scores and by visibility. A keypoint's score is
-    the highest that a view gives it, multiplied by the similarity of that view's position to the average: a limb that
-    one view sees clearly is not lost. The pose's score is as in `agree`. A single view stays as it is.
+    Positions are averaged with the weights: squared keypoint score, pose score, visibility. A keypoint's score is the
+    maximum over the views of its score times the OKS of its position to the average, so that a limb which only one view
+    sees clearly is not lost. The pose's score is as in `merge_passes`. A single view is returned unchanged.
     """
     if len(views) == 1 and views[0].pose is not None:
         return views[0].pose
@@ -159,41 +160,41 @@ def merge(views: Sequence[View]) -> DecodedPose:
 
 
 def longer_side(pose: DecodedPose) -> float:
-    """Of the box around a person's certain keypoints, pixels, at least 1."""
+    """The longer side of the body box, pixels, at least 1."""
     corner, far_corner = body_box(pose)
     return max(float((far_corner - corner).max()), 1.0)
 
 
-def confirm(candidate: Candidate, closer: Sequence[View]) -> Candidate:
-    """A person after closer views.
+def confirm(candidate: Candidate, second_views: Sequence[View]) -> Candidate:
+    """Merge a candidate with the views of second passes.
 
-    All views are merged into the positions. The rank is the geometric mean of what the passes over the whole picture
-    say and of what the closer ones say: they err independently, for a crop hides what misled the others. Where none of
-    these shows the person, the pose stays and loses rank.
+    Positions are merged from all views. The score is the geometric mean of the first passes' score and the second
+    passes' score: their errors are independent, because a crop hides what misled the first passes. If all second passes
+    miss the person, the pose stays and its score falls.
     """
-    if not closer:
+    if not second_views:
         return candidate
     pose = candidate.pose
-    if all(view.pose is None for view in closer):
+    if all(view.pose is None for view in second_views):
         return candidate._replace(pose=pose._replace(score=sqrt(pose.score * UNSEEN_SCORE)))
-    near = merge(closer)
-    weighted = [view._replace(weight=CROP_WEIGHT * view.weight) for view in closer]
-    everything = merge([*candidate.views, *weighted])
-    return candidate._replace(pose=everything._replace(score=sqrt(pose.score * near.score)))
+    second = merge(second_views)
+    weighted = [view._replace(weight=CROP_WEIGHT * view.weight) for view in second_views]
+    merged = merge([*candidate.views, *weighted])
+    return candidate._replace(pose=merged._replace(score=sqrt(pose.score * second.score)))
 
 
-def same_person(known: DecodedPose, found: Iterable[DecodedPose]) -> DecodedPose | None:
-    """Of the poses in a crop the one of a known person, by OKS and score; None where there is none."""
-    similar = [(similarity(known, pose), pose) for pose in found]
+def same_person(reference: DecodedPose, found: Iterable[DecodedPose]) -> DecodedPose | None:
+    """The pose of a crop that shows the same person as `reference`, by OKS times score; None if there is none."""
+    similar = [(similarity(reference, pose), pose) for pose in found]
     matches = [(value * pose.score, pose) for value, pose in similar if value >= SAME_PERSON]
     return max(matches, key=lambda match: match[0])[1] if matches else None
 
 
-def best_way_up(candidates: Iterable[Candidate]) -> list[Candidate]:
-    """The candidates, in falling score, without those that show somebody whom passes at another turn show better.
+def drop_worse_turns(candidates: Iterable[Candidate]) -> list[Candidate]:
+    """Drop candidates of people whom passes at another turn show with a higher score. In descending score.
 
-    A network that sees a person upside down mixes up the parts: such a pose is far from the right one by OKS, so the
-    overlap of the boxes decides too.
+    A network mixes up the parts of a person that is upside down, and such a pose has a low OKS to the right one.
+    Therefore the overlap of the boxes counts too.
     """
     kept: list[Candidate] = []
     for one in sorted(candidates, key=lambda candidate: -candidate.pose.score):
@@ -215,9 +216,9 @@ def _overlap(pose: DecodedPose, other: DecodedPose) -> float:
 
 
 def trunk_angle(pose: DecodedPose) -> float | None:
-    """Degrees by which a person's trunk, hips to shoulders, is turned clockwise from upright, -180..180.
+    """The clockwise angle of a person's trunk, hips to shoulders, from upright, degrees, -180..180.
 
-    None where shoulders or hips are uncertain.
+    None if shoulders or hips are uncertain.
     """
     if min(pose.scores[list(pair)].mean() for pair in (_SHOULDERS, _HIPS)) < CERTAIN_SCORE:
         return None

@@ -1,4 +1,4 @@
-"""Steps over the frames of a clip that see a few frames more before they settle one."""
+"""Base class of steps over the frames of a clip that need a few later frames before they settle one."""
 
 from __future__ import annotations
 
@@ -7,17 +7,18 @@ from collections.abc import Iterator
 
 from posecli.types import Record
 
-#: Seconds between frames that have no time, such as pages.
+#: Seconds between frames without times, such as pages.
 FALLBACK_STEP = 0.1
 
 
 class Lookahead:
-    """Holds back the records of a clip until enough frames after them were seen. Stills and other clips never wait.
+    """Holds back the records of a clip until enough later frames have arrived. Stills are not held back; they, and the
+    first record of another clip, release all that is held.
 
-    Every record comes out once, in the order in which it went in, and depends on the records before it and on those
-    few after it only. A subclass says in `_begin`, `_see` and `_settle` what is done to them.
+    Every record comes out once, in input order. It depends only on earlier records and on those few later ones.
+    Subclasses implement `_reset`, `_add` and `_settle`.
 
-    seconds: how far ahead a frame is settled; least, most: frames ahead, whatever their rate.
+    seconds: the lookahead; least, most: its limits in frames, at any frame rate.
     """
 
     def __init__(self, seconds: float, *, least: int, most: int) -> None:
@@ -27,27 +28,27 @@ class Lookahead:
         self._held: deque[Record] = deque()
 
     def take(self, record: Record) -> Iterator[Record]:
-        """Take the next record; yield those that are settled now. To be gone through to its end."""
+        """Take the next record; yield the records that are settled now. The caller must exhaust the iterator."""
         if record.image != self._clip or record.frame is None:
             yield from self.finish()
             if record.frame is None:
                 yield record
                 return
             self._clip = record.image
-            self._begin()
+            self._reset()
         self._held.append(record)
         if record.ok:
-            self._see(record, time_of(record))
-        while self._is_seen_far_enough():
+            self._add(record, time_of(record))
+        while self._has_lookahead():
             yield self._next()
 
     def finish(self) -> Iterator[Record]:
-        """Yield all that is held back: the clip is at its end."""
+        """Yield all records that are held back: the clip has ended."""
         while self._held:
             yield self._next()
         self._clip = None
 
-    def _is_seen_far_enough(self) -> bool:
+    def _has_lookahead(self) -> bool:
         ahead = len(self._held) - 1
         if ahead < self._least:
             return False
@@ -57,16 +58,16 @@ class Lookahead:
         record = self._held.popleft()
         return self._settle(record) if record.ok else record
 
-    def _begin(self) -> None:
-        """Forget the clip before."""
+    def _reset(self) -> None:
+        """Reset the state for a new clip."""
         raise NotImplementedError
 
-    def _see(self, record: Record, time: float) -> None:
-        """Take in a frame, `time` seconds from the clip's beginning."""
+    def _add(self, record: Record, time: float) -> None:
+        """Add a frame to the state. time: seconds from the clip's beginning."""
         raise NotImplementedError
 
     def _settle(self, record: Record) -> Record:
-        """What becomes of the oldest frame that was seen and not settled."""
+        """Return the final record of the oldest frame that is not settled."""
         raise NotImplementedError
 
 

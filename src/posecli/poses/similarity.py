@@ -1,9 +1,10 @@
-"""How similar poses are: OKS, matching and pose NMS. Whoever asks whether two poses are one person asks here.
+"""Similarity of poses: OKS, matching and pose NMS. All decisions whether two poses are one person are made here.
 
 OKS (object keypoint similarity) is COCO's measure, https://cocodataset.org/#keypoints-eval: the mean over keypoints of
 exp(-d² / (2 s² k²)). d is the distance of the two keypoints, s² the area of the person, k twice the keypoint's sigma.
 
-Poses that are compared share one frame: picture pixels everywhere in posecli. Areas are in its square pixels.
+Poses must be in one coordinate system before they are compared: picture pixels everywhere in posecli. Areas are in
+square pixels.
 """
 
 from __future__ import annotations
@@ -16,23 +17,23 @@ import numpy.typing as npt
 from posecli.skeleton import OKS_SIGMAS
 from posecli.types import DecodedPose, Pose
 
-#: Keypoints from this score on are certain: they make up a person's box, and comparisons look at their positions.
+#: Lowest score of certain keypoints: they define a person's box, and `compare` checks their positions.
 CERTAIN_SCORE = 0.3
-#: Keypoints from this score on count in the OKS of two poses.
+#: Lowest score of keypoints that count in the OKS of two poses.
 COUNTED_SCORE = 0.15
-#: Keypoints from this score on show where a tracked person is, and how large.
-SEEN_SCORE = 0.2
-#: Fewer keypoints do not show a person's size and position: all 17 are used instead.
+#: Lowest score of keypoints that define the position and size of a tracked person.
+VISIBLE_SCORE = 0.2
+#: With fewer keypoints a person's position and size are unreliable, and all 17 keypoints are used instead.
 LEAST_KEYPOINTS = 3
 
-# The least OKS of two poses of one person. Four questions are asked, so there are four numbers.
-#: Do two passes, or two models, see one person in one picture? People do not move between passes.
+# The lowest OKS of two poses of one person, for each of four purposes.
+#: Two passes, or two models, over one picture. People do not move between passes.
 SAME_PERSON = 0.3
-#: Is a pose a duplicate, to be dropped? Higher: two people who stand close together must both stay.
+#: Pose NMS. Higher, because two people who stand close together must both stay.
 DUPLICATE = 0.6
-#: Did a person move between two runs? Lower: a large change is reported as a moved person, not as one lost and one new.
+#: Two runs that are compared. Lower, because a large change must count as a moved person, not as one lost and one new.
 MOVED_PERSON = 0.05
-#: Is this a tracked person, in a later frame? Lower: this OKS is multiplied by the similarity of colours.
+#: A tracked person in a later frame. Lower, because this OKS is multiplied by the similarity of colours.
 TRACKED_PERSON = 0.1
 
 _TWO_K_SQUARED = 2 * (2 * np.array(OKS_SIGMAS)) ** 2
@@ -50,7 +51,7 @@ def as_decoded(pose: Pose) -> DecodedPose:
 def extent(xy: Points, scores: Values, least_score: float) -> tuple[Points, Points]:
     """The box around the keypoints of at least this score: corner of lowest x, y and corner of highest x, y.
 
-    xy: [17, 2]. scores: [17]. The box is around all keypoints where fewer than three have that score.
+    xy: [17, 2]. scores: [17]. If fewer than three keypoints have that score, the box is around all 17.
     """
     certain = xy[scores >= least_score]
     points = certain if len(certain) >= LEAST_KEYPOINTS else xy
@@ -58,7 +59,7 @@ def extent(xy: Points, scores: Values, least_score: float) -> tuple[Points, Poin
 
 
 def mean_side(corner: Points, far_corner: Points) -> float:
-    """The mean side of a box between two corners, pixels, at least 1: how large somebody is."""
+    """The geometric mean of a box's sides, pixels, at least 1: the size of a person."""
     return float(np.sqrt(np.prod(np.maximum(far_corner - corner, 1))))
 
 
@@ -68,7 +69,7 @@ def body_box(pose: DecodedPose) -> tuple[Points, Points]:
 
 
 def body_area(pose: DecodedPose) -> float:
-    """The area of that box, square pixels, at least 1: the scale of the OKS of a pose."""
+    """The area of the body box, square pixels, at least 1: the scale s² of a pose's OKS."""
     corner, far_corner = body_box(pose)
     return max(float(np.prod(far_corner - corner)), 1.0)
 
@@ -77,8 +78,8 @@ def keypoint_similarities(xy: Points, other_xy: Points, *, area: float, toleranc
     """The similarity of each keypoint, [..., 17] of 0..1.
 
     xy, other_xy: [..., 17, 2].
-    area: the scale s², square pixels: COCO takes the area of the annotated person, posecli `body_area`.
-    tolerance: factor on all sigmas, for poses that may be further apart than annotators disagree.
+    area: the scale s², square pixels. COCO uses the area of the annotated person, posecli `body_area`.
+    tolerance: factor on all sigmas, for poses that may differ by more than annotators disagree.
     """
     squared: Values = ((xy - other_xy) ** 2).sum(axis=-1)
     return np.exp(-squared / (area * tolerance**2 * _TWO_K_SQUARED))
@@ -93,7 +94,7 @@ def oks(
     least_counted: int = 1,
     tolerance: float = 1.0,
 ) -> float:
-    """The mean of `keypoint_similarities` over the counted keypoints; over all where fewer than `least_counted` are.
+    """The mean of `keypoint_similarities` over the counted keypoints; over all if fewer than `least_counted` count.
 
     xy, other_xy: [17, 2]. counted: [17].
     """
@@ -101,17 +102,17 @@ def oks(
     return float(values[counted if counted.sum() >= least_counted else slice(None)].mean())
 
 
-def similarity(pose: DecodedPose, other: DecodedPose, *, seen_by: DecodedPose | None = None) -> float:
-    """The OKS of another pose to this one, 0..1, on the scale of this one.
+def similarity(pose: DecodedPose, other: DecodedPose, *, counted_in: DecodedPose | None = None) -> float:
+    """The OKS of two poses, 0..1, with the area of `pose`.
 
-    seen_by: the pose whose seen keypoints count; None: this one.
+    counted_in: only keypoints that score at least `COUNTED_SCORE` in this pose count; None: in `pose`.
     """
-    counted = (pose if seen_by is None else seen_by).scores >= COUNTED_SCORE
+    counted = (pose if counted_in is None else counted_in).scores >= COUNTED_SCORE
     return oks(pose.xy, other.xy, area=body_area(pose), counted=counted)
 
 
 def mutual_similarity(pose: DecodedPose, other: DecodedPose) -> float:
-    """The OKS of two poses on the scale of either, the greater one, 0..1."""
+    """The greater of the OKS with the area of `pose` and the OKS with the area of `other`, 0..1."""
     return max(similarity(pose, other), similarity(other, pose))
 
 
@@ -122,9 +123,9 @@ def similarities(poses: Sequence[DecodedPose], others: Sequence[DecodedPose]) ->
 
 
 def match_greedily(values: Values, *, least: float) -> dict[int, int]:
-    """Pairs, row to column: the most similar first, each row and column once, none below `least`.
+    """Match rows to columns greedily, in descending similarity: each row and column at most once, none below `least`.
 
-    values: [rows, columns]. Of equal pairs the one of the lower row, then of the lower column, goes first.
+    values: [rows, columns]. Of equal values the one with the lower row, then with the lower column, comes first.
     """
     pairs: dict[int, int] = {}
     for (row, column), value in sorted(np.ndenumerate(values), key=lambda cell: -cell[1]):
@@ -134,9 +135,9 @@ def match_greedily(values: Values, *, least: float) -> dict[int, int]:
 
 
 def pose_nms(poses: Sequence[DecodedPose], *, duplicate: float = DUPLICATE) -> list[DecodedPose]:
-    """Non-maximum suppression: of every two poses of one person that with the higher score, in falling score.
+    """Non-maximum suppression: of every two poses of one person keep that with the higher score. In descending score.
 
-    duplicate: poses are of one person from this OKS on, measured on the scale of either.
+    duplicate: lowest `mutual_similarity` of two poses of one person.
     """
     kept: list[DecodedPose] = []
     for pose in sorted(poses, key=lambda pose: -pose.score):

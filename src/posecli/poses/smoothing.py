@@ -1,9 +1,9 @@
-"""Steadier keypoints of tracked people: outliers are left out, the rest is smoothed without lag.
+"""Smooth the keypoints of tracked people over time, without lag and without outliers.
 
-Outliers are found as by the Hampel identifier: a keypoint that is far from the median of its neighbours in time has
-jumped, say to another limb or another person. What a keypoint becomes is the value of a parabola that is fitted, by
-weighted least squares, to the frames around it, those after it too (local regression: Cleveland, Robust locally
-weighted regression, 1979). So it follows a movement without lag, where a filter of past frames alone comes late.
+Outliers are found with the Hampel identifier: a keypoint that is far from the median of its neighbours in time has
+jumped, for example to another limb or another person. A keypoint is replaced by the value of a parabola, fitted by
+weighted least squares to the frames before and after it (local regression: Cleveland, Robust locally weighted
+regression, 1979). The fit follows movement without lag; a filter of past frames alone would lag behind.
 """
 
 from __future__ import annotations
@@ -17,29 +17,29 @@ import numpy as np
 import numpy.typing as npt
 
 from posecli.poses.lookahead import Lookahead, time_of
-from posecli.poses.similarity import SEEN_SCORE, Points, Values, as_decoded, extent, mean_side
+from posecli.poses.similarity import VISIBLE_SCORE, Points, Values, as_decoded, extent, mean_side
 from posecli.types import Pose, Record
 
-#: Standard deviation, seconds, of the weights of the frames around one.
+#: Standard deviation of the Gaussian weights of the frames around one, seconds.
 KERNEL_SECONDS = 0.08
-#: Frames further away than this many of them do not count.
+#: Frames further away than this many standard deviations do not count.
 KERNEL_REACH = 2.5
-#: Frames after one that are waited for.
+#: Lookahead, frames.
 LEAST_AHEAD, MOST_AHEAD = 2, 6
-#: Frames on both sides that an outlier is held against, ...
+#: Neighbours in time on each side of a frame whose median an outlier is compared with.
 NEIGHBOURS = 2
-#: ... how far from their median it is, in scaled median deviations, and in the person's size at least.
+#: Lowest distance of an outlier from the median: in scaled median deviations, and as a share of the person's size.
 OUTLIER_DEVIATIONS, OUTLIER_DISTANCE = 3.0, 0.1
-#: The median of absolute deviations of a normal distribution is its standard deviation divided by this.
+#: The standard deviation of a normal distribution is its median absolute deviation times this.
 MAD_SCALE = 1.4826
-#: What holds the parabola's slope and bend near zero, as a share of all weights: two frames do not make a parabola.
+#: Ridge penalty on the parabola's slope and curvature, as a share of all weights: two frames define no parabola.
 RIDGE = 0.1
-#: Keypoints count by the square of their score, and by this at least.
+#: The weight of a keypoint is the square of its score, but at least this.
 LEAST_WEIGHT = 1e-3
 
 
 class _Sample(NamedTuple):
-    """A tracked person in a frame: keypoints xy [17, 2] in picture pixels, scores [17], mean side of the body's box."""
+    """A tracked person in a frame. xy: [17, 2] keypoints, picture pixels. scores: [17]. size: mean side of the box."""
 
     time: float
     xy: Points
@@ -52,16 +52,16 @@ class Smoother(Lookahead):
 
     def __init__(self) -> None:
         super().__init__(KERNEL_REACH * KERNEL_SECONDS, least=LEAST_AHEAD, most=MOST_AHEAD)
-        self._begin()
+        self._reset()
 
-    def _begin(self) -> None:
+    def _reset(self) -> None:
         self._samples: dict[int, deque[_Sample]] = {}
 
-    def _see(self, record: Record, time: float) -> None:
+    def _add(self, record: Record, time: float) -> None:
         for pose in record.poses:
             if pose.id is not None:
                 decoded = as_decoded(pose)
-                size = mean_side(*extent(decoded.xy, decoded.scores, SEEN_SCORE))
+                size = mean_side(*extent(decoded.xy, decoded.scores, VISIBLE_SCORE))
                 self._samples.setdefault(pose.id, deque()).append(_Sample(time, decoded.xy, decoded.scores, size))
 
     def _settle(self, record: Record) -> Record:
@@ -80,16 +80,16 @@ class Smoother(Lookahead):
 
 
 def _before(samples: Iterable[_Sample], time: float) -> int:
-    """How many samples are of earlier frames."""
+    """The number of samples of earlier frames."""
     return sum(sample.time < time for sample in samples)
 
 
-def _fitted(samples: Sequence[_Sample], place: int) -> Points:
-    """The keypoints [17, 2] of one of the samples of a person, after a fit to those around it."""
-    here = samples[place]
-    near = [n for n, one in enumerate(samples) if abs(one.time - here.time) <= KERNEL_REACH * KERNEL_SECONDS]
-    near = sorted({*near, *range(max(place - 1, 0), min(place + 2, len(samples)))})
-    steps = np.array([samples[n].time - here.time for n in near]) / KERNEL_SECONDS  # [n]
+def _fitted(samples: Sequence[_Sample], index: int) -> Points:
+    """Fit a parabola around one sample of a person; return its keypoints [17, 2] from the fit."""
+    centre = samples[index]
+    near = [n for n, one in enumerate(samples) if abs(one.time - centre.time) <= KERNEL_REACH * KERNEL_SECONDS]
+    near = sorted({*near, *range(max(index - 1, 0), min(index + 2, len(samples)))})
+    steps = np.array([samples[n].time - centre.time for n in near]) / KERNEL_SECONDS  # [n]
     scores = np.array([samples[n].scores for n in near])  # [n, 17]
     jumped = _outliers(samples, near)
     weights = np.exp(-(steps**2) / 2)[:, None] * np.maximum(scores**2, LEAST_WEIGHT) * np.where(jumped, 1e-6, 1.0)
@@ -101,17 +101,17 @@ def _fitted(samples: Sequence[_Sample], place: int) -> Points:
     return fitted
 
 
-def _outliers(samples: Sequence[_Sample], places: Sequence[int]) -> npt.NDArray[np.bool_]:
-    """Which keypoints of samples, [places, 17], are far from where they are in the samples before and after."""
-    found = np.zeros((len(places), len(samples[0].scores)), bool)
-    windows = [range(max(place - NEIGHBOURS, 0), min(place + NEIGHBOURS + 1, len(samples))) for place in places]
+def _outliers(samples: Sequence[_Sample], indices: Sequence[int]) -> npt.NDArray[np.bool_]:
+    """Mark the keypoints, [indices, 17], that are far from the median of the samples before and after."""
+    found = np.zeros((len(indices), len(samples[0].scores)), bool)
+    windows = [range(max(index - NEIGHBOURS, 0), min(index + NEIGHBOURS + 1, len(samples))) for index in indices]
     xy = np.array([one.xy for one in samples])
     for length in {len(window) for window in windows if len(window) > NEIGHBOURS}:
         rows = [row for row, window in enumerate(windows) if len(window) == length]
         around = xy[[windows[row] for row in rows]]  # [rows, length, 17, 2]
         median = np.median(around, axis=1)
         deviation = MAD_SCALE * np.median(np.linalg.norm(around - median[:, None], axis=3), axis=1)
-        sizes = np.array([samples[places[row]].size for row in rows])[:, None]
+        sizes = np.array([samples[indices[row]].size for row in rows])[:, None]
         limit = np.maximum(OUTLIER_DEVIATIONS * deviation, OUTLIER_DISTANCE * sizes)
-        found[rows] = np.linalg.norm(xy[[places[row] for row in rows]] - median, axis=2) > limit
+        found[rows] = np.linalg.norm(xy[[indices[row] for row in rows]] - median, axis=2) > limit
     return found

@@ -1,4 +1,4 @@
-"""What is done to the records of frames in their order, after inference: tracking and smoothing."""
+"""Steps over the records of frames, in order, after inference: tracking, choice of a person, smoothing."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from posecli.types import Record, Settings
 
 
 class Step(Protocol):
-    """Something that is done to the records of frames in their order; each comes out once, some later than others."""
+    """A step over the records of frames in order. Every record comes out once, at once or later."""
 
     def take(self, record: Record) -> Iterator[Record]:
-        """Take the next record; yield those that are done now."""
+        """Take the next record; yield the records that are done now."""
 
     def finish(self) -> Iterator[Record]:
-        """Yield all that are held back."""
+        """Yield all records that are held back."""
 
 
 def steps_over_time(settings: Settings) -> list[Step]:
-    """What is done to the records of frames in their order."""
+    """The steps that the settings ask for, in order."""
     if not settings.track:
         return []
     from posecli.poses.choice import FollowedPerson
     from posecli.poses.smoothing import Smoother
-    from posecli.poses.tracking import Tracker  # brings SciPy: only who tracks pays for loading it
+    from posecli.poses.tracking import Tracker  # imports SciPy, so it is loaded only for tracking
 
     steps: list[Step] = [Tracker(gap=settings.track_gap)]
     if settings.person is not None:
@@ -35,7 +35,7 @@ def steps_over_time(settings: Settings) -> list[Step]:
 
 
 def taken(steps: Sequence[Step], record: Record) -> Sequence[Record]:
-    """Put the next record through steps, one after the other; those that are done now."""
+    """Pass the next record through all steps. Return the records that are done now."""
     records: list[Record] = [record]
     for step in steps:
         records = [done for record in records for done in step.take(record)]
@@ -43,7 +43,7 @@ def taken(steps: Sequence[Step], record: Record) -> Sequence[Record]:
 
 
 def finished(steps: Sequence[Step]) -> Sequence[Record]:
-    """Put all records that steps hold back through them to their end."""
+    """Finish all steps at the end of a clip. Return the records that they held back."""
     records: list[Record] = []
     for step in steps:
         records = [done for record in records for done in step.take(record)] + list(step.finish())
@@ -51,7 +51,7 @@ def finished(steps: Sequence[Step]) -> Sequence[Record]:
 
 
 def through(steps: Sequence[Step], records: Iterable[Record]) -> Iterator[Record]:
-    """All records of a clip, in their order, after all steps."""
+    """Pass all records of a clip through all steps; yield them in order."""
     for record in records:
         yield from taken(steps, record)
     yield from finished(steps)
