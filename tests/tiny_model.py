@@ -70,7 +70,7 @@ def write_tiny_model(path: Path, *, variant: str = "float", side: int = SIDE) ->
 
 
 def colour_layer() -> tuple[np.ndarray, np.ndarray]:
-    """1×1 kernel [17, 1, 1, 3] and bias: after ReLU, a channel is 1 for its own colour and 0 for all others and grey."""
+    """1×1 kernel [17, 1, 1, 3] and bias: after ReLU, a channel is 1 for its own colour, 0 for others and grey."""
     to_input = 1 / 127.5
     direction = (colours().astype(float) - GREY) * to_input
     radius_squared = (direction**2).sum(axis=1)

@@ -1,4 +1,4 @@
-"""Where a model is searched, and which files are refused."""
+"""The places where a model is searched, and the files that are refused."""
 
 from __future__ import annotations
 

@@ -120,7 +120,7 @@ def output_errors(path: str) -> Iterator[None]:
 
 
 def output_exists(path: str) -> bool:
-    """Whether an output exists. Raises OutputError if a remote store cannot be asked."""
+    """Whether an output exists. Raises OutputError if a remote store does not answer."""
     with output_errors(path):
         return storage.exists(path)
 

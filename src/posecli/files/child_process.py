@@ -2,8 +2,8 @@
 
 Children are spawned, because a TFLite runtime and its threads do not survive a fork. A child may be forked, which takes
 milliseconds, only while no runtime is loaded. Ctrl-C reaches the whole process group, but children ignore it: the
-parent handles it, and a child ends when the parent stops it or closes its pipe. Children answer through their pipe.
-Their standard error is dropped unless tracebacks are shown.
+parent handles it, and a child ends when the parent stops it, closes its pipe or ends. Children answer through their
+pipe. Their standard error is dropped unless tracebacks are shown.
 """
 
 from __future__ import annotations
@@ -250,7 +250,7 @@ def _raise_stopped(signum: int, frame: FrameType | None) -> None:
 
 
 def interrupts_held_back() -> contextlib.AbstractContextManager[None]:
-    """Block SIGINT, so that processes started in the block inherit a mask without Ctrl-C."""
+    """Block SIGINT in a block, so that processes started there inherit the blocked signal: Ctrl-C has no effect."""
     return _blocked_signals(signal.SIGINT)
 
 

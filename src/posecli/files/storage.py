@@ -175,7 +175,7 @@ def remove(path: str) -> None:
 
 
 def exists(path: str) -> bool:
-    """Whether a path exists, as a file or anything else. Raises OSError if a remote store cannot be asked."""
+    """Whether a path exists, as a file or anything else. Raises OSError if a remote store does not answer."""
     if not is_remote(path):
         return os.path.lexists(path)
     found: bool = _with_retries(path, lambda store, key: store.exists(key))
