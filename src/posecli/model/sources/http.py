@@ -63,7 +63,7 @@ def download_until(check: Callable[[], None], url: str, part: Path, *, limit: in
         if attempt:
             time.sleep(backoff * 2 ** (attempt - 1))
         try:
-            _continue_download(url, part, limit, timeout, progress)
+            _resume_download(url, part, limit, timeout, progress)
             check()
         except TransientError as error:
             reason = str(error)
@@ -133,18 +133,18 @@ def _resolving_error(host: str, port: int) -> str:
     return errors[0] if errors else ""
 
 
-def _continue_download(url: str, part: Path, size: int, timeout: float, progress: Progress) -> None:
-    have = part.stat().st_size if part.exists() else 0
-    if have >= size:
+def _resume_download(url: str, part: Path, size: int, timeout: float, progress: Progress) -> None:
+    received = part.stat().st_size if part.exists() else 0
+    if received >= size:
         return  # already complete: _check verifies the content
     try:
         request = urllib.request.Request(url, headers={"User-Agent": "posecli", "Accept-Encoding": "identity"})
-        if have:
-            request.add_header("Range", f"bytes={have}-")
+        if received:
+            request.add_header("Range", f"bytes={received}-")
         with paced_opener().open(request, timeout=timeout) as response:
-            continued = response.status == _PARTIAL_CONTENT and _starts_at(response, have)
-            with open(part, "ab" if continued else "wb") as file:
-                _copy(response, file, have if continued else 0, size, progress)
+            is_resumed = response.status == _PARTIAL_CONTENT and _starts_at(response, received)
+            with open(part, "ab" if is_resumed else "wb") as file:
+                _copy(response, file, received if is_resumed else 0, size, progress)
     except urllib.error.HTTPError as error:
         with error:
             _raise_status_error(url, part, error)
@@ -154,8 +154,8 @@ def _continue_download(url: str, part: Path, size: int, timeout: float, progress
         raise DownloadError(f"cannot download {url!r}: {error}") from error
 
 
-def _starts_at(response: http.client.HTTPResponse, have: int) -> bool:
-    return response.headers.get("Content-Range", "").startswith(f"bytes {have}-")
+def _starts_at(response: http.client.HTTPResponse, received: int) -> bool:
+    return response.headers.get("Content-Range", "").startswith(f"bytes {received}-")
 
 
 def _raise_status_error(url: str, part: Path, error: urllib.error.HTTPError) -> None:
@@ -170,15 +170,15 @@ def _raise_status_error(url: str, part: Path, error: urllib.error.HTTPError) -> 
     ) from error
 
 
-def _copy(response: http.client.HTTPResponse, file: IO[bytes], have: int, size: int, progress: Progress) -> None:
-    with progress.bar(have, size) as advance:
+def _copy(response: http.client.HTTPResponse, file: IO[bytes], received: int, size: int, progress: Progress) -> None:
+    with progress.bar(received, size) as advance:
         while chunk := response.read(CHUNK):
-            have += len(chunk)
-            if have > size:
+            received += len(chunk)
+            if received > size:
                 break  # not the expected file: stop here, so that it does not fill the disk
             file.write(chunk)
             advance(len(chunk))
-    if have > size:
+    if received > size:
         file.truncate(0)
         raise TransientError(f"the server sent more than the expected {size} bytes")
 

@@ -19,12 +19,12 @@ class Progress:
             print(f"posecli: {message}", file=sys.stderr)
 
     @contextmanager
-    def bar(self, have: int, size: int) -> Iterator[Callable[[int], object]]:
+    def bar(self, received: int, size: int) -> Iterator[Callable[[int], object]]:
         """Show a bar while the block runs; yield a function that advances it by a number of bytes."""
         if not self._shown or not sys.stderr.isatty():
             yield lambda count: None
             return
         from tqdm import tqdm
 
-        with tqdm(desc="PoseNet model", initial=have, total=size, unit="B", unit_scale=True, leave=False) as bar:
+        with tqdm(desc="PoseNet model", initial=received, total=size, unit="B", unit_scale=True, leave=False) as bar:
             yield bar.update
