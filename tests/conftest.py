@@ -1,4 +1,4 @@
-"""What every test may ask for: where the test data lies, which model there is, posecli as a process."""
+"""Fixtures and helpers for all tests: test data, models, and posecli as a process."""
 
 from __future__ import annotations
 
@@ -35,16 +35,18 @@ ROOT = Path(__file__).resolve().parent.parent
 DATA = Path(os.environ.get("POSECLI_TEST_DATA") or ROOT.parent / "shared")
 SAMPLES = ROOT / "samples"
 
-#: Files whose tests share a Ray cluster, or start one at a port of its own.
+#: Test files that share a Ray cluster, or start a cluster on another port.
 RAY_FILES = ("test_cluster_recipes.py", "test_engines.py", "test_ray.py", "test_readme.py")
-#: Files of many tests that take long, and share nothing.
+#: Test files with many slow and independent tests.
 SPREAD_FILES = ("test_replay.py",)
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """`--dist loadfile` of pytest-xdist, with the files of Ray on one worker, one cluster after the other, and each of
-    the spread files on all workers."""
+    """`--dist loadfile` of pytest-xdist, with two exceptions.
+
+    All RAY_FILES run on one worker, so that one cluster runs at a time. Each of the SPREAD_FILES runs on all workers.
+    """
     if config.getvalue("dist") != "loadfile":
         return None
     from xdist.scheduler import LoadFileScheduling
@@ -60,54 +62,73 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
 Posecli = Callable[..., "subprocess.CompletedProcess[bytes]"]
 
-#: Seconds to wait for a condition that a loaded machine reaches late. Only a failing test waits so long.
+#: Timeout in seconds for a condition that takes long on a loaded machine. Only a failing test reaches it.
 PATIENCE = 120
 Found = TypeVar("Found")
 
 
 def wait_for(find: Callable[[], Found]) -> Found:
-    """Call a function until its result is true, and return that. Fails after `PATIENCE` seconds."""
+    """Call a function until its result is true, and return the result. Fails after `PATIENCE` seconds."""
     deadline = time.monotonic() + PATIENCE
     while not (found := find()):
-        assert time.monotonic() < deadline, f"nothing after {PATIENCE} seconds"
+        assert time.monotonic() < deadline, f"the condition is not met after {PATIENCE} seconds"
         time.sleep(0.02)
     return found
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out tests of pictures, models and fixtures that are not part of the repository, where these are not here.
+    """Deselect the tests that need the test data, or Docker, if there is none.
 
-    Where POSECLI_TEST_DATA names them, they must be there.
+    The test data are pictures, models and fixtures that are not part of the repository. If POSECLI_TEST_DATA is set,
+    missing test data are an error.
     """
-    if (DATA / "fixtures").is_dir():
-        return
-    if os.environ.get("POSECLI_TEST_DATA"):
-        raise pytest.UsageError(f"POSECLI_TEST_DATA is {DATA}, and there is no test data")
-    left_out = [item for item in items if "test_data" in getattr(item, "fixturenames", ())]
-    config.hook.pytest_deselected(items=left_out)
-    items[:] = [item for item in items if item not in left_out]
-    config.stash[LEFT_OUT] = len(left_out)
+    if not (DATA / "fixtures").is_dir():
+        if os.environ.get("POSECLI_TEST_DATA"):
+            raise pytest.UsageError(f"POSECLI_TEST_DATA is {DATA}, but this folder contains no test data")
+        _deselect_users(
+            "test_data", "pictures, models and fixtures that are not part of the repository: set POSECLI_TEST_DATA",
+            config, items,
+        )  # fmt: skip
+    if any("docker" in getattr(item, "fixturenames", ()) for item in items) and not _docker_runs():
+        _deselect_users("docker", "a running Docker", config, items)
 
 
-LEFT_OUT: pytest.StashKey[int] = pytest.StashKey()
+def _deselect_users(fixture: str, needed: str, config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Deselect the tests that use a fixture, and remember for the summary what they need."""
+    deselected = [item for item in items if fixture in getattr(item, "fixturenames", ())]
+    config.hook.pytest_deselected(items=deselected)
+    items[:] = [item for item in items if item not in deselected]
+    config.stash.setdefault(DESELECTED, []).append(f"{len(deselected)} need {needed}")
+
+
+def _docker_runs() -> bool:
+    return shutil.which("docker") is not None and not subprocess.run(["docker", "info"], capture_output=True).returncode
+
+
+DESELECTED: pytest.StashKey[list[str]] = pytest.StashKey()
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    """Say loudly what was left out."""
-    if count := config.stash.get(LEFT_OUT, 0):
-        terminalreporter.section("test data is missing")
-        terminalreporter.line(f"{count} tests need pictures, models and fixtures that are not part of the repository.")
-        terminalreporter.line("Name their folder with POSECLI_TEST_DATA to run them.")
+    """Report the deselected tests in a section of the summary."""
+    if lines := config.stash.get(DESELECTED, []):
+        terminalreporter.section("deselected tests")
+        for line in lines:
+            terminalreporter.line(line)
+
+
+@pytest.fixture
+def docker() -> None:
+    """A running Docker. Tests that ask for it are deselected if there is none."""
 
 
 @pytest.fixture(scope="session")
 def test_data() -> Path:
-    """Pictures, models and fixtures that are not part of the repository."""
+    """The folder of pictures, models and fixtures that are not part of the repository."""
     return DATA
 
 
 def _find_real_model() -> Path | ModelError:
-    """The model that posecli would use for whoever runs the tests: POSECLI_MODEL, models/, the cache."""
+    """The model that posecli uses outside tests: POSECLI_MODEL, models/ or the user's cache."""
     try:
         return find_model()
     except ModelError as error:
@@ -119,7 +140,7 @@ _REAL_MODEL = _find_real_model()
 
 @pytest.fixture(scope="session")
 def real_model() -> Path:
-    """A PoseNet with real weights. `scripts/test.sh` sees to it that there is one."""
+    """A PoseNet with trained weights. `scripts/test.sh` provides it."""
     if isinstance(_REAL_MODEL, ModelError):
         pytest.fail(str(_REAL_MODEL))
     return _REAL_MODEL
@@ -127,7 +148,7 @@ def real_model() -> Path:
 
 @pytest.fixture(scope="session")
 def built_models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Name → file of the models that are built of what the real npm downloads."""
+    """Name → file of the models that are built from weights that the real npm downloads."""
     if find_npm() is None:
         pytest.skip("npm is not installed")
     folder = tmp_path_factory.mktemp("built")
@@ -137,30 +158,30 @@ def built_models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The built model that finds coloured discs."""
+    """The small PoseNet that finds coloured discs."""
     return write_tiny_model(tmp_path_factory.mktemp("model") / "tiny.tflite")
 
 
 @pytest.fixture(scope="session")
 def tiny_movenet(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The built network for one person that finds coloured discs."""
+    """The small single-person network that finds coloured discs."""
     return write_tiny_movenet(tmp_path_factory.mktemp("model") / "tiny_movenet.tflite")
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _interrupts_are_heard() -> None:
-    """A shell starts what runs in its background with Ctrl-C ignored, which all child processes inherit."""
+def _default_interrupt_handler() -> None:
+    """Restore the handling of Ctrl-C: a shell starts background jobs with SIGINT ignored, and children inherit that."""
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
 def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """No test depends on what the user has set or an earlier test has left, and none touches the user's cache."""
+    """Isolate tests from the user's settings, from other tests and from the user's cache."""
     for name in [name for name in os.environ if name.startswith("POSECLI_")]:
         monkeypatch.delenv(name)
     if find_spec("tflite_runtime") is not None and int(np.__version__.split(".")[0]) < 2:
-        # Where both runtimes are installed for the tests, this Python is the one that covers the older.
+        # If both runtimes are installed, this Python version tests the older one.
         monkeypatch.setenv("POSECLI_RUNTIME", "tflite-runtime")
     monkeypatch.setenv("POSECLI_CACHE", str(tmp_path_factory.mktemp("cache")))
     yield
@@ -169,13 +190,13 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest
 
 @pytest.fixture(autouse=True)
 def _tests_do_not_fork(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What other tests have loaded into this process may not survive it. posecli as a process does fork."""
+    """Disable forking in this process: libraries that tests load may not survive it. posecli as a process does fork."""
     monkeypatch.setattr(processes, "may_fork", lambda: False)
 
 
 @pytest.fixture
 def posecli(tiny_model: Path) -> Posecli:
-    """Run posecli as a process, with the tiny model unless another is named."""
+    """A function that runs posecli as a process, with the tiny model by default."""
 
     def run(*args: object, model: Path | None = None, **options: object) -> subprocess.CompletedProcess[bytes]:
         environment = {**os.environ, "POSECLI_MODEL": str(model or tiny_model), **options.pop("env", {})}  # type: ignore[dict-item]
@@ -193,7 +214,7 @@ def posecli(tiny_model: Path) -> Posecli:
 
 @pytest.fixture
 def without(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., dict[str, str]]:
-    """A function that gives an environment for processes in which packages cannot be imported."""
+    """A function that makes an environment for processes in which some packages cannot be imported."""
 
     def environment(*packages: str) -> dict[str, str]:
         folder = tmp_path_factory.mktemp("without")
@@ -204,13 +225,13 @@ def without(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., dict[str,
 
 
 def records_of(output: bytes) -> list[Record]:
-    """JSON Lines as records; refuses NaN."""
+    """Parse JSON Lines to records. NaN is refused."""
     return [Record.from_dict(json.loads(line, parse_constant=_refuse)) for line in output.splitlines()]
 
 
 @pytest.fixture(scope="module")
 def ray_cluster() -> Iterator[Any]:
-    """Two nodes of one processor each, on this machine."""
+    """A Ray cluster on this machine: two nodes with one CPU each."""
     ray = pytest.importorskip("ray")
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     from ray.cluster_utils import Cluster
@@ -226,7 +247,7 @@ def ray_cluster() -> Iterator[Any]:
 
 
 class Running(NamedTuple):
-    """A process that runs (Linux): its id, those of its parent and session, its command line."""
+    """A running process (Linux): its id, the ids of its parent and session, and its command line."""
 
     pid: int
     parent: int
@@ -235,7 +256,7 @@ class Running(NamedTuple):
 
 
 def running() -> Iterator[Running]:
-    """All processes that run; zombies do not."""
+    """All running processes, without zombies."""
     for entry in Path("/proc").iterdir():
         if entry.name.isdecimal():
             try:
@@ -248,8 +269,10 @@ def running() -> Iterator[Running]:
 
 
 class Gate:
-    """A picture that blocks its reader until `close`: a named pipe that this process holds open. A run with a gate
-    among its inputs cannot end early, and a process that reads the gate is busy for certain."""
+    """An input that blocks its reader until `close`: a named pipe that this process holds open.
+
+    A run with a gate among its inputs cannot end before `close`, and the process that reads the gate is surely busy.
+    """
 
     def __init__(self, path: Path) -> None:
         path.unlink(missing_ok=True)
@@ -258,27 +281,27 @@ class Gate:
         self._descriptor = os.open(path, os.O_RDWR)
 
     def reader(self) -> Running:
-        """Wait for the process that reads it (Linux)."""
+        """Wait for a process that reads the gate, and return it (Linux)."""
         return wait_for(lambda: next(filter(self._is_read_by, running()), None))
 
     def _is_read_by(self, process: Running) -> bool:
         if process.pid == os.getpid():
             return False
-        ours = os.fstat(self._descriptor)
+        status = os.fstat(self._descriptor)
         with suppress(OSError):
             for descriptor in Path(f"/proc/{process.pid}/fd").iterdir():
-                with suppress(OSError):  # closed meanwhile
-                    if os.path.samestat(descriptor.stat(), ours):
+                with suppress(OSError):  # the descriptor was closed in the meantime
+                    if os.path.samestat(descriptor.stat(), status):
                         return True
         return False
 
     def replace(self, picture: Path) -> None:
-        """Put a picture in its place. Who reads the gate already still waits."""
+        """Replace the gate by a picture. A process that already reads the gate still waits."""
         self.path.unlink()
         self.path.symlink_to(picture)
 
     def close(self) -> None:
-        """Let its readers go: they find it empty."""
+        """Unblock the readers: they read an empty file."""
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
@@ -288,7 +311,7 @@ class Gate:
 def make_gate() -> Iterator[Callable[[Path], Gate]]:
     """A function that makes a gate at a path. All gates are closed after the test."""
     if not hasattr(os, "mkfifo"):
-        pytest.skip("no named pipes here")
+        pytest.skip("this system has no named pipes")
     with ExitStack() as gates:
 
         def make(path: Path) -> Gate:
@@ -300,14 +323,14 @@ def make_gate() -> Iterator[Callable[[Path], Gate]]:
 
 
 def spawned_children() -> set[int]:
-    """Ids of the processes of posecli's own that this process has started."""
+    """Process ids of posecli's child processes of this process."""
     return {found.pid for found in running() if found.parent == os.getpid() and b"spawn_main" in found.command}
 
 
 def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is no JSON")
+    raise ValueError(f"{constant} is not JSON")
 
 
 def make_maps(height: int, width: int, stride: int = 32) -> Maps:
-    """Maps of nobody: all zero, writable."""
+    """Writable maps without people: all zero."""
     return Maps(*(np.zeros((height, width, channels), np.float32) for channels in (17, 34, 32, 32)), stride)

@@ -1,11 +1,11 @@
-"""Programs without a network, whose attempts to reach one are counted (Linux).
+"""Runs programs without a network, and records their attempts to use it (Linux).
 
-A filter of the kernel (seccomp) stops each call that makes a socket, of the program and of all processes that it
-starts, native code too, until this process has answered it. Only sockets within the machine (AF_UNIX) are given out;
-they are counted as well, since a service of the machine may resolve names. It needs no rights, and where the kernel
-refuses it, the program does not start.
+A seccomp filter intercepts each system call that makes a socket, also in child processes and native code. The call
+waits until this process has answered it. Only local sockets (AF_UNIX) are allowed. They are recorded too, because a
+local service may resolve names. The filter needs no privileges. If the kernel refuses it, the program does not start.
 
-As a program: `python cut_off.py DESCRIPTOR COMMAND…` takes up the filter, hands it over, and becomes the command.
+As a script: `python cut_off.py DESCRIPTOR COMMAND…` installs the filter, sends its descriptor over the socket
+DESCRIPTOR, and replaces itself by the command.
 """
 
 from __future__ import annotations
@@ -23,23 +23,23 @@ import sys
 import threading
 from typing import NamedTuple
 
-#: By machine: what the kernel calls it, and the numbers of its calls `seccomp` and `socket`.
+#: Machine → its audit architecture, and the numbers of the system calls `seccomp` and `socket`.
 _MACHINES = {"x86_64": (0xC000003E, 317, 41), "aarch64": (0xC00000B7, 277, 198)}
-#: The other way to make a socket has the same number everywhere.
+#: Sockets can also be made through io_uring. This number is the same on all machines.
 _IO_URING_SETUP = 425
 _NO_NEW_PRIVILEGES, _SET_FILTER, _NEW_LISTENER = 38, 1, 1 << 3
-_ALLOW, _ASK, _KILL = 0x7FFF0000, 0x7FC00000, 0x80000000
-#: Instructions of a filter: load a word, compare and skip, return.
+_ALLOW, _NOTIFY, _KILL = 0x7FFF0000, 0x7FC00000, 0x80000000
+#: BPF instructions: load a word, skip unless equal, return.
 _LOAD, _SKIP_UNLESS, _RETURN = 0x20, 0x15, 0x06
-#: Requests to the kernel, and what travels: id, process, flags, call, machine, place, six arguments; id, value, error,
-#: flags.
-_RECEIVE, _ANSWER = 0xC0502100, 0xC0182101
-_QUESTION, _REPLY = struct.Struct("=QIIiIQ6Q"), struct.Struct("=QqiI")
-_GO_ON = 1
+#: ioctl requests of the listener, and their structures. Notification: id, process, flags, system call, architecture,
+#: instruction pointer, six arguments. Response: id, value, error, flags.
+_RECEIVE, _SEND = 0xC0502100, 0xC0182101
+_NOTIFICATION, _RESPONSE = struct.Struct("=QIIiIQ6Q"), struct.Struct("=QqiI")
+_CONTINUE = 1
 
 
 class CutOff(NamedTuple):
-    """What became of a program. attempts: the families of the sockets that it asked for; io_uring is -1."""
+    """The result of a program. attempts: address families of the sockets that it requested; io_uring is -1."""
 
     returncode: int
     stdout: bytes
@@ -48,16 +48,16 @@ class CutOff(NamedTuple):
 
 
 def run_cut_off(command: list[str], *, env: dict[str, str], timeout: float = 300) -> CutOff:
-    """Run a program to its end. Raises RuntimeError where the kernel takes no filter."""
-    ours, theirs = socket.socketpair()
-    with ours, theirs:
+    """Run a program to its end. Raises RuntimeError if the kernel refuses the filter."""
+    parent_end, child_end = socket.socketpair()
+    with parent_end, child_end:
         process = subprocess.Popen(
-            [sys.executable, __file__, str(theirs.fileno()), *command],
-            env=env, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            [sys.executable, __file__, str(child_end.fileno()), *command],
+            env=env, pass_fds=[child_end.fileno()], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
         )  # fmt: skip
-        theirs.close()
-        _, descriptors, _, _ = socket.recv_fds(ours, 1, 1)
+        child_end.close()
+        _, descriptors, _, _ = socket.recv_fds(parent_end, 1, 1)
     if not descriptors:
         raise RuntimeError(process.communicate()[1].decode())
     attempts: list[int] = []
@@ -69,23 +69,23 @@ def run_cut_off(command: list[str], *, env: dict[str, str], timeout: float = 300
 
 
 def _answer(listener: int, attempts: list[int]) -> None:
-    """Answer calls until no process with the filter is left."""
+    """Answer system calls until no process with the filter is left."""
     poll = select.poll()
     poll.register(listener, select.POLLIN)
     while poll.poll()[0][1] & select.POLLIN:
-        question = bytearray(_QUESTION.size)
+        notification = bytearray(_NOTIFICATION.size)
         try:
-            fcntl.ioctl(listener, _RECEIVE, question)
+            fcntl.ioctl(listener, _RECEIVE, notification)
         except OSError as error:
             if error.errno in (errno.ENOENT, errno.EINTR):
-                continue  # who asked has ended
+                continue  # the calling process has ended
             raise
-        number, _, _, call, _, _, family, *_ = _QUESTION.unpack(question)
+        number, _, _, call, _, _, family, *_ = _NOTIFICATION.unpack(notification)
         is_local = call != _IO_URING_SETUP and family == socket.AF_UNIX
         attempts.append(-1 if call == _IO_URING_SETUP else family)
-        reply = _REPLY.pack(number, 0, 0 if is_local else -errno.ENETUNREACH, _GO_ON if is_local else 0)
+        response = _RESPONSE.pack(number, 0, 0 if is_local else -errno.ENETUNREACH, _CONTINUE if is_local else 0)
         try:
-            fcntl.ioctl(listener, _ANSWER, reply)
+            fcntl.ioctl(listener, _SEND, response)
         except OSError as error:
             if error.errno != errno.ENOENT:
                 raise
@@ -97,13 +97,13 @@ def _filter() -> bytes:
     instructions = [
         (_LOAD, 0, 0, 4), (_SKIP_UNLESS, 1, 0, machine), (_RETURN, 0, 0, _KILL),
         (_LOAD, 0, 0, 0), (_SKIP_UNLESS, 1, 0, make_socket), (_SKIP_UNLESS, 0, 1, _IO_URING_SETUP),
-        (_RETURN, 0, 0, _ASK), (_RETURN, 0, 0, _ALLOW),
+        (_RETURN, 0, 0, _NOTIFY), (_RETURN, 0, 0, _ALLOW),
     ]  # fmt: skip
     return b"".join(struct.pack("=HBBI", *instruction) for instruction in instructions)
 
 
-def _take_up() -> int:
-    """Put the filter on this process; return what its calls are answered by."""
+def _install_filter() -> int:
+    """Install the filter in this process; return the descriptor of its listener."""
     library = ctypes.CDLL(None, use_errno=True)
     code = ctypes.create_string_buffer(_filter())
     program = ctypes.create_string_buffer(struct.pack("@HP", (len(code) - 1) // 8, ctypes.addressof(code)))
@@ -114,13 +114,13 @@ def _take_up() -> int:
         ctypes.c_long(call), ctypes.c_long(_SET_FILTER), ctypes.c_long(_NEW_LISTENER), program
     )
     if listener < 0:
-        raise OSError(ctypes.get_errno(), "the kernel takes no filter")
+        raise OSError(ctypes.get_errno(), "the kernel refuses the seccomp filter")
     return listener
 
 
 if __name__ == "__main__":
     with socket.socket(fileno=int(sys.argv[1])) as connection:
-        answered_by = _take_up()
-        socket.send_fds(connection, [b"1"], [answered_by])
-    os.close(answered_by)
+        filter_listener = _install_filter()
+        socket.send_fds(connection, [b"1"], [filter_listener])
+    os.close(filter_listener)
     os.execvp(sys.argv[2], sys.argv[2:])

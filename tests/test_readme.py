@@ -86,13 +86,9 @@ def test_install(block: str, checkout: Path, real_model: Path, tmp_path: Path, m
 
 
 @pytest.mark.slow
-def test_docker(checkout: Path) -> None:
-    """Its commands in their order: the first builds the image that the next ones run."""
-    if (
-        shutil.which("docker") is None
-        or subprocess.run(["docker", "info"], capture_output=True, check=False).returncode
-    ):
-        pytest.skip("Docker does not run here")
+@pytest.mark.usefixtures("docker")
+def test_docker_commands_run(checkout: Path) -> None:
+    """In their order: the first builds the image that the next ones run."""
     for block in _blocks("sh docker"):
         subprocess.run(["bash", "-euo", "pipefail", "-c", block], cwd=checkout, timeout=900, check=True)
     assert (checkout / "poses.jsonl").read_bytes().count(b"\n") >= len(list(SAMPLES.glob("*.jpg")))

@@ -1,9 +1,9 @@
-"""A PoseNet-shaped TFLite file that finds coloured discs: keypoint k is a disc of colour k on grey.
+"""A TFLite file with the outputs of a PoseNet that finds coloured discs: keypoint k is a disc of colour k on grey.
 
-The network is built, not trained, so the right answer is known: a 1×1 convolution tells the 17 colours apart, a
-depthwise one sums each tile's share of a disc and its first moments, and the heads turn those into a score, the
-offset to the disc's centre, and the way to the neighbours in the part tree. With discs that lie whole inside
-the sums, positions come out to a fraction of a pixel.
+The network is constructed, not trained, so the correct result is known. A 1×1 convolution separates the 17 colours. A
+depthwise convolution sums each tile's share of a disc and its first moments. From these, the heads compute a score, the
+short offset to the disc's centre, and the displacements to the neighbours in the part tree. Positions are exact to a
+fraction of a pixel if a disc is completely inside the sums.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from posecli.skeleton import EDGE_COUNT, KEYPOINT_COUNT, PART_TREE
 SIDE, STRIDE = 257, 32
 RADIUS = 7.0
 GREY = 128
-#: Tiles around a cell whose sums its heads see, to each side.
+#: Number of tiles on each side of a cell that its heads read.
 _REACH = 2
-#: How sharply a colour is told from the grey and from other colours: cosine of 35 degrees.
+#: A pixel has a colour if the angle between their directions from grey is small: cosine of 35 degrees.
 _THRESHOLD = 0.82
-#: Colours keep this far from the direction of black, which pads pictures: cosine of 66 degrees.
+#: Minimum angle between colours and black, because black pads pictures: cosine of 66 degrees.
 _FROM_BLACK = 0.4
 _COLOUR_RADIUS = 118
 
 
 def colours() -> np.ndarray:
-    """[17, 3] uint8: colours as far from grey as can be, in directions spread over the sphere but for its dark end."""
+    """[17, 3] uint8: colours at the largest distance from grey, spread over all directions except dark ones."""
     k = np.arange(KEYPOINT_COUNT) + 0.5
     height, angle = 1 - (1 + _FROM_BLACK) * k / KEYPOINT_COUNT, np.pi * (1 + 5**0.5) * k
     ring = np.sqrt(1 - height**2)
@@ -40,7 +40,7 @@ def colours() -> np.ndarray:
 
 
 def draw_discs(people: list[np.ndarray], size: tuple[int, int] = (SIDE, SIDE), radius: float = RADIUS) -> Image.Image:
-    """A picture of people: each [17, 2] x, y in pixels (corner frame); a NaN leaves the keypoint out."""
+    """Draw people: each is [17, 2] x, y in pixels (corner frame). A keypoint that is NaN is not drawn."""
     fine = 8
     picture = Image.new("RGB", (size[0] * fine, size[1] * fine), (GREY,) * 3)
     pen = ImageDraw.Draw(picture)
@@ -53,7 +53,7 @@ def draw_discs(people: list[np.ndarray], size: tuple[int, int] = (SIDE, SIDE), r
 
 
 def person_at(x: float, y: float, scale: float = 1.0) -> np.ndarray:
-    """[17, 2] x, y of an upright figure of 17 discs that do not touch, about 80 × 140 pixels at scale 1."""
+    """[17, 2] x, y of an upright person with 17 discs that do not touch, about 80 × 140 pixels at scale 1."""
     figure = np.array(
         [
             (0, 0), (9, -17), (-9, -17), (26, -11), (-26, -11), (22, 18), (-22, 18), (37, 38), (-37, 38), (40, 60),
@@ -64,13 +64,13 @@ def person_at(x: float, y: float, scale: float = 1.0) -> np.ndarray:
 
 
 def write_tiny_model(path: Path, *, variant: str = "float", side: int = SIDE) -> Path:
-    """Write the model. variant: `float`, `sigmoid` (heatmaps are scores), `joined` (mid_offsets, other names)."""
+    """Write the model. variant: `float`, `sigmoid` (heatmaps are scores) or `joined` (mid_offsets, other names)."""
     path.write_bytes(_Builder(variant, side).build())
     return path
 
 
 def colour_layer() -> tuple[np.ndarray, np.ndarray]:
-    """1×1: [17, 1, 1, 3] and bias, so that ReLU leaves 1 for a part's own colour, 0 for grey and the others."""
+    """1×1 kernel [17, 1, 1, 3] and bias: after ReLU, a channel is 1 for its own colour, 0 for others and grey."""
     to_input = 1 / 127.5
     direction = (colours().astype(float) - GREY) * to_input
     radius_squared = (direction**2).sum(axis=1)
@@ -81,14 +81,14 @@ def colour_layer() -> tuple[np.ndarray, np.ndarray]:
 
 
 def _tile_layer() -> tuple[np.ndarray, np.ndarray]:
-    """Depthwise 32×32, stride 32: per part the tile's sum, and its moments in y and x about the tile's first pixel."""
+    """Depthwise 32×32, stride 32: for each part the tile's sum, and its moments in y and x about the first pixel."""
     y, x = np.mgrid[:STRIDE, :STRIDE].astype(float)
     kernel = np.stack([np.ones_like(y), y, x], axis=-1)
     return np.tile(kernel, (1, 1, KEYPOINT_COUNT))[None], np.zeros(3 * KEYPOINT_COUNT)
 
 
 def _area(radius: float = RADIUS) -> float:
-    """What the colour layer sums to over a whole disc: measured, since its edge pixels count by a sharp ramp."""
+    """The sum of the colour layer over a disc. It is measured, because edge pixels have values between 0 and 1."""
     centre = np.full((KEYPOINT_COUNT, 2), np.nan)
     centre[0] = 32.5, 32.5
     pixels = np.asarray(draw_discs([centre], (65, 65), radius), float) / 127.5 - 1
@@ -97,12 +97,12 @@ def _area(radius: float = RADIUS) -> float:
 
 
 def _first_pixel() -> int:
-    """Where the tile of cell 0 begins, relative to the cell's position: the runtime pads SAME by 15 before."""
+    """The first pixel of the tile of cell 0, relative to the cell's position: padding SAME adds 15 pixels before it."""
     return -((STRIDE - 1) // 2)
 
 
 def _centre_weights(kernel: np.ndarray, out: int, part: int, sign: float) -> None:
-    """Add ± the way from the cell to a part's disc, in y (axis 0) and x (axis 1), to channels out and out + half."""
+    """Add ± the displacement from the cell to a part's disc to the channels `out` (y) and `out` + half (x)."""
     half, area, middle = kernel.shape[0] // 2, _area(), kernel.shape[1] // 2
     for row in range(-_REACH, _REACH + 1):
         for column in range(-_REACH, _REACH + 1):
@@ -128,7 +128,7 @@ def _head_layers() -> dict[str, tuple[np.ndarray, np.ndarray]]:
             _centre_weights(moves[name], edge, source, -1)
     return {
         "heatmap": (heat, np.full(KEYPOINT_COUNT, -6.0)),
-        # Moments count pixels at their centres, positions from the corner of the first.
+        # Moments use pixel indices, positions start at the corner of the first pixel: the difference is 0.5.
         "offset_2": (offsets, np.full(2 * KEYPOINT_COUNT, 0.5)),
         "displacement_fwd_2": (moves["fwd"], np.zeros(2 * EDGE_COUNT)),
         "displacement_bwd_2": (moves["bwd"], np.zeros(2 * EDGE_COUNT)),
@@ -136,7 +136,7 @@ def _head_layers() -> dict[str, tuple[np.ndarray, np.ndarray]]:
 
 
 class _Builder:
-    """Writes the flatbuffer: tensors, buffers and operators are collected, then put down from the inside out."""
+    """Collects tensors, buffers and operators, and writes them as a flatbuffer, inner tables first."""
 
     def __init__(self, variant: str, side: int) -> None:
         self._b = flatbuffers.Builder(1 << 20)

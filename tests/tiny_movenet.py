@@ -1,8 +1,8 @@
-"""A MoveNet-shaped TFLite file that finds the coloured discs of `tiny_model`, for the picture of one person.
+"""A TFLite file with the output of MoveNet SinglePose that finds the coloured discs of `tiny_model`, for one person.
 
-The network is built, not trained: a layer of 1×1 tells the colours apart, and two as large as the picture sum each
-colour's share and its moments. Their quotient is the centre of all that has the colour, whatever its size; a LOGISTIC
-of the share is the score. A colour that is not there gives the middle of the picture and a score near 0.
+The network is constructed, not trained. A 1×1 layer separates the colours. Layers as large as the picture sum each
+colour's share and its moments. Moments divided by share are the centre of all pixels of the colour, for discs of any
+size. A LOGISTIC of the share is the score. A missing colour gives the middle of the picture and a score near 0.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from posecli.skeleton import KEYPOINT_COUNT
 from .tiny_model import colour_layer
 
 SIDE = 96
-#: Pixels of a colour from which on its keypoint has a score above a half; a tenth of them give next to nothing.
+#: Number of pixels of a colour at which its keypoint has the score 0.5. With a tenth of them the score is near 0.
 HALF_SCORE_PX = 8.0
-#: Weight, in pixels, of the middle of the picture.
+#: Weight of the middle of the picture, in pixels.
 _MIDDLE = 1e-3
 _UINT8, _INT32, _FLOAT32 = 3, 2, 0
 _TYPES = {"uint8": _UINT8, "int32": _INT32, "float32": _FLOAT32}
@@ -35,7 +35,7 @@ def write_tiny_movenet(path: Path, *, side: int = SIDE, input_type: str = "uint8
 
 
 def tiny_movenet(*, side: int = SIDE, input_type: str = "uint8", output_shape: tuple[int, ...] | None = None) -> bytes:
-    """The model's bytes. output_shape: another one of as many numbers."""
+    """The model's bytes. output_shape: another shape with the same number of values."""
     network = _Network()
     image = network.tensor("image", (1, side, side, 3), dtype=_TYPES[input_type])
     pixels = image
@@ -58,13 +58,13 @@ def tiny_movenet(*, side: int = SIDE, input_type: str = "uint8", output_shape: t
 
 
 def _colours() -> tuple[np.ndarray, np.ndarray]:
-    """The layer of the tiny PoseNet for pixel values from 0 to 255 as they are."""
+    """The colour layer of the tiny PoseNet, for pixel values from 0 to 255 without scaling."""
     weights, bias = colour_layer()
     return weights / 127.5, bias - weights.sum(axis=(1, 2, 3))
 
 
 def _sums(side: int) -> dict[str, tuple[np.ndarray, float]]:
-    """Name → kernel [1, side, side, 17·n] and bias of each depthwise layer. Moments are fractions of the side."""
+    """Name → kernel [1, side, side, 17·n] and bias of each depthwise layer. Moments are in fractions of the side."""
     y, x = (np.mgrid[:side, :side] + 0.5) / side
     one = np.ones_like(y)
     return {
@@ -93,14 +93,14 @@ class _Network:
     def operator(
         self, code: int, inputs: list[int], name: str, shape: tuple[int, ...], options: tuple[int, Any] | None = None
     ) -> int:
-        made = self.tensor(name, shape)
+        output = self.tensor(name, shape)
         if code not in self._codes:
             self._codes.append(code)
-        table = {"opcode_index": self._codes.index(code), "inputs": inputs, "outputs": [made]}
+        table = {"opcode_index": self._codes.index(code), "inputs": inputs, "outputs": [output]}
         if options is not None:
             table |= {"builtin_options_type": options[0], "builtin_options": options[1]}
         self._operators.append(table)
-        return made
+        return output
 
     def convolution(
         self,

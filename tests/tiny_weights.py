@@ -1,4 +1,4 @@
-"""Weights of a PoseNet MobileNet v1 with a few channels, in TensorFlow.js form, and npm packages that carry them."""
+"""Weights of a PoseNet MobileNet v1 with few channels, in TensorFlow.js format, and npm packages with such weights."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ _UINT16_STEPS = 65535
 
 
 def weight_tensors(*, narrow: bool = False, seed: int = 0) -> dict[str, np.ndarray]:
-    """Random tensors by name: 4 channels at first, doubled where MobileNet doubles them (narrow: not at layer 12)."""
+    """Random tensors by name. There are 4 channels at first, doubled as in MobileNet (narrow: not at layer 12)."""
     random = np.random.default_rng(seed)
     widths = [4, 8, 16, 16, 32, 32, 32, 32, 32, 32, 32, 32, 32 if narrow else 64, 32 if narrow else 64]
     shapes: dict[str, tuple[int, ...]] = {"Conv2d_0/weights": (3, 3, 3, 4), "Conv2d_0/Conv2D_bias": (4,)}
     for number in range(1, 14):
-        read, made = widths[number - 1], widths[number]
-        shapes[f"Conv2d_{number}_depthwise/depthwise_weights"] = (3, 3, read, 1)
-        shapes[f"Conv2d_{number}_depthwise/depthwise_bias"] = (read,)
-        shapes[f"Conv2d_{number}_pointwise/weights"] = (1, 1, read, made)
-        shapes[f"Conv2d_{number}_pointwise/Conv2D_bias"] = (made,)
+        in_channels, out_channels = widths[number - 1], widths[number]
+        shapes[f"Conv2d_{number}_depthwise/depthwise_weights"] = (3, 3, in_channels, 1)
+        shapes[f"Conv2d_{number}_depthwise/depthwise_bias"] = (in_channels,)
+        shapes[f"Conv2d_{number}_pointwise/weights"] = (1, 1, in_channels, out_channels)
+        shapes[f"Conv2d_{number}_pointwise/Conv2D_bias"] = (out_channels,)
     for head, channels in HEADS.items():
         shapes |= {f"{head}/weights": (1, 1, widths[-1], channels), f"{head}/Conv2D_bias": (channels,)}
     return {f"MobilenetV1/{name}": random.normal(0, 0.3, shape).astype(np.float32) for name, shape in shapes.items()}
 
 
 def to_tfjs(tensors: dict[str, np.ndarray], *, quantised: bool = True) -> tuple[bytes, bytes]:
-    """model.json and .bin, the values as uint16 over each tensor's range or as float32."""
+    """Serialize tensors to model.json and .bin, as uint16 over each tensor's range or as float32."""
     entries, stored = [], b""
     for name, values in tensors.items():
         entry = {"name": name, "shape": list(values.shape), "dtype": "float32"}
@@ -52,7 +52,7 @@ def to_tfjs(tensors: dict[str, np.ndarray], *, quantised: bool = True) -> tuple[
 
 
 def make_tarball(path: Path, topology: bytes, weights: bytes) -> NpmWeights:
-    """Write an npm package, and say what the catalog would know of it."""
+    """Write an npm package, and return its catalog entry."""
     with tarfile.open(path, "w:gz") as archive:
         for name, data in (("models/posenet.json", topology), ("models/posenet.bin", weights)):
             member = tarfile.TarInfo(f"package/{name}")
@@ -68,13 +68,13 @@ def make_tarball(path: Path, topology: bytes, weights: bytes) -> NpmWeights:
 
 
 def known_model(npm: NpmWeights, built: bytes) -> KnownModel:
-    """A catalog row of a model that is built of these weights."""
+    """The catalog entry of a model that is built from these weights."""
     digest = hashlib.sha256(built).hexdigest()
     return KnownModel("tiny", "tiny.tflite", len(built), digest, (65, 65), npm=npm)
 
 
 def fake_npm(folder: Path, tarball: Path, *, fails: str = "") -> Path:
-    """A program called npm that packs `tarball` or fails with a message, and notes how it was called in npm.log."""
+    """Write a program named npm that packs `tarball`, or fails with a message. It logs its arguments to npm.log."""
     program = folder / "npm"
     program.write_text(
         f"#!{sys.executable}\n"

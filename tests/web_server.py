@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 
 class Server(ThreadingHTTPServer):
-    """Serves one file under names that tell how: /fine, /cut, /lies, /longer, /404, /503, /redirect, /stall, …"""
+    """Serves one file. The path selects the behaviour: /fine, /cut, /lies, /longer, /404, /503, /redirect, /stall, …"""
 
     daemon_threads = True
 
@@ -27,7 +27,7 @@ class Server(ThreadingHTTPServer):
         return f"http://127.0.0.1:{self.server_address[1]}"
 
     def count(self, path: str) -> int:
-        return sum(seen == path for seen, _ in self.requests)
+        return sum(requested == path for requested, _ in self.requests)
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -35,12 +35,12 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.server.requests.append((self.path, self.headers.get("Range", "")))
-        path = urlsplit(self.path).path  # a proxy is asked for a whole address
+        path = urlsplit(self.path).path  # a request to a proxy contains the whole URL
         name = path.strip("/").split("/")[0]
         getattr(self, "_do_" + name)()
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 (the base class's name)
-        """Say nothing."""
+        """Do not log."""
 
     def _send(self, data: bytes, cut: int | None = None, ranges: bool = True) -> None:
         match = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
@@ -63,16 +63,16 @@ class _Handler(BaseHTTPRequestHandler):
         self._send(self.server.data)
 
     def _do_cut(self) -> None:
-        """A third of the file at each request."""
+        """Sends a third of the file per request."""
         self._send(self.server.data, cut=len(self.server.data) // 3 + 1)
 
     def _do_norange(self) -> None:
-        """Cut off the first time; never continues a file."""
+        """Cuts off the first response, and does not support ranges."""
         first = self.server.count(self.path) == 1
         self._send(self.server.data, cut=1000 if first else None, ranges=False)
 
     def _do_broken(self) -> None:
-        """The connection breaks the first time, before anything is answered."""
+        """Closes the first connection without a response."""
         if self.server.count(self.path) == 1:
             self.close_connection = True
         else:
@@ -97,7 +97,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_error(503)
 
     def _do_dripped(self) -> None:
-        """The right body, a byte at a time."""
+        """Sends the correct body, one byte at a time."""
         self.send_response(200)
         self.send_header("Content-Length", str(len(self.server.data)))
         self.end_headers()
@@ -107,7 +107,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._drip(b"HTTP/1.1 200 OK\r\n" + b"X-More: and more\r\n" * 1000)
 
     def _do_continues(self) -> None:
-        """Says for ever that the client may go on."""
+        """Sends status 100 without end."""
         self.close_connection = True
         with contextlib.suppress(OSError):
             while True:
@@ -121,7 +121,7 @@ class _Handler(BaseHTTPRequestHandler):
                 time.sleep(0.01)
 
     def _do_endless(self) -> None:
-        """Sends until nobody takes it any more."""
+        """Sends bytes until the client closes the connection."""
         self.send_response(200)
         self.end_headers()
         self.close_connection = True
@@ -130,7 +130,7 @@ class _Handler(BaseHTTPRequestHandler):
                 self.wfile.write(bytes(1 << 16))
 
     def _do_bomb(self) -> None:
-        """A small body that is a large one compressed."""
+        """Sends a small body that decompresses to a large one."""
         data = gzip.compress(bytes(1 << 24))
         self.send_response(200)
         self.send_header("Content-Encoding", "gzip")
@@ -140,14 +140,14 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(data)
 
     def _do_unlisted(self) -> None:
-        """A bucket of S3: pictures may be read, and nothing listed."""
+        """Behaves like an S3 bucket in which pictures may be read but not listed."""
         if ".png" in self.path:
             self._send(self.server.data)
         else:
             self.send_error(403)
 
     def _do_503(self) -> None:
-        """Busy twice, then fine."""
+        """Answers the first two requests with 503, then with the file."""
         if self.server.count(self.path) <= 2:
             self.send_error(503)
         else:
@@ -159,7 +159,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
     def _do_stall(self) -> None:
-        """Stops sending the first time."""
+        """Stops sending during the first response."""
         if self.server.count(self.path) > 1:
             self._send(self.server.data)
             return

@@ -1,16 +1,16 @@
-"""What can go wrong, as a tree. No click here: `commands/` turns these into exit statuses.
+"""The exceptions of posecli. This module does not depend on click: `commands/` maps exceptions to exit statuses.
 
 PosecliError
-├── UsageError                 2  an option or an output path that cannot be meant
-├── FatalError                 4  nothing can run
-│   ├── ModelError                model missing, damaged, foreign
-│   │   └── DownloadError         not to be had from where it should be
-│   ├── EngineError               an engine or a runtime is not there
-│   ├── MissingExtra              a package beyond the core is not there
-│   ├── OutputError               not writable, disk full
-│   │   └── ReaderLeft          141  whoever read an output wants no more
-│   └── Unforeseen                a mistake in posecli itself
-└── InputError                 1  one input failed; becomes its record
+├── UsageError                 2  an invalid option or output path
+├── FatalError                 4  the command cannot run
+│   ├── ModelError                the model is missing, damaged or not supported
+│   │   └── DownloadError         the model could not be downloaded
+│   ├── EngineError               an engine or a runtime is not installed or does not start
+│   ├── MissingExtra              a package of an extra is not installed
+│   ├── OutputError               an output cannot be written, for example because the disk is full
+│   │   └── ReaderLeft          141  the reader of an output has closed its pipe
+│   └── Unforeseen                a bug in posecli
+└── InputError                 1  one input failed; it becomes an error record
     ├── NotFound, PermissionDenied, UnreadableImage, UnsupportedImage, ImageTooLarge
 """
 
@@ -19,7 +19,7 @@ from __future__ import annotations
 import os
 import traceback
 
-#: Set where tracebacks and messages of native code are wanted, also for processes that this one starts.
+#: Environment variable: if set, this process and its child processes show tracebacks and messages of native code.
 _DEBUG = "POSECLI_DEBUG"
 
 
@@ -29,7 +29,7 @@ def is_debugging() -> bool:
 
 
 def show_tracebacks(shown: bool) -> None:
-    """Have tracebacks shown, or not, by this process and those that it starts."""
+    """Turn tracebacks on or off, for this process and its child processes."""
     if shown:
         os.environ[_DEBUG] = "1"
     else:
@@ -37,7 +37,7 @@ def show_tracebacks(shown: bool) -> None:
 
 
 class PosecliError(Exception):
-    """Base of every expected failure. `hint` says what to do about it."""
+    """Base class of all expected errors. `hint`: what the user can do."""
 
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message)
@@ -49,27 +49,27 @@ class PosecliError(Exception):
 
 
 class UsageError(PosecliError):
-    """The request itself is wrong: found before anything is loaded."""
+    """An option or argument is invalid. It is raised before a model is loaded."""
 
 
 class FatalError(PosecliError):
-    """Nothing can run."""
+    """The command cannot run."""
 
 
 class ModelError(FatalError):
-    """The model file is missing, damaged, or not a PoseNet."""
+    """The model file is missing, damaged, or not a supported network."""
 
 
 class DownloadError(ModelError):
-    """The model could not be fetched."""
+    """The model could not be downloaded."""
 
 
 class EngineError(FatalError):
-    """An engine, or the runtime that it needs, is not there or will not start."""
+    """An engine, or the runtime that it needs, is not installed or does not start."""
 
 
 class MissingExtra(FatalError):
-    """A package that only this needs is not installed, or broken; the hint is a command that installs it."""
+    """An optional package is not installed or cannot be imported. The hint is a command that installs it."""
 
 
 class OutputError(FatalError):
@@ -77,14 +77,14 @@ class OutputError(FatalError):
 
 
 class ReaderLeft(OutputError):
-    """Whoever read an output through a pipe has left: no mistake, and nothing is said."""
+    """The reader of a pipe has closed it. This is not a failure: no message is shown."""
 
-    def __init__(self, message: str = "the reader of an output has left", hint: str = "") -> None:
+    def __init__(self, message: str = "the reader of an output has closed its pipe", hint: str = "") -> None:
         super().__init__(message, hint)
 
 
 class Unforeseen(FatalError):
-    """What nobody foresaw went wrong: a mistake in posecli. `details`: the traceback."""
+    """An unexpected exception: a bug in posecli. `details`: the traceback."""
 
     def __init__(self, message: str, hint: str = "", details: str = "") -> None:
         super().__init__(message, hint)
@@ -92,22 +92,22 @@ class Unforeseen(FatalError):
 
     @classmethod
     def from_exception(cls, error: BaseException) -> Unforeseen:
-        """The error to be told of another one that nobody handled."""
-        said = " ".join(f"{type(error).__name__}: {error}".split())
+        """Wrap an exception that was not handled."""
+        description = " ".join(f"{type(error).__name__}: {error}".split())
         return cls(
-            f"{said}: this is a mistake in posecli; please report it, with what `posecli --debug` says",
+            f"{description}: this is a bug in posecli; please report it with the output of `posecli --debug`",
             details="".join(traceback.format_exception(type(error), error, error.__traceback__)),
         )
 
 
 class InputError(PosecliError):
-    """One input failed. `code` is the record's error code."""
+    """One input failed. `code`: the error code of its record."""
 
     code = "internal_error"
 
     @property
     def reason(self) -> tuple[str, str]:
-        """Code and message, as inputs and records carry them."""
+        """Error code and message, as in inputs and records."""
         return self.code, str(self)
 
 
@@ -131,7 +131,7 @@ class ImageTooLarge(InputError):
     code = "image_too_large"
 
 
-#: Codes that stand for no exception of the worker itself: the pool reports them, or nobody foresaw them.
+#: Error codes without an exception class: the process pool reports the first two, the third is an unexpected exception.
 TIMED_OUT, WORKER_CRASHED, INTERNAL_ERROR = "timed_out", "worker_crashed", "internal_error"
 ERROR_CODES = (
     *(kind.code for kind in (NotFound, UnreadableImage, UnsupportedImage, ImageTooLarge, PermissionDenied)),

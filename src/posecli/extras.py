@@ -1,4 +1,4 @@
-"""Packages beyond the core: imported where they are needed, and named where they are missing."""
+"""Optional packages: imported on first use, with an error that names the install command if one is missing."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 from posecli.errors import MissingExtra
 
-#: Extra → the packages, by the names they are imported under, that it brings.
+#: Extra → its packages, by import name.
 EXTRAS = {
     "eval": ("pycocotools",),
     "heif": ("pillow_heif",),
@@ -26,12 +26,12 @@ EXTRAS = {
 
 
 def installed(extra: str) -> bool:
-    """Whether all packages of an extra are there."""
+    """Whether all packages of an extra are installed."""
     return all(find_spec(package) is not None for package in EXTRAS[extra])
 
 
 def need(module: str, *, extra: str) -> Any:
-    """Import a module that comes with an extra. Raises MissingExtra, which says how to get it."""
+    """Import a module of an extra. Raises MissingExtra, with the install command as hint, if that fails."""
     package = module.partition(".")[0]
     try:
         return importlib.import_module(module)
@@ -39,8 +39,8 @@ def need(module: str, *, extra: str) -> Any:
         if (error.name or "").partition(".")[0] == package:
             raise MissingExtra(f"this needs {package}, which is not installed", install_extra(extra)) from error
         reason = " ".join(str(error).split())
-        again = install_command(_requirement(package), again=True)
-        raise MissingExtra(f"this needs {package}, which cannot be imported: {reason}", again) from error
+        reinstall = install_command(_requirement(package), again=True)
+        raise MissingExtra(f"this needs {package}, which cannot be imported: {reason}", reinstall) from error
 
 
 def install_extra(extra: str) -> str:
@@ -49,7 +49,10 @@ def install_extra(extra: str) -> str:
 
 
 def _requirement(package: str) -> str:
-    """What an installer calls a package. pyarrow 22 and later need NumPy 2, and do not say so to an installer."""
+    """The requirement to install for an import name.
+
+    pyarrow 22 and later need NumPy 2, but their metadata does not declare it.
+    """
     import importlib.metadata  # slow to import
 
     if package == "pyarrow" and importlib.metadata.version("numpy").startswith("1."):
@@ -58,10 +61,10 @@ def _requirement(package: str) -> str:
 
 
 def install_command(*requirements: str, again: bool = False) -> str:
-    """The command that installs packages where posecli is installed: with pipx, with uv, or with pip.
+    """The command that installs packages into posecli's environment: with pipx, uv or pip.
 
-    The packages themselves are named: `posecli[extra]` works only where an index has posecli.
-    again: the packages are there and broken.
+    The command names the packages, because `posecli[extra]` works only if an index has posecli.
+    again: the packages are installed but broken, and must be reinstalled.
     """
     words = " ".join(f'"{word}"' if "<" in word else word for word in requirements)
     environment = Path(sys.prefix)

@@ -1,4 +1,4 @@
-"""The body as PoseNet knows it: data only. Left and right are the person's own."""
+"""PoseNet's keypoints, their part tree and their flip pairs: data only. Left and right are the person's own."""
 
 KEYPOINT_NAMES = (
     "nose",
@@ -40,7 +40,7 @@ _TREE_NAMES = (
     ("rightHip", "rightKnee"),
     ("rightKnee", "rightAnkle"),
 )
-#: (parent, child) keypoint ids: edge e of the displacement maps joins these two.
+#: (parent, child) keypoint ids of each edge, in the order of the channels of the displacement maps.
 PART_TREE = tuple((KEYPOINT_IDS[parent], KEYPOINT_IDS[child]) for parent, child in _TREE_NAMES)
 EDGE_COUNT = len(PART_TREE)
 
@@ -62,23 +62,23 @@ _DRAWN_NAMES = (
     ("rightHip", "rightKnee"),
     ("rightKnee", "rightAnkle"),
 )
-#: Pairs of keypoint ids joined by a line in pictures.
+#: Pairs of keypoint ids that annotated pictures join with a line.
 DRAWN_EDGES = tuple((KEYPOINT_IDS[a], KEYPOINT_IDS[b]) for a, b in _DRAWN_NAMES)
 
 
 _OTHER_SIDE = {"left": "right", "right": "left"}
 
 
-def _twin(name: str) -> str:
+def _mirrored_name(name: str) -> str:
     side = next((side for side in _OTHER_SIDE if name.startswith(side)), "")
     return _OTHER_SIDE[side] + name[len(side) :] if side else name
 
 
-#: The keypoint on the other side of the body, by keypoint id; and the edge there, by edge number.
-TWIN_PARTS = tuple(KEYPOINT_IDS[_twin(name)] for name in KEYPOINT_NAMES)
+#: Flip pairs: the keypoint on the other side of the body by keypoint id, and the edge there by edge number.
+TWIN_PARTS = tuple(KEYPOINT_IDS[_mirrored_name(name)] for name in KEYPOINT_NAMES)
 TWIN_EDGES = tuple(PART_TREE.index((TWIN_PARTS[parent], TWIN_PARTS[child])) for parent, child in PART_TREE)
 
-#: How far annotators disagree about each keypoint, relative to a person's size: COCO's constants for OKS.
+#: COCO's constants for OKS: the spread of annotations of each keypoint, relative to a person's size.
 OKS_SIGMAS = (
     0.026, 0.025, 0.025, 0.035, 0.035, 0.079, 0.079, 0.072, 0.072, 0.062, 0.062, 0.107, 0.107, 0.087, 0.087, 0.089,
     0.089,
@@ -86,6 +86,6 @@ OKS_SIGMAS = (
 
 
 def side_of(part: int) -> str:
-    """`left`, `right` or `middle`: which side of the person a keypoint id is on."""
+    """The side of the person that a keypoint id is on: `left`, `right` or `middle`."""
     name = KEYPOINT_NAMES[part]
     return next((side for side in ("left", "right") if name.startswith(side)), "middle")

@@ -188,7 +188,7 @@ def test_an_unusable_model_is_fatal(posecli: Posecli, pictures: Path, tmp_path: 
     result = posecli("estimate", pictures / "two.png", "--model", bad)
     assert (result.returncode, result.stdout) == (4, b"")
     assert result.stderr.decode().startswith(
-        f"posecli: error: cannot use the model {bad}: it is no TensorFlow Lite file"
+        f"posecli: error: cannot use the model {bad}: it is not a TensorFlow Lite file"
     )
     assert result.stderr.count(b"\n") == 1
 

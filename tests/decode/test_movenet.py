@@ -1,4 +1,4 @@
-"""The decoder of MoveNet's output."""
+"""The decoder of MoveNet."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def test_fractions_become_input_pixels_x_first() -> None:
     assert pose.score == pytest.approx(0.5 / 17)
 
 
-def test_scores_stay_scores_and_positions_stay_finite() -> None:
+def test_scores_are_clipped_and_positions_are_finite() -> None:
     values = np.full((1, 17, 3), np.finfo(np.float32).max)
     values[0, 0, 2] = -1
     pose = decode_output(SinglePersonOutput("movenet", values, 192))
@@ -28,5 +28,5 @@ def test_scores_stay_scores_and_positions_stay_finite() -> None:
     assert np.isfinite(pose.xy).all()
 
 
-def test_every_network_for_one_person_has_a_decoder() -> None:
+def test_every_single_person_network_has_a_decoder() -> None:
     assert set(SINGLE_PERSON_DECODERS) == {network.name for network in SINGLE_PERSON_NETWORKS}

@@ -1,4 +1,4 @@
-"""The many-person decoder on maps built from wanted people: what went in must come out."""
+"""The multi-person decoder on maps that are made from known poses: it must return these poses."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ STRIDE = 16
 
 
 def put_person(maps: Maps, xy: np.ndarray, score: float) -> None:
-    """Write a person into maps: scores at the nearest cells, offsets and displacements that are right there."""
+    """Write a person into maps: at the cell nearest to each part its score, short offset and displacements."""
     cells = np.floor(xy[:, ::-1] / STRIDE + 0.5).astype(int)
     for part, ((row, column), (x, y)) in enumerate(zip(cells, xy, strict=True)):
         maps.heatmaps[row, column, part] = score
@@ -39,7 +39,7 @@ def two_people() -> tuple[Maps, np.ndarray, np.ndarray]:
     return maps, first, second
 
 
-def test_people_come_out_as_they_went_in(two_people: tuple[Maps, np.ndarray, np.ndarray]) -> None:
+def test_known_people_are_decoded_exactly(two_people: tuple[Maps, np.ndarray, np.ndarray]) -> None:
     maps, *people = two_people
     poses = decode_multi(maps)
     assert len(poses) == 2
@@ -49,7 +49,7 @@ def test_people_come_out_as_they_went_in(two_people: tuple[Maps, np.ndarray, np.
         assert pose.score == pytest.approx(score)
 
 
-def test_max_poses_cuts_the_list_short(two_people: tuple[Maps, np.ndarray, np.ndarray]) -> None:
+def test_max_poses_limits_the_number_of_poses(two_people: tuple[Maps, np.ndarray, np.ndarray]) -> None:
     maps, first, _ = two_people
     (only,) = decode_multi(maps, max_poses=1)
     np.testing.assert_allclose(only.xy, first, atol=1e-3)
@@ -57,20 +57,20 @@ def test_max_poses_cuts_the_list_short(two_people: tuple[Maps, np.ndarray, np.nd
 
 def test_threshold_is_inclusive_and_in_double_precision() -> None:
     maps = make_maps(3, 3)
-    maps.heatmaps[1, 1, 0] = 0.7  # as float32 a little below 0.7
+    maps.heatmaps[1, 1, 0] = 0.7  # float32(0.7) is slightly below 0.7
     assert decode_multi(maps, score_threshold=0.7) == []
     assert len(decode_multi(maps, score_threshold=float(np.float32(0.7)))) == 1
 
 
-def test_nobody_is_an_empty_list() -> None:
+def test_maps_without_people_give_an_empty_list() -> None:
     assert decode_multi(make_maps(9, 9)) == []
 
 
-def test_parts_that_another_person_claims_do_not_count() -> None:
+def test_parts_of_an_earlier_person_do_not_count_in_the_score() -> None:
     maps = make_maps(25, 25, STRIDE)
     xy = person_at(200, 100, 2.0)
     put_person(maps, xy, 0.9)
-    # A second root of the same nose, 32 px away: its skeleton falls onto the first one's parts.
+    # A second root for the same nose, 32 px away: the rest of its skeleton has the first person's positions.
     maps.heatmaps[6, 15, 0] = 0.6
     poses = decode_multi(maps)
     assert len(poses) == 2
@@ -79,7 +79,7 @@ def test_parts_that_another_person_claims_do_not_count() -> None:
 
 def test_result_does_not_depend_on_memory_layout(two_people: tuple[Maps, np.ndarray, np.ndarray]) -> None:
     maps, *_ = two_people
-    turned = Maps(*(np.asfortranarray(getattr(maps, n)) for n in (
+    column_major = Maps(*(np.asfortranarray(getattr(maps, n)) for n in (
         "heatmaps", "offsets", "displacement_fwd", "displacement_bwd")), maps.output_stride)  # fmt: skip
-    for a, b in zip(decode_multi(maps), decode_multi(turned), strict=True):
+    for a, b in zip(decode_multi(maps), decode_multi(column_major), strict=True):
         np.testing.assert_array_equal(a.xy, b.xy)

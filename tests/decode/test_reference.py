@@ -1,4 +1,4 @@
-"""Both decoders against stored results of the reference decoders: every case, every parameter set."""
+"""Both decoders equal the stored results of the reference decoders, for every case and every parameter set."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def load(path: Path) -> tuple[Maps, dict, dict]:
 
 
 def assert_same(pose: DecodedPose, score: float, keypoints_yx: np.ndarray, scores: np.ndarray) -> None:
-    # Relative for the cases whose vectors reach 1e25 px, absolute for all others.
+    # The relative tolerance is for cases with coordinates up to 1e25 px, the absolute one for all others.
     np.testing.assert_allclose(pose.xy, keypoints_yx[:, ::-1], rtol=1e-12, atol=1e-9)
     np.testing.assert_allclose(pose.scores, scores, rtol=0, atol=1e-12)
     assert abs(pose.score - score) <= 1e-12
@@ -38,7 +38,7 @@ def multi_results(meta: dict, arrays: dict) -> Iterator[tuple[dict, list]]:
 
 
 @pytest.mark.parametrize("path", CASES, ids=lambda path: path.stem)
-def test_multi(path: Path, test_data: Path) -> None:
+def test_decode_multi_equals_the_reference(path: Path, test_data: Path) -> None:
     maps, meta, arrays = load(path)
     for parameters, expected in multi_results(meta, arrays):
         poses = decode_multi(
@@ -53,7 +53,7 @@ def test_multi(path: Path, test_data: Path) -> None:
 
 
 @pytest.mark.parametrize("path", CASES, ids=lambda path: path.stem)
-def test_single(path: Path, test_data: Path) -> None:
+def test_decode_single_equals_the_reference(path: Path, test_data: Path) -> None:
     maps, _, arrays = load(path)
     assert_same(
         decode_single(maps),
@@ -63,5 +63,5 @@ def test_single(path: Path, test_data: Path) -> None:
     )
 
 
-def test_all_cases_are_there(test_data: Path) -> None:
+def test_the_number_of_cases_is_complete(test_data: Path) -> None:
     assert len(CASES) == 61

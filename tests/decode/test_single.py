@@ -1,4 +1,4 @@
-"""The one-person decoder on small maps that can be checked by eye."""
+"""The single-person decoder on small maps that can be checked by hand."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from posecli.decode import decode_single
 from ..conftest import make_maps
 
 
-def test_takes_the_best_cell_and_its_offset() -> None:
+def test_a_part_is_at_the_best_cell_plus_its_short_offset() -> None:
     maps = make_maps(3, 4)
     maps.heatmaps[2, 1, 5] = 0.8
     maps.offsets[2, 1, 5], maps.offsets[2, 1, 17 + 5] = -3.5, 7.25
@@ -19,11 +19,11 @@ def test_takes_the_best_cell_and_its_offset() -> None:
     assert pose.score == np.float32(0.8) / 17
 
 
-def test_first_cell_wins_among_equals() -> None:
+def test_the_first_cell_wins_among_equal_scores() -> None:
     maps = make_maps(2, 2)
     maps.heatmaps[..., 0] = 0.5
     assert decode_single(maps).xy[0].tolist() == [0, 0]
 
 
-def test_one_cell_is_enough() -> None:
+def test_maps_of_one_cell_are_decoded() -> None:
     assert decode_single(make_maps(1, 1)).xy.shape == (17, 2)

@@ -1,4 +1,4 @@
-"""Pictures, lists and outputs that are elsewhere: a real S3 server and a web server on the loopback address."""
+"""Remote pictures, lists and outputs, with an S3 server (moto) and a web server on the loopback address."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def s3_server() -> Iterator[str]:
 
 @pytest.fixture
 def bucket(s3_server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """Five pictures, one of them damaged, a text and a hidden picture, in two folders of a bucket."""
+    """A bucket with two folders: five pictures, one of them damaged, a text file and a hidden picture."""
     for name, value in {
         "AWS_ENDPOINT_URL": s3_server, "AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing",
         "AWS_DEFAULT_REGION": "us-east-1",
@@ -60,14 +60,14 @@ def images(output: bytes) -> list[str]:
     return [record.image for record in records_of(output)]
 
 
-def test_what_is_remote() -> None:
+def test_remote_paths_are_recognised_by_their_scheme() -> None:
     assert storage.is_remote("s3://bucket/key")
     assert storage.is_remote("HTTPS://example.org/a.jpg")
     assert not any(map(storage.is_remote, ["/a/b", "a:b", "c:/windows", "c://windows", "./s3/", "", "-"]))
     assert storage.without_scheme("s3://../key") == "key"
 
 
-def test_keys_that_are_no_paths_give_names_of_their_own() -> None:
+def test_keys_with_special_parts_give_distinct_names() -> None:
     keys = ["a/x", "a//x", "a///x", "a/./x", "a/../x", "x", "/x", "a/.../x", "a/.x/x"]
     names = [storage.without_scheme(f"s3://bucket/{key}") for key in keys]
     assert len(set(names)) == len(keys)
@@ -76,7 +76,7 @@ def test_keys_that_are_no_paths_give_names_of_their_own() -> None:
     ]  # fmt: skip
 
 
-def test_keys_that_are_no_paths_are_listed(bucket: str) -> None:
+def test_keys_with_special_parts_are_listed(bucket: str) -> None:
     import boto3
 
     store = boto3.client("s3")
@@ -103,7 +103,7 @@ def test_keys_that_are_no_paths_are_listed(bucket: str) -> None:
     assert inputs.passed_over.total == 2
 
 
-def test_folders_patterns_and_keys(bucket: str, posecli: Posecli) -> None:
+def test_folders_patterns_and_keys_are_inputs(bucket: str, posecli: Posecli) -> None:
     result = posecli("estimate", f"{bucket}/")
     assert result.returncode == 1
     found = [f"{bucket}/{key}" for key in ("a/9.png", "a/10.png", "a/bad.png", "a/b/1.png", "c/2.PNG")]
@@ -112,7 +112,7 @@ def test_folders_patterns_and_keys(bucket: str, posecli: Posecli) -> None:
     assert images(posecli("estimate", found[4]).stdout) == [found[4]]
 
 
-def test_a_missing_key_is_one_error_record(bucket: str, posecli: Posecli) -> None:
+def test_each_missing_key_gives_one_error_record(bucket: str, posecli: Posecli) -> None:
     result = posecli("estimate", f"{bucket}/a/9.png", f"{bucket}/none.png", "s3://nobucket/a.png")
     assert result.returncode == 1
     assert b"Traceback" not in result.stderr
@@ -120,7 +120,7 @@ def test_a_missing_key_is_one_error_record(bucket: str, posecli: Posecli) -> Non
     assert codes == ["ok", "not_found", "not_found"]
 
 
-def test_lists_and_outputs(bucket: str, posecli: Posecli) -> None:
+def test_lists_are_read_and_outputs_are_written(bucket: str, posecli: Posecli) -> None:
     keys = [f"{bucket}/a/9.png", f"{bucket}/c/2.PNG"]
     storage.write_bytes(f"{bucket}/list.txt", "\n".join(keys).encode())
     listed = ("estimate", "--files-from", f"{bucket}/list.txt")
@@ -137,7 +137,7 @@ def test_lists_and_outputs(bucket: str, posecli: Posecli) -> None:
     assert posecli(*listed, "-o", f"{bucket}/all.csv", "--resume").returncode == 2
 
 
-def test_parts(bucket: str, posecli: Posecli) -> None:
+def test_shards_are_written_resumed_and_read(bucket: str, posecli: Posecli) -> None:
     run = ("estimate", f"{bucket}/a/", "-o", f"{bucket}/parts/", "--shards", "--shard-size", "3")
     assert posecli(*run).returncode == 1
     assert posecli(*run).returncode == 2
@@ -149,21 +149,22 @@ def test_parts(bucket: str, posecli: Posecli) -> None:
     assert len(posecli("convert", f"{bucket}/parts/", "-f", "csv").stdout.splitlines()) == 1 + 4 * 17
 
 
-class _Moody(http.server.BaseHTTPRequestHandler):
-    """Fails twice, then serves; what is called `secret` never."""
+class _UnreliableHandler(http.server.BaseHTTPRequestHandler):
+    """Answers the first two requests with 503, then with the picture; `secret` always with 403, `none` with 404."""
 
-    asked = 0
+    request_count = 0
     picture = b""
 
     def do_GET(self) -> None:
-        type(self).asked += 1
-        status = 403 if "secret" in self.path else 404 if "none" in self.path else 503 if self.asked < 3 else 200
+        type(self).request_count += 1
+        is_busy = self.request_count < 3
+        status = 403 if "secret" in self.path else 404 if "none" in self.path else 503 if is_busy else 200
         self.send_response(status)
         self.send_header("Content-Length", str(len(self.picture)))
         self.end_headers()
         self.wfile.write(self.picture)
 
-    do_HEAD = do_GET  # noqa: N815 (the name that http.server looks for)
+    do_HEAD = do_GET  # noqa: N815 (the name that http.server requires)
 
     def log_message(self, *args: object) -> None:
         pass
@@ -173,30 +174,30 @@ class _Moody(http.server.BaseHTTPRequestHandler):
 def web(tmp_path: Path) -> Iterator[str]:
     pytest.importorskip("aiohttp")
     draw_discs([person_at(80, 80)]).save(tmp_path / "one.png")
-    _Moody.asked, _Moody.picture = 0, (tmp_path / "one.png").read_bytes()
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Moody)
+    _UnreliableHandler.request_count, _UnreliableHandler.picture = 0, (tmp_path / "one.png").read_bytes()
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _UnreliableHandler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}"
     server.shutdown()
     server.server_close()
 
 
-def test_what_passes_is_tried_again(web: str, posecli: Posecli) -> None:
+def test_transient_failures_are_retried(web: str, posecli: Posecli) -> None:
     result = posecli("estimate", f"{web}/a.png?size=large")
     assert result.returncode == 0, result.stderr
     assert len(records_of(result.stdout)[0].poses) == 1
-    assert _Moody.asked >= 3
+    assert _UnreliableHandler.request_count >= 3
 
 
-def test_what_does_not_pass_is_said(web: str, posecli: Posecli) -> None:
-    _Moody.asked = 3
+def test_permanent_failures_are_not_retried(web: str, posecli: Posecli) -> None:
+    _UnreliableHandler.request_count = 3
     result = posecli("estimate", f"{web}/secret.png", f"{web}/none.png")
     codes = [record.error.code if record.error else "ok" for record in records_of(result.stdout)]
     assert codes == ["permission_denied", "not_found"]
-    assert _Moody.asked == 5
+    assert _UnreliableHandler.request_count == 5
 
 
-def test_without_the_extra_it_is_said_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_extra_is_an_error_with_the_install_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "fsspec", None)
     with pytest.raises(MissingExtra) as caught:
         storage.read_bytes("s3://bucket/key")
@@ -213,10 +214,10 @@ def test_without_the_extra_it_is_said_how_to_get_it(monkeypatch: pytest.MonkeyPa
     ],
 )
 @pytest.mark.parametrize("option", [[], ["--files-from"]])
-def test_an_input_without_its_package_is_one_error_before_the_model_is_looked_for(
+def test_an_input_without_its_package_is_one_error_before_the_model_is_searched(
     name: str, package: str, option: list[str], posecli: Posecli, without: Callable[..., dict[str, str]]
 ) -> None:
-    """Other packages bring fsspec without what it needs for a store."""
+    """fsspec may be installed as a dependency of another package, without the package of a store."""
     result = posecli("estimate", "local.jpg", *option, name, model=Path("/no/such/model"), env=without(package))
     assert result.returncode == 4
     assert result.stderr.decode().splitlines() == [
@@ -226,9 +227,9 @@ def test_an_input_without_its_package_is_one_error_before_the_model_is_looked_fo
 
 
 def test_a_remote_video_is_an_error_that_says_what_to_do(web: str, tmp_path: Path, posecli: Posecli) -> None:
-    """Videos and animations are read where they can be searched."""
+    """Videos and animations need a file that supports seeking."""
     write_video(tmp_path / "clip.mp4", 3)
-    _Moody.asked, _Moody.picture = 3, (tmp_path / "clip.mp4").read_bytes()
+    _UnreliableHandler.request_count, _UnreliableHandler.picture = 3, (tmp_path / "clip.mp4").read_bytes()
     result = posecli("estimate", f"{web}/clip.mp4")
     (record,) = records_of(result.stdout)
     assert record.error is not None

@@ -1,4 +1,4 @@
-"""The network built around TensorFlow.js weights computes what the official graph does, always in the same bytes."""
+"""The network built from TensorFlow.js weights: same results as the official graph, same bytes on every machine."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from posecli.errors import ModelError
 from posecli.model.build import build_posenet, read_weights
 from posecli.model.catalog import BUILT_075, BUILT_257, KNOWN_MODELS
 from posecli.model.graph import read_graph
-from posecli.model.heads import name_heads
+from posecli.model.heads import find_posenet
 from posecli.model.runtime import Runtime
 from posecli.types import Maps
 
@@ -32,18 +32,18 @@ def maps_of(data: bytes, pixels: np.ndarray, stride: int | None = None) -> Maps:
     return Runtime(read_graph(data), threads=1, stride=stride).run(pixels)
 
 
-def test_names_order_and_shapes_are_the_official_ones() -> None:
+def test_names_order_and_shapes_equal_the_official_ones() -> None:
     graph = read_graph(build(*to_tfjs(weight_tensors())))
     assert graph.input.describe() == "'sub_2' [1, 65, 97, 3] float32"
     assert [output.name for output in graph.outputs] == [f"MobilenetV1/{head}/BiasAdd" for head in OFFICIAL_OUTPUTS]
     assert [output.shape for output in graph.outputs] == [(1, 3, 4, HEADS[head]) for head in OFFICIAL_OUTPUTS]
     assert graph.provenance == '{"weights": "test"}'
-    heads = name_heads(graph)
+    heads = find_posenet(graph)
     assert (heads.output_stride, heads.heatmaps_are_logits) == (32, True)
 
 
 def test_the_narrow_network_has_an_output_stride_of_16() -> None:
-    assert name_heads(read_graph(build(*to_tfjs(weight_tensors(narrow=True))))).output_stride == 16
+    assert find_posenet(read_graph(build(*to_tfjs(weight_tensors(narrow=True))))).output_stride == 16
 
 
 def test_the_same_weights_give_the_same_bytes_everywhere() -> None:
@@ -51,7 +51,7 @@ def test_the_same_weights_give_the_same_bytes_everywhere() -> None:
     assert hashlib.sha256(build(*to_tfjs(tensors, quantised=False))).hexdigest() == TINY_SHA256
 
 
-def test_it_runs_at_other_sizes_and_strides() -> None:
+def test_the_network_runs_at_other_sizes_and_strides() -> None:
     pixels = np.random.default_rng(1).integers(0, 256, (129, 65, 3), np.uint8)
     data = build(*to_tfjs(weight_tensors()))
     coarse, fine = maps_of(data, pixels), maps_of(data, pixels, 16)
@@ -59,7 +59,7 @@ def test_it_runs_at_other_sizes_and_strides() -> None:
 
 
 @pytest.mark.parametrize("quantised", [True, False])
-def test_weights_are_read_back(quantised: bool) -> None:
+def test_written_weights_are_read_back(quantised: bool) -> None:
     tensors = weight_tensors()
     found = read_weights(*to_tfjs(tensors, quantised=quantised))
     assert list(found) == list(tensors)
@@ -69,7 +69,7 @@ def test_weights_are_read_back(quantised: bool) -> None:
 
 
 @pytest.mark.parametrize("damage", ["cut", "longer", "no json", "no manifest", "missing tensor"])
-def test_damaged_weights_are_an_error(damage: str) -> None:
+def test_damaged_weights_raise_a_model_error(damage: str) -> None:
     topology, weights = to_tfjs(weight_tensors())
     if damage == "missing tensor":
         tensors = weight_tensors()
@@ -81,7 +81,7 @@ def test_damaged_weights_are_an_error(damage: str) -> None:
         build(topology, weights)
 
 
-def test_the_catalog_holds_each_hash_once() -> None:
+def test_hashes_in_the_catalog_are_unique_and_models_have_a_source() -> None:
     assert len({known.sha256 for known in KNOWN_MODELS}) == len(KNOWN_MODELS)
     assert all(known.address or known.npm for known in KNOWN_MODELS)
 
@@ -94,7 +94,7 @@ def built_model(built_models: dict[str, Path]) -> bytes:
 @pytest.mark.slow
 @pytest.mark.parametrize("size_hw", [(257, 257), (225, 321)])
 @pytest.mark.parametrize("stride", [None, 16, 8])
-def test_it_computes_what_the_official_graph_computes(
+def test_its_maps_equal_those_of_the_official_graph(
     size_hw: tuple[int, int], stride: int | None, built_model: bytes, test_data: Path
 ) -> None:
     official = (test_data / "models" / "posenet_257_s32_16bit.tflite").read_bytes()
@@ -105,7 +105,7 @@ def test_it_computes_what_the_official_graph_computes(
 
 
 @pytest.mark.slow
-def test_the_narrow_network_sees_people(built_models: dict[str, Path]) -> None:
+def test_the_narrow_network_finds_people(built_models: dict[str, Path]) -> None:
     pixels = np.asarray(Image.open(SAMPLES / "three.jpg").convert("RGB").resize((353, 257)))
     maps = maps_of(built_models[BUILT_075.name].read_bytes(), pixels)
     assert (maps.output_stride, maps.heatmaps.shape) == (16, (17, 23, 17))

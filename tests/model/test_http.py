@@ -1,4 +1,4 @@
-"""Downloading the model from a server that cuts off, lies, is busy, redirects, stalls: right and whole, or absent."""
+"""Downloads from a server that cuts off, sends wrong data, is busy, redirects or stalls: a correct file or none."""
 
 from __future__ import annotations
 
@@ -28,46 +28,48 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
         yield running
 
 
-def get(server: Server, kind: str, part: Path) -> None:
+def download_kind(server: Server, kind: str, part: Path) -> None:
     quiet = Progress(shown=False)
     download(f"{server.url}/{kind}", part, size=len(DATA), sha256=SHA256, progress=quiet)
 
 
 @pytest.mark.parametrize("kind", ["fine", "cut", "norange", "503", "redirect", "stall"])
-def test_whole_and_right_in_the_end(kind: str, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_transient_failures_end_in_a_correct_file(
+    kind: str, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     if kind == "stall":
         monkeypatch.setenv("POSECLI_DOWNLOAD_TIMEOUT", "1")
-    get(server, kind, tmp_path / "m.part")
+    download_kind(server, kind, tmp_path / "m.part")
     assert (tmp_path / "m.part").read_bytes() == DATA
 
 
 @pytest.mark.parametrize(("kind", "tries"), [("lies", module.TRIES), ("longer", module.TRIES), ("404", 1)])
-def test_wrong_or_absent_files_leave_nothing(kind: str, tries: int, server: Server, tmp_path: Path) -> None:
+def test_wrong_or_missing_files_leave_no_file(kind: str, tries: int, server: Server, tmp_path: Path) -> None:
     part = tmp_path / "m.part"
     with pytest.raises(DownloadError) as caught:
-        get(server, kind, part)
+        download_kind(server, kind, part)
     assert f"{server.url}/{kind}" in caught.value.message
     assert caught.value.hint
     assert not part.exists() or part.stat().st_size == 0
     assert server.count(f"/{kind}") == tries
 
 
-def test_a_cut_download_is_continued_where_it_ended(server: Server, tmp_path: Path) -> None:
-    get(server, "cut", tmp_path / "m.part")
+def test_a_cut_download_is_resumed_at_its_end(server: Server, tmp_path: Path) -> None:
+    download_kind(server, "cut", tmp_path / "m.part")
     starts = [value for _, value in server.requests]
     third = len(DATA) // 3 + 1
     assert starts == ["", f"bytes={third}-", f"bytes={2 * third}-"]
 
 
-def test_a_later_run_continues_what_an_earlier_one_left(server: Server, tmp_path: Path) -> None:
+def test_a_later_run_resumes_the_partial_file_of_an_earlier_run(server: Server, tmp_path: Path) -> None:
     (tmp_path / "m.part").write_bytes(DATA[:5000])
-    get(server, "fine", tmp_path / "m.part")
+    download_kind(server, "fine", tmp_path / "m.part")
     assert server.requests == [("/fine", "bytes=5000-")]
 
 
-def test_a_wrong_beginning_is_thrown_away(server: Server, tmp_path: Path) -> None:
+def test_a_partial_file_with_wrong_content_is_downloaded_again(server: Server, tmp_path: Path) -> None:
     (tmp_path / "m.part").write_bytes(bytes(5000))
-    get(server, "fine", tmp_path / "m.part")
+    download_kind(server, "fine", tmp_path / "m.part")
     assert (tmp_path / "m.part").read_bytes() == DATA
 
 
@@ -76,14 +78,14 @@ def get_from(url: str, part: Path) -> None:
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:1/model", "http://no-such-host.invalid/model"])
-def test_a_host_that_cannot_be_reached_costs_little_and_is_not_retried(url: str, tmp_path: Path) -> None:
+def test_an_unreachable_host_fails_fast_without_retries(url: str, tmp_path: Path) -> None:
     started = time.monotonic()
     with pytest.raises(DownloadError, match="cannot reach"):
         get_from(url, tmp_path / "m.part")
     assert time.monotonic() - started < 2
 
 
-def test_a_resolver_that_keeps_silent_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_resolver_that_does_not_answer_times_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     answer = threading.Event()
     monkeypatch.setattr(module, "RESOLVE_TIMEOUT", 0.05)
     monkeypatch.setattr("socket.getaddrinfo", lambda *_: answer.wait())
@@ -92,8 +94,8 @@ def test_a_resolver_that_keeps_silent_is_not_waited_for(tmp_path: Path, monkeypa
     answer.set()
 
 
-def test_a_proxy_resolves_the_name(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The loopback server plays the proxy: it gets the request for a host that nobody can resolve."""
+def test_a_proxy_resolves_the_host(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The loopback server is the proxy: it gets the request for a host that cannot be resolved here."""
     monkeypatch.setenv("http_proxy", server.url)
     monkeypatch.delenv("no_proxy", raising=False)
     monkeypatch.delenv("NO_PROXY", raising=False)
@@ -103,16 +105,16 @@ def test_a_proxy_resolves_the_name(server: Server, tmp_path: Path, monkeypatch: 
 
 
 @pytest.mark.parametrize("url", ["not an address", "ftp://127.0.0.1/model", "http://[::1/model", "http://host:port/"])
-def test_an_unusable_address(url: str, tmp_path: Path) -> None:
+def test_an_invalid_address_is_an_error(url: str, tmp_path: Path) -> None:
     with pytest.raises(DownloadError, match="cannot download"):
         get_from(url, tmp_path / "m.part")
 
 
 @pytest.mark.parametrize("value", ["x", "nan", "-1", "0", "inf"])
 @pytest.mark.parametrize("variable", ["POSECLI_DOWNLOAD_BACKOFF", "POSECLI_DOWNLOAD_TIMEOUT"])
-def test_durations_of_the_environment_are_checked(
+def test_durations_in_environment_variables_are_checked(
     variable: str, value: str, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(variable, value)
     with pytest.raises(UsageError, match=f"{variable} is '{value}'"):
-        get(server, "fine", tmp_path / "m.part")
+        download_kind(server, "fine", tmp_path / "m.part")

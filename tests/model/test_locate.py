@@ -1,4 +1,4 @@
-"""Where a model is looked for, and what is refused."""
+"""The places where a model is searched, and the files that are refused."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ needs_posix = pytest.mark.skipif(not hasattr(os, "seteuid"), reason="needs users
 
 @pytest.fixture
 def published(monkeypatch: pytest.MonkeyPatch, tiny_model: Path, tmp_path: Path) -> KnownModel:
-    """A world in which the tiny model is the published one, and no checkout has it."""
+    """Makes the tiny model the only known model, and changes to a folder without models."""
     data = tiny_model.read_bytes()
     known = KnownModel("tiny", "tiny_published.tflite", len(data), hashlib.sha256(data).hexdigest(), (257, 257))
     monkeypatch.setattr(catalog, "KNOWN_MODELS", (known,))
@@ -55,7 +55,7 @@ def closed_folder(tmp_path: Path) -> Iterator[Path]:
     folder.chmod(0o700)
 
 
-def test_official_files_are_as_published() -> None:
+def test_the_catalog_has_the_published_sizes_and_hashes() -> None:
     official = [known for known in catalog.KNOWN_MODELS if known.address and not known.member]
     assert [(known.size, known.sha256[:8]) for known in official] == [
         (13_269_068, "7bcc1efa"),
@@ -115,14 +115,14 @@ def test_a_named_model_in_a_folder_that_may_not_be_entered(closed_folder: Path) 
         find_model(str(closed_folder / "model.tflite"))
 
 
-def test_fetched_on_first_use_from_a_mirror(published: KnownModel, mirror: Server) -> None:
+def test_a_model_is_downloaded_from_a_mirror_on_first_use(published: KnownModel, mirror: Server) -> None:
     file = load_model_file()
     assert (file.path, file.known, file.name) == (cache_folder() / published.file_name, True, "tiny")
     load_model_file()
     assert mirror.requests == [(f"/fine/{published.file_name}", "")]
 
 
-def test_a_mirror_may_name_the_file_itself(
+def test_a_mirror_may_be_the_address_of_the_file(
     published: KnownModel, mirror: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("POSECLI_MODEL_URL", mirror.url + "/503")
@@ -130,23 +130,23 @@ def test_a_mirror_may_name_the_file_itself(
 
 
 @pytest.mark.parametrize(("how", "named"), [("argument", "--offline"), ("environment", "POSECLI_OFFLINE")])
-def test_offline_never_touches_the_network(
+def test_offline_never_uses_the_network(
     how: str, named: str, published: KnownModel, mirror: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("POSECLI_OFFLINE", "1" if how == "environment" else "0")
-    with pytest.raises(ModelError, match=f"{named} forbids to download it"):
+    with pytest.raises(ModelError, match=f"{named} forbids its download"):
         load_model_file(offline=how == "argument")
     assert mirror.requests == []
 
 
 @pytest.mark.parametrize(("word", "offline"), [("1", True), ("Yes", True), ("on", True), ("off", False), ("", False)])
-def test_words_for_offline(word: str, offline: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_offline_accepts_usual_boolean_values(word: str, offline: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("POSECLI_OFFLINE", word)
     assert is_offline() is offline
 
 
 @pytest.mark.parametrize("word", ["maybe", "2", "-1", "noo", "\x1b[31m"])
-def test_another_word_for_offline_is_refused_wherever_the_model_is(
+def test_an_invalid_value_of_offline_is_refused_even_for_a_local_model(
     word: str, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("POSECLI_OFFLINE", word)
@@ -154,14 +154,14 @@ def test_another_word_for_offline_is_refused_wherever_the_model_is(
         locate_model(str(tiny_model))
 
 
-def test_looking_for_a_model_never_touches_the_network(published: KnownModel, mirror: Server) -> None:
+def test_find_model_never_uses_the_network(published: KnownModel, mirror: Server) -> None:
     with pytest.raises(ModelError, match="the model tiny is not on this machine") as caught:
         find_model()
     assert "posecli model download" in caught.value.hint
     assert mirror.requests == []
 
 
-def test_any_default_model_at_hand_will_do(
+def test_any_default_model_on_this_machine_is_used(
     published: KnownModel, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other = published._replace(name="official", file_name="official.tflite", sha256="0" * 64)
@@ -171,7 +171,9 @@ def test_any_default_model_at_hand_will_do(
     assert load_model_file().name == "tiny"
 
 
-def test_a_known_name_with_a_wrong_hash_is_never_used(published: KnownModel, tiny_model: Path, tmp_path: Path) -> None:
+def test_a_file_with_a_known_name_and_a_wrong_hash_is_refused(
+    published: KnownModel, tiny_model: Path, tmp_path: Path
+) -> None:
     wrong = tmp_path / published.file_name
     wrong.write_bytes(tiny_model.read_bytes()[:-1] + b"x")
     with pytest.raises(ModelError, match=f"expected {published.size} bytes with SHA-256 {published.sha256}"):
@@ -179,12 +181,12 @@ def test_a_known_name_with_a_wrong_hash_is_never_used(published: KnownModel, tin
 
 
 @pytest.mark.parametrize("name", ["no-such-model", "missing.tflite", "."])
-def test_what_is_nowhere_names_what_is_known(name: str) -> None:
+def test_an_unknown_model_is_an_error_that_lists_the_known_names(name: str) -> None:
     with pytest.raises(ModelError, match="known names: posenet_mobilenet_v1_100_257x257"):
         load_model_file(name)
 
 
-def test_model_commands(posecli: Posecli, tiny_model: Path, tmp_path: Path) -> None:
+def test_model_commands_use_the_located_model(posecli: Posecli, tiny_model: Path, tmp_path: Path) -> None:
     assert posecli("model", "path").stdout.decode().strip() == str(tiny_model)
     assert b"posenet_mobilenet_v1_100_513x513" in posecli("model", "list").stdout
     info = posecli("model", "info")
@@ -196,7 +198,7 @@ def test_model_commands(posecli: Posecli, tiny_model: Path, tmp_path: Path) -> N
     assert (result.returncode, b"damaged" in result.stderr) == (4, True)
 
 
-def test_download_command_says_what_went_wrong(posecli: Posecli, mirror: Server, tmp_path: Path) -> None:
+def test_a_failed_download_command_shows_the_reason(posecli: Posecli, mirror: Server, tmp_path: Path) -> None:
     environment = {"POSECLI_MODEL_URL": mirror.url + "/404", "POSECLI_MODEL_SOURCES": "mirror"}
     result = posecli("model", "download", "-o", tmp_path, env=environment)
     assert result.returncode == 4
@@ -204,10 +206,8 @@ def test_download_command_says_what_went_wrong(posecli: Posecli, mirror: Server,
     assert list(tmp_path.glob("*.tflite")) == []
 
 
-def test_a_fetched_model_that_is_not_the_published_one_is_refused(
-    posecli: Posecli, mirror: Server, tmp_path: Path
-) -> None:
-    """The whole command: the mirror serves another file under the official name."""
+def test_a_downloaded_model_with_a_wrong_hash_is_refused(posecli: Posecli, mirror: Server, tmp_path: Path) -> None:
+    """The mirror serves another file under the official name."""
     picture = tmp_path / "a.png"
     draw_discs([person_at(120, 60)]).save(picture)
     environment = {

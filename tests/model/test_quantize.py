@@ -1,4 +1,4 @@
-"""int8 models: made from the float32 one, used like it, and honest about where they come from."""
+"""int8 models: quantisation of a float32 model, their results, and their provenance."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.usefixtures("litert")
 
 @pytest.fixture
 def litert(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only LiteRT runs 8-bit models well, and the quantizer comes with it."""
+    """Use LiteRT: tflite-runtime is slow with 8-bit models, and the quantizer needs LiteRT."""
     monkeypatch.setenv("POSECLI_RUNTIME", "ai-edge-litert")
 
 
@@ -48,60 +48,61 @@ def int8_models(real_model: Path, tmp_path_factory: pytest.TempPathFactory) -> d
 
 @pytest.mark.slow
 @pytest.mark.parametrize("recipe", RECIPES)
-def test_int8_finds_the_same_people(recipe: str, int8_models: dict[str, Path], real_model: Path) -> None:
+def test_int8_models_find_the_same_people(recipe: str, int8_models: dict[str, Path], real_model: Path) -> None:
     path = int8_models[recipe]
     assert path.stat().st_size < real_model.stat().st_size / 3
     for options in ({}, {"stride": 16}, {"input_size": (385,)}, {"zoom": True}):
         expected = PoseEstimator(real_model, **options).estimate(SAMPLES / "three.jpg")
         found = PoseEstimator(path, **options).estimate(SAMPLES / "three.jpg")
         assert len(found.poses) == len(expected.poses) == 3
-        for ours, theirs in zip(
+        for found_pose, expected_pose in zip(
             sorted(found.poses, key=lambda p: p.box), sorted(expected.poses, key=lambda p: p.box), strict=True
         ):
-            moved = sorted(
-                abs(a.x - b.x) + abs(a.y - b.y) for a, b in zip(ours.keypoints, theirs.keypoints, strict=True)
+            distances = sorted(
+                abs(a.x - b.x) + abs(a.y - b.y)
+                for a, b in zip(found_pose.keypoints, expected_pose.keypoints, strict=True)
             )
-            assert moved[8] < 0.02 * theirs.box[3], options
+            assert distances[8] < 0.02 * expected_pose.box[3], options
 
 
-def test_what_stays_in_float(int8_models: dict[str, Path]) -> None:
+def test_recipes_keep_their_layers_in_float32(int8_models: dict[str, Path]) -> None:
     graphs = {recipe: read_graph(path.read_bytes()) for recipe, path in int8_models.items()}
     first_weights = [
         graph.tensors[next(op for op in graph.operators if op.kind == "CONV_2D").inputs[1]].dtype
         for graph in (graphs[recipe] for recipe in RECIPES)
     ]
     assert first_weights == ["float32", "int8", "int8"]
-    assert all(graph.input.dtype == "int8" for graph in graphs.values())  # a pixel value is 8 bits anyway
+    assert all(graph.input.dtype == "int8" for graph in graphs.values())  # pixel values have 8 bits
     assert [graphs[recipe].outputs[0].dtype for recipe in RECIPES] == ["float32", "float32", "int8"]
     for graph in graphs.values():
-        assert [op.kind for op in graph.operators].count("QUANTIZE") <= 1  # nothing goes to and fro
+        assert [op.kind for op in graph.operators].count("QUANTIZE") <= 1  # no repeated conversions
 
 
-def test_the_file_says_where_it_comes_from(int8_models: dict[str, Path], real_model: Path, posecli: Posecli) -> None:
+def test_the_file_contains_its_provenance(int8_models: dict[str, Path], real_model: Path, posecli: Posecli) -> None:
     info = json.loads(posecli("model", "info", int8_models["int8"], "--json").stdout)
-    told = info["made by posecli"]
-    assert told["source"]["sha256"] == read_model_file(real_model).sha256
-    assert told["recipe"] == "int8"
-    assert told["calibration"]["pictures"] == 3
+    provenance = info["made by posecli"]
+    assert provenance["source"]["sha256"] == read_model_file(real_model).sha256
+    assert provenance["recipe"] == "int8"
+    assert provenance["calibration"]["pictures"] == 3
     assert posecli("model", "verify", int8_models["float-ends"]).returncode == 0
 
 
-def test_only_float_models_are_quantised(int8_models: dict[str, Path], tmp_path: Path, posecli: Posecli) -> None:
+def test_only_float32_models_can_be_quantised(int8_models: dict[str, Path], tmp_path: Path, posecli: Posecli) -> None:
     command = ["model", "quantize", int8_models["int8"], "-o", tmp_path / "x", "--calibrate", SAMPLES]
     result = posecli(*command, "--preset", "fast")
     assert (result.returncode, b"only float32" in result.stderr) == (2, True)
     assert not (tmp_path / "x").exists()
 
 
-def test_outputs_and_pictures_are_checked_first(tmp_path: Path, posecli: Posecli) -> None:
-    (tmp_path / "there").write_text("x")
+def test_an_existing_output_or_a_folder_without_pictures_is_a_usage_error(tmp_path: Path, posecli: Posecli) -> None:
+    (tmp_path / "existing").write_text("x")
     (tmp_path / "empty").mkdir()
-    there = posecli("model", "quantize", "-o", tmp_path / "there", "--calibrate", SAMPLES)
-    assert (there.returncode, b"--overwrite" in there.stderr) == (2, True)
+    result = posecli("model", "quantize", "-o", tmp_path / "existing", "--calibrate", SAMPLES)
+    assert (result.returncode, b"--overwrite" in result.stderr) == (2, True)
     assert posecli("model", "quantize", "-o", tmp_path / "x", "--calibrate", tmp_path / "empty").returncode == 2
 
 
-def test_ranges_are_those_of_the_tensors(tiny_model: Path) -> None:
+def test_the_observing_runtime_records_the_range_of_each_tensor(tiny_model: Path) -> None:
     graph = read_graph(tiny_model.read_bytes())
     runtime = ObservingRuntime(graph, threads=1)
     height, width = runtime.native_size_hw
@@ -120,7 +121,7 @@ def test_people_are_paired_by_similarity() -> None:
     assert distances == pytest.approx([8**0.5] * len(distances))
 
 
-def test_a_hint_where_the_runtime_is_slow_at_8_bits(
+def test_an_8_bit_model_on_tflite_runtime_gives_a_hint(
     int8_models: dict[str, Path], real_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     int8 = read_model_file(int8_models["float-ends"])
@@ -132,7 +133,7 @@ def test_a_hint_where_the_runtime_is_slow_at_8_bits(
     assert runtime_hint(read_model_file(real_model), TFLITE_RUNTIME) == ""
 
 
-def test_settings_that_are_impossible_are_refused(posecli: Posecli, tmp_path: Path) -> None:
+def test_invalid_settings_are_a_usage_error(posecli: Posecli, tmp_path: Path) -> None:
     result = posecli("model", "quantize", "-o", tmp_path / "x", "--calibrate", SAMPLES, "--input-size", "300")
     assert result.returncode == 2
     with pytest.raises(UsageError):

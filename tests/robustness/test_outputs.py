@@ -77,7 +77,7 @@ def test_a_second_run_into_one_output_is_refused_and_no_lock_stays(
         cli.main(["estimate", "a.png", *outputs, *policy], standalone_mode=False)
 
     monkeypatch.setattr(start, "choose_runtime", second_run)  # the first thing that a run does
-    with pytest.raises(UsageError, match="another run writes"):
+    with pytest.raises(UsageError, match="another run is writing"):
         cli.main(["estimate", "a.png", *outputs, *policy], standalone_mode=False)
     assert len(began) == 1
     assert os.listdir() == ["a.png"]
@@ -97,14 +97,14 @@ def test_of_two_processes_the_second_is_refused_until_the_first_has_ended(
         before = Path("x.jsonl").read_bytes()
         second = posecli("estimate", "a.png", "-o", "x.jsonl", "--resume")
         assert (second.returncode, second.stdout) == (2, b"")
-        assert second.stderr.startswith(b"posecli: error: another run writes x.jsonl\n")
+        assert second.stderr.startswith(b"posecli: error: another run is writing x.jsonl\n")
         for other in (
             ["estimate", "a.png", "-o", "./x.jsonl", "--overwrite"],
             ["estimate", "a.png", "-a", "d/", "--resume"],
             ["estimate", "a.png", "-o", "d/", "--shards"],
             ["convert", str(records), "-o", "d/"],
         ):
-            with pytest.raises(UsageError, match="another run writes"):
+            with pytest.raises(UsageError, match="another run is writing"):
                 cli.main(other, standalone_mode=False)
         assert Path("x.jsonl").read_bytes() == before
         assert estimate("a.png", "-o", "y.jsonl", "-q") == 0
@@ -122,7 +122,7 @@ def test_convert_is_refused_too(records: Path, tmp_path: Path) -> None:
 
     output = tmp_path / "x.csv"
     held = Destinations(RunFile(get_format("csv"), str(output))).locked()
-    with held, pytest.raises(UsageError, match=r"another run writes .*x\.csv"):
+    with held, pytest.raises(UsageError, match=r"another run is writing .*x\.csv"):
         cli.main(["convert", str(records), "-o", str(output)], standalone_mode=False)
     assert os.listdir(tmp_path) == ["r.jsonl"]
 

@@ -158,7 +158,7 @@ def test_one_picture_alone_that_crashes_is_its_record(
     os.kill(reader.pid, signal.SIGKILL)
     out, errors = run.communicate(timeout=60)
     assert (json.loads(out)["error"]["code"], run.returncode) == ("worker_crashed", 1)
-    assert b"was ended by signal 9" in errors
+    assert b"was killed by signal 9" in errors
 
 
 def noisy(connection: Connection) -> None:

@@ -60,7 +60,7 @@ def test_the_traceback_shows_when_asked_for(arguments: list[str], environment: d
     result = run("ZeroDivisionError('why')", *arguments, "schema", **environment)
     assert result.returncode == 4
     assert "Traceback (most recent call last)" in result.stderr
-    assert result.stderr.splitlines()[-1].startswith("posecli: error: ZeroDivisionError: why: this is a mistake")
+    assert result.stderr.splitlines()[-1].startswith("posecli: error: ZeroDivisionError: why: this is a bug")
 
 
 def test_the_variable_is_checked_like_the_option() -> None:

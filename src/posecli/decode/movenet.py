@@ -1,6 +1,6 @@
-"""MoveNet SinglePose: the network itself chooses a person and says where each keypoint lies.
+"""Decoder of MoveNet SinglePose. The network itself chooses a person and outputs the position of each keypoint.
 
-Source: Google's model card of MoveNet.SinglePose (output [1, 1, 17, 3]: y, x, score, in COCO's order of keypoints).
+Source: Google's model card of MoveNet.SinglePose (output [1, 1, 17, 3]: y, x, score, in COCO's keypoint order).
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from posecli.types import DecodedPose, SinglePersonOutput
 
 
 def decode_movenet(output: SinglePersonOutput) -> DecodedPose:
-    """The one person, in input pixels. There is always a pose, however low its scores.
+    """Decode the pose, in input pixels. There is always a pose, even if all its scores are low.
 
-    Scores are kept within 0..1; the pose's score is their mean.
+    Keypoint scores are clipped to 0..1. The pose's score is their mean.
     """
     values = output.values.reshape(KEYPOINT_COUNT, 3).astype(np.float64)
     scores = values[:, 2].clip(0, 1)

@@ -1,9 +1,11 @@
-"""The many-person decoder: fast greedy decoding of PersonLab (arXiv 1803.08225, section 3.1.2).
+"""The multi-person decoder: fast greedy decoding of PersonLab (arXiv 1803.08225, section 3.1.2).
 
-Local maxima of the part scores are taken in falling order as roots; a root that lies on a person already found is
-skipped; any other grows into a skeleton along the part tree, each step a mid-range displacement refined by short
-offsets. The result equals that of the reference, tfjs-models posenet 2.2 `decodeMultiplePoses`, in every digit,
-its order among equal scores included.
+Local maxima of the heatmaps are the candidates for root parts. They are processed in descending order of score. A
+root is skipped if it lies on a person that was already found. Every other root is grown into a skeleton along the part
+tree. Each step is a mid-range displacement that is refined by short offsets.
+
+The result equals the result of the reference, tfjs-models posenet 2.2 `decodeMultiplePoses`, in every digit. This
+includes the order of candidates with equal scores.
 """
 
 from __future__ import annotations
@@ -17,38 +19,40 @@ import numpy.typing as npt
 from posecli.skeleton import EDGE_COUNT, KEYPOINT_COUNT, PART_TREE
 from posecli.types import DecodedPose, Maps
 
-#: Cells around a candidate among which it must be the highest.
+#: A candidate must be the maximum within this many cells in each direction.
 LOCAL_MAXIMUM_RADIUS = 1
-#: How often a displaced point is corrected by the short offset found there.
+#: How many times a displaced point is corrected by the short offset at its nearest cell.
 OFFSET_REFINEMENT_STEPS = 2
 
 PointYX = tuple[float, float]
 #: score, row, column, part
 Candidate = tuple[float, int, int, int]
-#: Looks up one number: row, column, channel.
+#: A function that reads one number of a map: row, column, channel.
 Item = Callable[[int, int, int], float]
 
 
 def decode_multi(
     maps: Maps, *, max_poses: int = 20, score_threshold: float = 0.5, nms_radius: float = 20.0
 ) -> list[DecodedPose]:
-    """Find people, in the order of falling root scores.
+    """Find people, in descending order of the score of their root part.
 
-    score_threshold: least score of a root part, 0..1, inclusive.
-    nms_radius: input pixels; a root this close to the same part of a person already found is that person's.
-    A pose's score is the mean over all parts of the scores of those that no earlier person claims.
+    score_threshold: minimum score of a root part, 0..1, inclusive.
+    nms_radius: radius of the pose NMS in input pixels. A root is dropped if it is this close to the same part of a
+    person that was already found.
+    A pose's score is the sum of the scores of the parts that are not near the same part of an earlier person, divided
+    by 17.
     """
     squared_radius = nms_radius**2
-    decoder = _PoseGrower(maps)
+    grower = _PoseGrower(maps)
     claimed: list[list[PointYX]] = [[] for _ in range(KEYPOINT_COUNT)]
     poses: list[DecodedPose] = []
     for score, row, column, part in _in_reference_order(_root_candidates(maps.heatmaps, score_threshold)):
         if len(poses) >= max_poses:
             break
-        root = decoder.position(row, column, part)
+        root = grower.position(row, column, part)
         if _is_near(root, claimed[part], squared_radius):
             continue
-        points, scores = decoder.grow(root, part, score)
+        points, scores = grower.grow(root, part, score)
         poses.append(_finish_pose(points, scores, claimed, squared_radius))
         for part_claims, point in zip(claimed, points, strict=True):
             part_claims.append(point)
@@ -56,16 +60,16 @@ def decode_multi(
 
 
 def _root_candidates(heatmaps: npt.NDArray[np.float32], threshold: float) -> list[Candidate]:
-    """Cells and parts not below the threshold and not below any neighbour, in row-major order."""
-    highest = _maximum_around(_maximum_around(heatmaps, axis=0), axis=1)
-    # The threshold is compared in double precision: float32(0.7) is below 0.7.
+    """Local maxima of the heatmaps with at least the threshold as score, in row-major order."""
+    highest = _local_maximum(_local_maximum(heatmaps, axis=0), axis=1)
+    # The comparison is in double precision: float32(0.7) is below 0.7.
     found = np.nonzero((heatmaps >= highest) & (heatmaps.astype(np.float64) >= threshold))
     scores = heatmaps[found]
     return list(zip(scores.tolist(), *(axis.tolist() for axis in found), strict=True))
 
 
-def _maximum_around(values: npt.NDArray[np.float32], axis: int) -> npt.NDArray[np.float32]:
-    """The maximum within LOCAL_MAXIMUM_RADIUS along one axis, cut at the border."""
+def _local_maximum(values: npt.NDArray[np.float32], axis: int) -> npt.NDArray[np.float32]:
+    """The maximum within LOCAL_MAXIMUM_RADIUS along one axis. The window is cut at the border."""
     along = np.moveaxis(values, axis, 0)
     highest = along.copy()
     for step in range(1, LOCAL_MAXIMUM_RADIUS + 1):
@@ -75,7 +79,7 @@ def _maximum_around(values: npt.NDArray[np.float32], axis: int) -> npt.NDArray[n
 
 
 def _in_reference_order(candidates: list[Candidate]) -> Iterator[Candidate]:
-    """Yield candidates in falling score; equal scores come in the order of the reference's binary heap."""
+    """Yield candidates in descending order of score. Equal scores have the order of the reference's binary heap."""
     if len({candidate[0] for candidate in candidates}) == len(candidates):
         yield from sorted(candidates, reverse=True)
         return
@@ -87,7 +91,7 @@ def _in_reference_order(candidates: list[Candidate]) -> Iterator[Candidate]:
 
 
 def _heap_insert(heap: list[Candidate], candidate: Candidate) -> None:
-    """Append and move up. Slots count from 0, yet the parent of slot i is i // 2, as in the reference."""
+    """Append a candidate and move it up. Slots count from 0, but slot i has the parent i // 2, as in the reference."""
     heap.append(candidate)
     slot = len(heap) - 1
     while slot > 0 and heap[slot // 2][0] < heap[slot][0]:
@@ -96,7 +100,7 @@ def _heap_insert(heap: list[Candidate], candidate: Candidate) -> None:
 
 
 def _heap_remove_first(heap: list[Candidate]) -> Candidate:
-    """Take the first, put the last in its place and move it down (children of slot i: 2i and 2i + 1)."""
+    """Remove the first candidate, put the last one in its slot and move it down (children of slot i: 2i, 2i + 1)."""
     first, last = heap[0], heap.pop()
     if not heap:
         return first
@@ -134,27 +138,33 @@ def _finish_pose(
 
 
 class _PoseGrower:
-    """Grows one skeleton from a root. Scalars in double precision: a picture needs a few hundred look-ups,
-    too few for array arithmetic to pay."""
+    """Grows a skeleton from a root part.
+
+    It works on scalars in double precision: a picture needs a few hundred look-ups, and array arithmetic would be
+    slower.
+    """
 
     def __init__(self, maps: Maps) -> None:
         self._stride = maps.output_stride
         self._last_row, self._last_column = (side - 1 for side in maps.heatmaps.shape[:2])
-        # ndarray.item(row, column, channel) gives a Python float without an array scalar in between.
+        # ndarray.item(row, column, channel) returns a Python float and creates no array scalar.
         self._score = maps.heatmaps.item
         self._offset = maps.offsets.item
         self._forward = maps.displacement_fwd.item
         self._backward = maps.displacement_bwd.item
 
     def position(self, row: int, column: int, part: int) -> PointYX:
-        """Where a part lies that was found at a cell, input pixels."""
+        """The position of a part at a cell, in input pixels: the cell plus its short offset."""
         return (
             row * self._stride + self._offset(row, column, part),
             column * self._stride + self._offset(row, column, KEYPOINT_COUNT + part),
         )
 
     def grow(self, root: PointYX, root_part: int, root_score: float) -> tuple[list[PointYX], list[float]]:
-        """All 17 parts: towards the tree's root by backward displacements, then outwards by forward ones."""
+        """Positions and scores of all 17 parts.
+
+        Backward displacements lead to the root of the part tree. Then forward displacements lead to the other parts.
+        """
         points: list[PointYX | None] = [None] * KEYPOINT_COUNT
         scores = [0.0] * KEYPOINT_COUNT
         points[root_part], scores[root_part] = root, root_score
@@ -167,7 +177,7 @@ class _PoseGrower:
         return [point for point in points if point is not None], scores
 
     def _step(self, start: PointYX, edge: int, target: int, displacement: Item) -> tuple[PointYX, float]:
-        """From one part to its neighbour in the tree: its position and score."""
+        """Follow an edge of the part tree: position and score of the part at its other end."""
         row, column = self._nearest_cell(start)
         point = (
             start[0] + displacement(row, column, edge),
@@ -178,7 +188,8 @@ class _PoseGrower:
         return point, self._score(*self._nearest_cell(point), target)
 
     def _nearest_cell(self, point: PointYX) -> tuple[int, int]:
-        """Row and column, halves going up, kept inside the map. Positions themselves are never clamped."""
+        """Row and column of the nearest cell. Halves are rounded up, and the cell is clamped to the map. Positions are
+        never clamped."""
         row = floor(point[0] / self._stride + 0.5)
         column = floor(point[1] / self._stride + 0.5)
         return min(max(row, 0), self._last_row), min(max(column, 0), self._last_column)

@@ -1,4 +1,4 @@
-"""The one-person decoder: every part where its heatmap is highest."""
+"""The single-person decoder: each part is at the maximum of its heatmap."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from posecli.types import DecodedPose, Maps
 
 
 def decode_single(maps: Maps) -> DecodedPose:
-    """Find one person: per part the best cell, moved by its short offset.
+    """Find one person. The position of each part is the cell with the highest score plus its short offset.
 
-    There is always a pose, however low its scores. Among equal scores the first cell in row-major order wins.
-    Positions are summed in float32, as the reference does (tfjs-models posenet 2.2, `decodeSinglePose`).
+    There is always a pose, even if all its scores are low. The first cell in row-major order wins among equal scores.
+    Positions are computed in float32, as in the reference (tfjs-models posenet 2.2, `decodeSinglePose`).
     """
     width = maps.heatmaps.shape[1]
     parts = np.arange(KEYPOINT_COUNT)

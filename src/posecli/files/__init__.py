@@ -1,1 +1,1 @@
-"""Files wherever they are, whole or absent; processes of our own."""
+"""Local and remote files, atomic writing, locks, and posecli's child processes."""

@@ -1,8 +1,8 @@
-"""Files that appear whole or not at all: written under a temporary name beside their target, then renamed.
+"""Atomic writing: a file is written under a temporary name in the folder of its target, and then renamed.
 
-A rename says "finished", so what was written is on the disk before it, and the rename itself after it: a file that a
-power cut left is whole. Temporary names tell which process of which machine made them, so that what a dead one left
-can be removed.
+The data are synced to the disk before the rename, and the folder after it. A file under its final name is therefore
+complete even after a power failure. A temporary name contains the machine and the process that made it: files that a
+dead process left behind can be removed.
 """
 
 from __future__ import annotations
@@ -24,25 +24,25 @@ from posecli.errors import InputError, OutputError, ReaderLeft
 from posecli.files import storage
 
 _TEMPORARY = re.compile(r"\.posecli-([0-9a-f]{8})-(\d+)-[0-9a-f]{32}\.tmp")
-#: A name that no file can have in its folder, whatever is written.
-_ERRORS_OF_A_NAME = (
+#: Errors of a name that no file in its folder can have. They do not depend on the data.
+_NAME_ERRORS = (
     errno.ENAMETOOLONG, errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ELOOP, errno.EINVAL, errno.EILSEQ,
 )  # fmt: skip
 
 
 @contextmanager
 def whole_file(path: str) -> Iterator[IO[bytes]]:
-    """A file that appears under its name when the block ends well, and leaves nothing behind when it does not.
+    """Open a file for atomic writing: it appears when the block ends, and nothing is left if the block raises.
 
-    Raises OutputError where it cannot be written. Devices and pipes are written directly.
+    Devices and pipes are written directly. Raises OutputError if the file cannot be written.
     """
     with output_errors(path):
         if storage.is_remote(path):
-            whole = io.BytesIO()
-            yield whole
-            storage.write_bytes(path, whole.getvalue())
+            buffer = io.BytesIO()
+            yield buffer
+            storage.write_bytes(path, buffer.getvalue())
             return
-        if _is_no_file(path):
+        if _is_special_file(path):
             with open(path, "wb") as file:
                 yield file
             return
@@ -61,9 +61,12 @@ def whole_file(path: str) -> Iterator[IO[bytes]]:
             raise
 
 
-def _is_no_file(path: str) -> bool:
-    """Whether something else than a file is at a path. Raises OSError for a name that is too long, which the temporary
-    one is not: it is found out before anything is written."""
+def _is_special_file(path: str) -> bool:
+    """Whether a path exists and is not a regular file.
+
+    Raises OSError for a name that is too long. The temporary name may be short enough, so that the error would appear
+    only after writing.
+    """
     try:
         return not stat.S_ISREG(os.stat(path).st_mode)
     except OSError as error:
@@ -74,23 +77,27 @@ def _is_no_file(path: str) -> bool:
 
 @contextmanager
 def errors_of_one_file(path: str, folder: str) -> Iterator[None]:
-    """Tell a file of one input that cannot be there from a folder that takes none. Raises InputError for a name that is
-    too long or has characters that the locale lacks, or something else in its place; OutputError for all else."""
+    """Separate errors of one file's name from errors of the output folder.
+
+    Raises InputError if the name is too long, has characters that the locale cannot encode, or is taken by something
+    that is not a file. Raises OutputError otherwise.
+    """
     try:
         yield
     except UnicodeEncodeError as error:
-        raise InputError(f"cannot write {path}: the locale's encoding of names, {error.encoding}, lacks it") from error
+        reason = f"the locale's file name encoding, {error.encoding}, cannot encode the name"
+        raise InputError(f"cannot write {path}: {reason}") from error
     except OutputError as error:
         cause = error.__cause__
-        of_name = isinstance(cause, OSError) and cause.errno in _ERRORS_OF_A_NAME
-        if os.path.isdir(folder) and (of_name or os.path.isdir(path)):
+        is_name_error = isinstance(cause, OSError) and cause.errno in _NAME_ERRORS
+        if os.path.isdir(folder) and (is_name_error or os.path.isdir(path)):
             raise InputError(error.message) from error
         raise
 
 
 @contextmanager
 def whole_text(path: str) -> Iterator[IO[str]]:
-    """As `whole_file`, for text."""
+    """Like `whole_file`, for UTF-8 text with line ends \\n."""
     with whole_file(path) as file:
         text = io.TextIOWrapper(file, "utf-8", newline="\n")
         yield text
@@ -100,8 +107,10 @@ def whole_text(path: str) -> Iterator[IO[str]]:
 
 @contextmanager
 def output_errors(path: str) -> Iterator[None]:
-    """Name the path in what the system says when it cannot be written. Only writing belongs into it. Raises
-    OutputError, or ReaderLeft where the path is a pipe without a reader."""
+    """Turn an OSError of the block into an OutputError that names the path. The block must only write.
+
+    Raises ReaderLeft if the path is a pipe without a reader.
+    """
     try:
         yield
     except BrokenPipeError as error:
@@ -111,50 +120,50 @@ def output_errors(path: str) -> Iterator[None]:
 
 
 def output_exists(path: str) -> bool:
-    """Whether an output is there. Raises OutputError where a remote store does not say."""
+    """Whether an output exists. Raises OutputError if a remote store does not answer."""
     with output_errors(path):
         return storage.exists(path)
 
 
 def move(source: str, target: str) -> None:
-    """Give a file another name in its folder, for good. Raises OutputError."""
+    """Rename a file within its folder, and sync the folder. Raises OutputError."""
     with output_errors(target):
         os.replace(source, target)
         _sync_folder(os.path.dirname(target))
 
 
 def check_is_there(path: str, descriptor: int) -> None:
-    """Raise OutputError where a file that is open to be written has been deleted, or another one put in its place.
+    """Raise OutputError if a file that is open for writing has been deleted or replaced.
 
-    Some file systems change the numbers that tell files apart: another number is a sign only of a file without a name.
+    Some file systems change inode numbers. A different inode number counts only if the open file has no name left.
     """
     with output_errors(path):
         opened = os.fstat(descriptor)
         with suppress(FileNotFoundError):
             if os.path.samestat(os.stat(path), opened) or opened.st_nlink:
                 return
-    raise OutputError(f"cannot write {path}: it was deleted or replaced while it was written")
+    raise OutputError(f"cannot write {path}: it was deleted or replaced while it was open for writing")
 
 
 def remove(path: str) -> None:
-    """Delete a file; nothing where there is none. Raises OutputError."""
+    """Delete a file if it exists. Raises OutputError."""
     with output_errors(path):
         storage.remove(path)
 
 
 def temporary_name(path: str) -> str:
-    """A name beside a file for the time in which it is made."""
+    """A unique temporary name in the folder of a file."""
     return os.path.join(os.path.dirname(path), f".posecli-{_this_machine()}-{os.getpid()}-{uuid.uuid4().hex}.tmp")
 
 
 def remove_dead_temporaries(folder: str) -> None:
-    """Delete temporary files, in a folder and below, of processes of this machine that are no more."""
-    for place, _, names in os.walk(folder):
-        _remove_dead(place, names)
+    """Delete the temporary files, in a folder and its subfolders, of processes of this machine that have ended."""
+    for subfolder, _, names in os.walk(folder):
+        _remove_dead(subfolder, names)
 
 
 def remove_dead_temporaries_beside(path: str) -> None:
-    """As `remove_dead_temporaries`, in the folder of a file only."""
+    """Like `remove_dead_temporaries`, but only in the folder of a file."""
     with suppress(OSError):
         folder = os.path.dirname(path)
         _remove_dead(folder, os.listdir(folder or "."))
@@ -170,18 +179,18 @@ def _remove_dead(folder: str, names: Iterable[str]) -> None:
 
 def _is_alive(pid: int) -> bool:
     if os.name == "nt":
-        return True  # there, signal 0 is no question: what is left stays
+        return True  # on Windows, signal 0 does not test for a process: temporary files are kept
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
     except OSError:
-        return True  # it is somebody else's
+        return True  # the process belongs to another user
     return not _is_zombie(pid)
 
 
 def _is_zombie(pid: int) -> bool:
-    """Whether a process has ended, and nobody has asked how: as in containers whose first process does not."""
+    """Whether a process has ended and was not reaped, as in containers whose init process does not reap."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
             return file.read().rpartition(b")")[2].split()[0] == b"Z"
@@ -195,7 +204,7 @@ def _this_machine() -> str:
 
 
 def _sync_folder(folder: str) -> None:
-    """Put a folder's list of names on the disk, where the system can."""
+    """Sync a folder's entries to the disk, if the system supports it."""
     with suppress(OSError):
         descriptor = os.open(folder or ".", os.O_RDONLY)
         try:
@@ -205,8 +214,10 @@ def _sync_folder(folder: str) -> None:
 
 
 class LineFile:
-    """A file that passes each piece on at once and whole, so that a reader never sees half a line and a crash leaves at
-    most one torn one. name: what errors call it."""
+    """An unbuffered file. Each write is complete, so a crash leaves at most one torn line.
+
+    descriptor: the open file. name: its name in error messages.
+    """
 
     closed = False
 
@@ -223,4 +234,4 @@ class LineFile:
         return len(data)
 
     def flush(self) -> None:
-        """Nothing is held back."""
+        """Do nothing: there is no buffer."""

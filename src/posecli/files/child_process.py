@@ -1,8 +1,9 @@
-"""Processes of posecli's own beside this one, each with a pipe to it.
+"""Child processes of posecli, each with a pipe to this process.
 
-They are spawned: a TFLite runtime and its threads do not survive a fork. Only while none is loaded may one be forked,
-which takes milliseconds. Ctrl-C, which reaches the whole group, is not delivered to them: the parent deals with it, and
-they end with it or with their pipe. What they print is dropped, unless tracebacks are shown: they answer by their pipe.
+Children are spawned, because a TFLite runtime and its threads do not survive a fork. A child may be forked, which takes
+milliseconds, only while no runtime is loaded. Ctrl-C reaches the whole process group, but children ignore it: the
+parent handles it, and a child ends when the parent stops it, closes its pipe or ends. Children answer through their
+pipe. Their standard error is dropped unless tracebacks are shown.
 """
 
 from __future__ import annotations
@@ -29,87 +30,92 @@ from posecli.errors import is_debugging
 from posecli.files import lock, own_process
 
 _STDIN, _STDERR = 0, 2
-#: Bytes that fit into every pipe of which Linux says that it can be written to: three quarters of it are free then.
-_SENT_AT_ONCE = 16 << 10
+#: Bytes that can be written without blocking if Linux reports a pipe as writable: three quarters of it are free then.
+_WRITABLE_BYTES = 16 << 10
 _START_METHOD = "spawn"
-#: Seconds that a process whose pipe has ended may take to be gone.
-_PATIENCE = 5
-#: Seconds in which a process that was asked to stop may do so.
-_LAST_MOMENT = 1
-#: Seconds after which to look at the clock again while waiting, and seconds that count at most between two looks.
+#: Seconds to wait for the end of a process after its pipe was closed.
+_EXIT_TIMEOUT = 5
+#: Seconds to wait for the end of a process after it was asked to stop.
+_STOP_TIMEOUT = 1
+#: Seconds between two readings of the clock while waiting, and the most seconds that one such interval counts.
 LOOK_AGAIN, _LONGEST_STEP = 0.5, 1.0
 
 
 class RunningTime:
-    """A clock that stands still while this process is stopped, as its children are then, or suspended."""
+    """A clock that does not advance while this process is stopped (its children are stopped then too) or suspended."""
 
     def __init__(self) -> None:
-        self._seen = monotonic()
+        self._last_reading = monotonic()
         self._seconds = 0.0
 
     def now(self) -> float:
-        """Seconds since the beginning. To be asked every `LOOK_AGAIN` seconds while time shall pass."""
-        seen = monotonic()
-        self._seconds += min(seen - self._seen, _LONGEST_STEP)
-        self._seen = seen
+        """Seconds since the start. Call it every `LOOK_AGAIN` seconds: a longer interval counts as one second."""
+        reading = monotonic()
+        self._seconds += min(reading - self._last_reading, _LONGEST_STEP)
+        self._last_reading = reading
         return self._seconds
 
 
 class Child:
-    """A process that runs `work(connection, *args)`; `connection` is this end of its pipe."""
+    """A child process that runs `work(connection, *args)` on its end of the pipe.
+
+    connection: this process's end. forked: fork instead of spawning.
+    """
 
     _alive: ClassVar[set[Child]] = set()
-    #: Held while one begins or ends: the helper is not stopped while another thread starts a child beside it.
-    _changing: ClassVar[threading.Lock] = threading.Lock()
+    #: Held while a child starts or ends, so that the resource tracker is not stopped while another thread starts one.
+    _alive_lock: ClassVar[threading.Lock] = threading.Lock()
 
     def __init__(self, work: Callable[..., None], *args: Any, name: str, forked: bool = False) -> None:
         context: Any = multiprocessing.get_context("fork" if forked else _START_METHOD)
-        self.connection, theirs = context.Pipe()
+        self.connection, child_end = context.Pipe()
         inherited = _Inherited((self.connection, *self._connections()), os.dup(_STDIN)) if forked else None
         self._process: BaseProcess = context.Process(
-            target=_live, args=(work, theirs, inherited, *args), daemon=True, name=f"posecli-{name}"
+            target=_run_child, args=(work, child_end, inherited, *args), daemon=True, name=f"posecli-{name}"
         )
-        with self._changing:
-            self._begin(forked=forked)
-        theirs.close()  # so that its end shows at ours
+        with self._alive_lock:
+            self._start(forked=forked)
+        child_end.close()  # otherwise the end of the child would not close the pipe
         if inherited is not None:
             os.close(inherited.stdin)
         self._sender: _Sender | None = None
 
-    def _begin(self, *, forked: bool) -> None:
+    def _start(self, *, forked: bool) -> None:
         if not forked and os.name == "posix":
-            resource_tracker.ensure_running()  # which lets signals through: not while they are held back
-        with _held_back(signal.SIGINT, signal.SIGTERM), warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # of forks beside threads: see can_fork
+            resource_tracker.ensure_running()  # it unblocks signals, so it must start before they are blocked
+        with _blocked_signals(signal.SIGINT, signal.SIGTERM), warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # about forks with threads: see can_fork
             self._process.start()
         self._alive.add(self)
 
     @classmethod
     def _connections(cls) -> list[Connection]:
-        """This process's ends of the pipes to all that are there."""
-        with cls._changing:
+        """This process's ends of the pipes to all children."""
+        with cls._alive_lock:
             return [child.connection for child in cls._alive]
 
     @property
     def has_ended(self) -> bool:
-        """Whether it is no more."""
+        """Whether the process has ended."""
         return self._process.exitcode is not None
 
     def send(self, message: object, *, short: bool = False) -> None:
-        """Send a message soon. Never waits for a process that does not read; that it has ended shows at the pipe. Bytes
-        are sent as they are, without a copy, to be received as bytes.
+        """Send a message without blocking. A process that has ended is noticed only when its pipe is read.
 
-        short: it hardly takes more than a name, and is sent without a thread where the pipe has room for it.
+        Bytes are sent without pickling or copying, and are received as bytes.
+        short: the message is about as long as a file name. It is sent without a thread if the pipe has room for it.
         """
-        if self._sender is None and short and _send_at_once(self.connection, message):
+        if self._sender is None and short and _send_now(self.connection, message):
             return
         if self._sender is None:
             self._sender = _Sender(self.connection)
         self._sender.send(message)
 
     def answers_within(self, seconds: float) -> bool:
-        """Wait until there is something to receive, or the pipe has ended; False after so many seconds in which this
-        process was running."""
+        """Wait until there is a message to receive or the pipe is closed.
+
+        seconds: timeout in `RunningTime`; False is returned after it.
+        """
         clock = RunningTime()
         while (rest := seconds - clock.now()) > 0:
             if self.connection.poll(min(rest, LOOK_AGAIN)):
@@ -117,71 +123,71 @@ class Child:
         return bool(self.connection.poll(0))
 
     def how_it_ended(self) -> str:
-        """What became of it, once its pipe has ended."""
-        self._process.join(_PATIENCE)
+        """How the process ended, in words for a message. To be called after its pipe was closed."""
+        self._process.join(_EXIT_TIMEOUT)
         code = self._process.exitcode
         if code is None:
             return "stopped answering"
-        return f"was ended by signal {-code}" if code < 0 else f"ended with status {code}"
+        return f"was killed by signal {-code}" if code < 0 else f"ended with status {code}"
 
     def ask_to_stop(self) -> None:
-        """Have it end by itself, so that it can put in order what it is at."""
+        """Send SIGTERM, so that the process can clean up and end."""
         self._process.terminate()
 
     def kill(self) -> None:
-        """End it now, from whatever thread; `stop` is still to be called by the one that uses it."""
+        """Kill the process. Safe from any thread. The owner must still call `stop`."""
         self._process.kill()
 
     def stop(self, *, patiently: bool = False) -> None:
-        """End it now; patiently: after a moment in which it may do so by itself."""
+        """Kill the process and release its resources. patiently: first wait a second for the process to end."""
         if patiently:
-            self._process.join(_LAST_MOMENT)
+            self._process.join(_STOP_TIMEOUT)
         self._process.kill()
         self._process.join()
         if self._sender is not None:
             self._sender.end()
         self.connection.close()
-        with self._changing:
+        with self._alive_lock:
             self._alive.discard(self)
             if not self._alive:
-                _stop_helper()
+                _stop_resource_tracker()
 
 
 class _Sender:
-    """Sends messages from a thread of its own."""
+    """Sends messages from a thread."""
 
     def __init__(self, connection: Connection) -> None:
-        self._waiting: SimpleQueue[object] = SimpleQueue()
+        self._queue: SimpleQueue[object] = SimpleQueue()
         self._thread = threading.Thread(target=self._send, args=(connection,), daemon=True)
         self._thread.start()
 
     def send(self, message: object) -> None:
-        """Send one, soon."""
-        self._waiting.put(message)
+        """Queue a message."""
+        self._queue.put(message)
 
     def end(self) -> None:
-        """End the thread. The receiver has ended before, so that nothing waits for it."""
-        self._waiting.put(None)
-        if not sys.is_finalizing():  # at Python's end its threads do not run any more, and would never end
+        """End the thread. The receiver must have ended, so that the thread does not block in a send."""
+        self._queue.put(None)
+        if not sys.is_finalizing():  # daemon threads do not run during finalization, so join would not return
             self._thread.join()
 
     def _send(self, connection: Connection) -> None:
         with contextlib.suppress(OSError):
-            while (message := self._waiting.get()) is not None:
+            while (message := self._queue.get()) is not None:
                 if isinstance(message, bytes):
                     connection.send_bytes(message)
                 else:
                     connection.send(message)
 
 
-def _send_at_once(connection: Connection, message: object) -> bool:
-    """Send a message if that waits for nobody; whether it did. Only Linux says of a pipe how much room it has."""
+def _send_now(connection: Connection, message: object) -> bool:
+    """Send a message if that does not block; return whether it was sent. Only Linux tells how much room a pipe has."""
     if sys.platform != "linux":
         return False
     data = ForkingPickler.dumps(message)
     pipe = select.poll()
     pipe.register(connection, select.POLLOUT)
-    if len(data) > _SENT_AT_ONCE or not pipe.poll(0):
+    if len(data) > _WRITABLE_BYTES or not pipe.poll(0):
         return False
     with contextlib.suppress(OSError):
         connection.send_bytes(data)
@@ -189,64 +195,67 @@ def _send_at_once(connection: Connection, message: object) -> bool:
 
 
 def can_fork() -> bool:
-    """Whether a child may be forked, as far as this module sees: no thread of Python's could hold a lock meanwhile."""
+    """Whether a child may be forked: no other Python thread could hold a lock. The caller must check for runtimes."""
     return sys.platform == "linux" and threading.active_count() == 1
 
 
-def _stop_helper() -> None:
-    """Stop multiprocessing's helper, which would outlive this process by a moment and be left as a zombie in containers
-    whose first process does not reap. Nothing of ours is in its care, and it starts again where it is needed. It ends
-    only when no child holds its pipe any more: before that, to wait for it would be for ever."""
-    with contextlib.suppress(AttributeError, OSError, TypeError):  # TypeError: it is the helper of another process
+def _stop_resource_tracker() -> None:
+    """Stop multiprocessing's resource tracker.
+
+    It would outlive this process for a moment, and stay as a zombie in containers whose init process does not reap. It
+    tracks nothing of posecli and starts again on demand. It ends only after no child holds its pipe: before that, this
+    call would not return.
+    """
+    with contextlib.suppress(AttributeError, OSError, TypeError):  # TypeError: the tracker belongs to another process
         resource_tracker._resource_tracker._stop()  # type: ignore[attr-defined]
 
 
 class _Inherited(NamedTuple):
-    """What a forked process gets from its parent: the parent's ends of all pipes, a copy of standard input."""
+    """What a forked process inherits from its parent: the parent's ends of all pipes, and a copy of standard input."""
 
     connections: tuple[Connection, ...]
     stdin: int
 
 
-def _live(work: Callable[..., None], connection: Connection, inherited: _Inherited | None, *args: Any) -> None:
+def _run_child(work: Callable[..., None], connection: Connection, inherited: _Inherited | None, *args: Any) -> None:
     own_process.set_up()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    with contextlib.suppress(EOFError, OSError, _Stopped):  # the parent is gone, or wants nothing more
-        signal.signal(signal.SIGTERM, _stop_here)
+    with contextlib.suppress(EOFError, OSError, _Stopped):  # the parent has ended or closed the pipe
+        signal.signal(signal.SIGTERM, _raise_stopped)
         if hasattr(signal, "pthread_sigmask"):
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
         if inherited is not None:
             lock.close_inherited()
-            for end in inherited.connections:  # else the end of the parent would not show
+            for end in inherited.connections:  # otherwise the end of the parent would not close the pipes
                 end.close()
-            os.dup2(inherited.stdin, _STDIN)  # multiprocessing has closed it
+            os.dup2(inherited.stdin, _STDIN)  # multiprocessing has closed standard input
         if not is_debugging():
-            _drop_messages()
+            _discard_stderr()
         work(connection, *args)
 
 
-def _drop_messages() -> None:
-    """Let standard error go nowhere: warnings of Pillow and of native code."""
+def _discard_stderr() -> None:
+    """Redirect standard error to the null device: it holds warnings of Pillow and of native code."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), _STDERR)
     sys.stderr = open(_STDERR, "w", encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
 
 
 class _Stopped(BaseException):
-    """Raised wherever a process is when it is asked to stop: what it has begun to write is removed on the way out."""
+    """Raised by SIGTERM. Context managers remove unfinished files while it propagates."""
 
 
-def _stop_here(signum: int, frame: FrameType | None) -> None:
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it may come twice: to the group, and from the parent
+def _raise_stopped(signum: int, frame: FrameType | None) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it may come twice: to the process group, and from the parent
     raise _Stopped
 
 
 def interrupts_held_back() -> contextlib.AbstractContextManager[None]:
-    """Start processes to which Ctrl-C is not delivered."""
-    return _held_back(signal.SIGINT)
+    """Block SIGINT in a block, so that processes started there inherit the blocked signal: Ctrl-C has no effect."""
+    return _blocked_signals(signal.SIGINT)
 
 
 @contextlib.contextmanager
-def _held_back(*numbers: signal.Signals) -> Iterator[None]:
+def _blocked_signals(*numbers: signal.Signals) -> Iterator[None]:
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return

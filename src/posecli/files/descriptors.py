@@ -1,5 +1,7 @@
-"""Descriptors 0 to 2 of the process, made safe: a closed one would be given to the next file or socket that is opened,
-and what is printed would be written into that.
+"""Safe standard streams: descriptors 0 to 2 are always open.
+
+The system would give a closed descriptor to the next file or socket that is opened, and messages would be written to
+that file.
 """
 
 from __future__ import annotations
@@ -19,27 +21,28 @@ _STDIN, _STDOUT, _STDERR = range(3)
 
 
 def make_safe() -> None:
-    """Open what is closed of standard input, output and error, and name the output in what goes wrong with it.
+    """Open those of standard input, output and error that are closed, and replace the streams of Python.
 
-    Standard input is then empty. Standard output refuses what is written: it raises OutputError, or ReaderLeft once
-    its reader has left. Standard error never raises: a message that cannot be written is dropped. A character that the
-    encoding of either lacks is escaped.
+    A closed standard input becomes empty. A closed standard output refuses all writes. Standard output raises
+    OutputError if a write fails, or ReaderLeft if the reader of its pipe has closed it. Standard error never raises: a
+    message that cannot be written is dropped. Characters that the encoding of a stream lacks are escaped.
     """
-    # In the order of their numbers, since each gets the lowest one that is free. What may only be read refuses output.
+    # Ascending order: each open returns the lowest free descriptor. Standard output is opened for reading, so that
+    # writes to it fail.
     for descriptor, flags in ((_STDIN, os.O_RDONLY), (_STDOUT, os.O_RDONLY), (_STDERR, os.O_WRONLY)):
         if not _is_open(descriptor):
             os.open(os.devnull, flags)
             os.set_inheritable(descriptor, True)
     if sys.stdin is None:
         sys.stdin = open(_STDIN, closefd=False)  # noqa: SIM115 (open as long as the process)
-    if sys.stdout is sys.__stdout__:  # not where a caller within the process has put something else
+    if sys.stdout is sys.__stdout__:  # a stream that a caller in this process has set is kept
         sys.stdout = _text(_StandardOutput(_STDOUT, "wb", closefd=False), sys.stdout)
     if sys.stderr is sys.__stderr__:
         sys.stderr = _text(_StandardError(_STDERR, "wb", closefd=False), sys.stderr, by_line=True)
 
 
 def discard_output() -> None:
-    """Let what is still to be written to standard output go nowhere."""
+    """Redirect standard output, including what is still buffered, to the null device."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), _STDOUT)
 
 
@@ -69,7 +72,7 @@ def _is_open(descriptor: int) -> bool:
 
 
 def _text(raw: io.FileIO, before: TextIO | None, *, by_line: bool = False) -> TextIO:
-    """Text over a raw file, encoded and buffered as Python has set it up, if it has."""
+    """A text stream over a raw file, with the encoding of the stream that it replaces."""
     return io.TextIOWrapper(
         io.BufferedWriter(raw),
         encoding=before.encoding if before is not None else None,

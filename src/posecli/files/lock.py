@@ -1,4 +1,7 @@
-"""One run an output: a lock beside it, which the system lifts when its process ends, however that ends."""
+"""Locks of outputs: only one run may write an output.
+
+The lock file is beside the output. The system releases the lock when the process ends, even after a crash.
+"""
 
 from __future__ import annotations
 
@@ -18,19 +21,19 @@ _held: set[str] = set()
 def locked(outputs: Iterable[tuple[str, str]]) -> Iterator[None]:
     """Hold the locks of outputs while the block runs.
 
-    outputs: the path of each lock file, and what a message calls the output. Where the place does not take a lock
-    (no right to write, a file system without locks), the run goes on without: what it writes says what is wrong.
-    Folders that are made for a lock go again if nothing else is in them. Raises UsageError at once where another
-    process holds one.
+    outputs: the path of each lock file, and the name of the output for messages.
+    If a lock file cannot be locked (no write permission, a file system without locks), the run continues without it:
+    writing the output will then raise the error. Folders that are made for a lock are removed if they are empty.
+    Raises UsageError, without waiting, if another process holds a lock.
     """
     with ExitStack() as held:
         for path, output in dict(outputs).items():
-            held.enter_context(_one(path, output))
+            held.enter_context(_locked_output(path, output))
         yield
 
 
 @contextmanager
-def _one(path: str, output: str) -> Iterator[None]:
+def _locked_output(path: str, output: str) -> Iterator[None]:
     from filelock import FileLock, Timeout
 
     made = _make_folders(os.path.dirname(path))
@@ -38,7 +41,9 @@ def _one(path: str, output: str) -> Iterator[None]:
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        raise UsageError(f"another run writes {output}", "wait until it has ended, or name another output") from None
+        raise UsageError(
+            f"another run is writing {output}", "wait until it has ended, or name another output"
+        ) from None
     except (OSError, NotImplementedError):
         pass
     _held.add(os.path.realpath(path))
@@ -47,7 +52,7 @@ def _one(path: str, output: str) -> Iterator[None]:
     finally:
         _held.discard(os.path.realpath(path))
         if lock.is_locked:
-            # Before the release: whoever has opened the file meanwhile finds that the one it locks has no name.
+            # Unlink before the release: a process that has already opened this file then sees that it has no name.
             with suppress(OSError):
                 os.unlink(path)
             lock.release()
@@ -57,10 +62,13 @@ def _one(path: str, output: str) -> Iterator[None]:
 
 
 def close_inherited() -> None:
-    """In a process forked on Linux: let go of the locks of the process that it was forked from, which may end first.
-    Nothing but the end of that process lifts them; older versions of filelock would keep them open here."""
+    """In a process forked on Linux, close the lock files of the parent, which may end first.
+
+    The parent keeps its locks. Older versions of filelock would keep the files open here, and the locks would outlive
+    the parent.
+    """
     descriptors: list[str] = []
-    with suppress(OSError):  # without /proc they go when the parent does
+    with suppress(OSError):  # there is no /proc
         descriptors = os.listdir(_DESCRIPTORS)
     for descriptor in descriptors:
         with suppress(OSError):
@@ -69,12 +77,12 @@ def close_inherited() -> None:
 
 
 def _make_folders(folder: str) -> list[str]:
-    """Make a folder and those around it; those that were not there, from the top."""
+    """Make a folder and its missing parents; return the folders that were made, outermost first."""
     missing = []
     while folder and not os.path.lexists(folder):
         missing.append(folder)
         folder = os.path.dirname(folder)
     with suppress(OSError):
-        for one in reversed(missing):
-            os.mkdir(one)
+        for path in reversed(missing):
+            os.mkdir(path)
     return missing[::-1]

@@ -1,6 +1,6 @@
-"""Settings of a process of posecli's own, made before it loads anything; a program that uses the library keeps its own.
+"""Settings of posecli's own processes, made before they load libraries. Programs that use the library are not changed.
 
-They cost no result: posecli multiplies no large matrices, and what it makes is freed without the garbage collector.
+They do not slow posecli down: it multiplies no large matrices, and its objects are freed without the garbage collector.
 """
 
 from __future__ import annotations
@@ -8,20 +8,20 @@ from __future__ import annotations
 import gc
 import os
 
-#: Objects made beyond those deleted before the collector looks at any. Its own number makes it look several times
-#: while libraries load, and again and again at lists of keypoints.
-_OBJECTS_BETWEEN_LOOKS = 50_000
-#: What tells NumPy's library for linear algebra, OpenBLAS, how many threads to start. They take time to start and stop,
-#: and a process that has them cannot be forked cheaply.
+#: Allocations minus deallocations that start a garbage collection. With Python's default it runs several times while
+#: libraries load, and often on lists of keypoints.
+_GC_THRESHOLD = 50_000
+#: Environment variable with the number of threads of OpenBLAS, NumPy's library for linear algebra. Threads take time to
+#: start and stop, and a process with threads cannot be forked cheaply.
 _BLAS_THREADS = "OPENBLAS_NUM_THREADS"
 
 
 def set_up() -> None:
-    """Let this process, and those that it starts, load quickly. A number of threads that the user has set stays."""
+    """Make this process and its child processes load quickly. A number of threads that the user has set is kept."""
     os.environ.setdefault(_BLAS_THREADS, "1")
-    gc.set_threshold(_OBJECTS_BETWEEN_LOOKS)
+    gc.set_threshold(_GC_THRESHOLD)
 
 
 def end_quickly() -> None:
-    """Spare the collector a last look at everything at the end of Python: the system takes the memory back."""
+    """Skip the garbage collection at the end of Python: the system frees the memory."""
     gc.freeze()

@@ -1,4 +1,4 @@
-"""Text fit for a terminal: names and messages of others cannot move its cursor, nor fail in its encoding."""
+"""Text that is safe to print: it contains no control sequences and no characters that the terminal cannot encode."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from typing import TextIO
 
 
 def printable(text: str) -> str:
-    """One line: control characters, and whatever else is not printable, are escaped."""
+    """Escape control characters and all other characters that are not printable. The result is one line."""
     return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def encodable(text: str, stream: TextIO) -> str:
-    """What a stream's encoding lacks is escaped."""
+    """Escape the characters that a stream's encoding lacks."""
     encoding = stream.encoding or "utf-8"
     return text.encode(encoding, "backslashreplace").decode(encoding)
 
 
 def print_line(text: str, stream: TextIO) -> None:
-    """Print text as one line that is fit for a terminal, at once."""
+    """Print text as one safe line, and flush."""
     print(encodable(printable(text), stream), file=stream, flush=True)

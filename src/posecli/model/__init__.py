@@ -1,1 +1,2 @@
-"""The model's file: where it is (`catalog`), what is in it (`flatbuffer`, `graph`), running it (`runtime`)."""
+"""Models: known models (`catalog`), finding and downloading files (`locate`, `sources`), reading and checking them
+(`flatbuffer`, `graph`, `heads`), and running them (`runtime`)."""

@@ -1,4 +1,4 @@
-"""Known models: what each is called, what its bytes are, and who publishes them. Data only."""
+"""The catalog of known models: names, sizes, hashes and sources. Data only."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class PackedFile(NamedTuple):
 
 
 class NpmWeights(NamedTuple):
-    """Weights in TensorFlow.js form inside an npm package. integrity: the registry's SHA-512 of the tarball."""
+    """Weights in TensorFlow.js format inside an npm package. integrity: the registry's SHA-512 of the tarball."""
 
     package: str
     version: str
@@ -28,11 +28,11 @@ class NpmWeights(NamedTuple):
 
 
 class KnownModel(NamedTuple):
-    """A model told by its hash. input_size: height and width of its input in pixels.
+    """A model that is identified by its hash. input_size: height and width of its input in pixels.
 
-    address: where its authors publish the file; empty where it is built.
-    member: the file's name in the tar.gz that is published there; empty where the file itself is.
-    npm: weights that `model.build` makes the file of; None where the file itself is published.
+    address: official URL of the file; empty if posecli builds the file.
+    member: the file's name if `address` is a tar.gz; empty if `address` is the file itself.
+    npm: weights from which `model.build` builds the file; None if the file itself is published.
     """
 
     name: str
@@ -82,14 +82,14 @@ _NARROW = NpmWeights(
 
 OFFICIAL_257 = _official(257, 13_269_068, "7bcc1efa3010de45640406a4ce0acc2ef89a742021f11adacdca2fd6e494fa07")
 OFFICIAL_513 = _official(513, 13_268_992, "2fb9760d6912f77dc6347ad1067ae6f21b1a25015173e356b62547c57ced4ac5")
-#: The official network and weights; the weights are rounded to 16 bits, 65,536 steps over each tensor's range.
+#: The official network and weights. The weights are rounded to 16 bits: 65,536 steps over each tensor's range.
 BUILT_257 = _built(
     "posenet_mobilenet_v1_100_257x257_16bit",
     13_271_928,
     "99b0ff38a3b0ed21c120bebd7dc41ff3be1d1229fd3ebe678b766355614500a9",
     _WIDE,
 )
-#: The narrow network, three quarters of the channels, at its own output stride of 16.
+#: The narrow network: three quarters of the channels, native output stride 16.
 BUILT_075 = _built(
     "posenet_mobilenet_v1_075_257x257",
     5_049_080,
@@ -97,7 +97,7 @@ BUILT_075 = _built(
     _NARROW,
 )
 
-#: MoveNet SinglePose, for crops of one person: nobody gets it who does not name it.
+#: MoveNet SinglePose, for crops of one person. It is used only if the user names it.
 MOVENETS = (
     _movenet("lightning", "int8", 192, 2_894_840, "cd7cc22fa946e5d146a7b98d496853e1923e22828d3972d579973f27f91bb105"),
     _movenet(
@@ -108,10 +108,11 @@ MOVENETS = (
 )
 
 KNOWN_MODELS = (OFFICIAL_257, OFFICIAL_513, BUILT_257, BUILT_075, *MOVENETS)
-#: What is used where nobody names a model: the first that is at hand, else the first that can be downloaded.
+#: The models that are used if the user names none: the first that is on this machine, otherwise the first that can be
+#: downloaded.
 DEFAULT_MODELS = (OFFICIAL_257, BUILT_257)
 
 
 def find_by_name(name: str) -> KnownModel | None:
-    """The known model of that name or file name, or None."""
+    """The known model with this name or file name, or None."""
     return next((known for known in KNOWN_MODELS if name in (known.name, known.file_name)), None)

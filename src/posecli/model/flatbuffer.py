@@ -1,9 +1,9 @@
-"""A checking reader, and a writer, of TensorFlow Lite files.
+"""A checked reader, and a writer, of TensorFlow Lite files.
 
-A runtime follows the offsets of a flatbuffer without looking: a damaged file ends the process. This reader walks
-every table, vector and string that a runtime may follow, refuses whatever leaves the file, and returns plain
-values. It knows the tables of the schema (version 3) that PoseNet and MoveNet need. Options of other operators are not
-read (their value is None): `graph` refuses such operators.
+A runtime follows the offsets of a flatbuffer without checks, so that a damaged file crashes the process. This reader
+follows every table, vector and string that a runtime may follow, raises an error for offsets outside the file, and
+returns plain values. It supports the tables of the schema (version 3) that PoseNet and MoveNet need. The options of
+other operators are not read (their value is None), because `graph` refuses such operators.
 
 Source: the FlatBuffers internals document (layout of tables, vtables, vectors) and TensorFlow Lite's schema.fbs.
 """
@@ -17,9 +17,9 @@ from typing import Any, NamedTuple
 from posecli.errors import ModelError
 
 IDENTIFIER = b"TFL3"
-#: More tables in one vector than any real model has: a bound on the work that a hostile file can cause.
+#: Limit of tables in one vector, more than any real model has. It bounds the work that a hostile file can cause.
 MAX_TABLES = 20_000
-#: Tables and elements of vectors in a whole file: one table may be referred to many times, and each time is read.
+#: Limits of tables and vector elements in a file. A table is read, and counts, once for each reference to it.
 MAX_TABLES_IN_ALL, MAX_ELEMENTS_IN_ALL = 40_000, 4_000_000
 
 _SCALARS = {
@@ -29,8 +29,8 @@ _OFFSET_SIZE = 4
 #: The schema's `force_align` of a buffer's data, in bytes.
 _BUFFER_ALIGNMENT = 16
 
-#: Fields of each table in the order of the schema: `name:type` or `name:type=default`. `[x]` is a vector,
-#: `<union>` is decided by the field of the same name with `_type`, `!` marks a field that must be absent.
+#: Fields of each table in the order of the schema: `name:type` or `name:type=default`. `[x]` is a vector. The type of a
+#: `<union>` is given by the field of the same name with `_type`. `!` marks a field that must be absent.
 _SCHEMA = {
     "Model": "version:u32 operator_codes:[OperatorCode] subgraphs:[SubGraph] description:string"
     " buffers:[Buffer] metadata_buffer:[i32] metadata:[Metadata] signature_defs:[SignatureDef]",
@@ -112,7 +112,7 @@ _TABLES = _parse_schema()
 
 
 class Table:
-    """One table: its fields' values by name, and `at`, the byte position of each field that the file holds."""
+    """A table: the values of its fields by name, and `at`, the byte position of each field that is in the file."""
 
     def __init__(self, kind: str, values: dict[str, Any], at: dict[str, int]) -> None:
         self.kind = kind
@@ -128,12 +128,12 @@ class Table:
 
 
 def read_model(data: bytes) -> Table:
-    """Read the whole structure of a .tflite file. Vectors of bytes come as (start, length), strings as str.
+    """Read all tables of a .tflite file. Byte vectors are returned as (start, length), strings as str.
 
-    Raises ModelError, which says what is wrong, where a runtime would have read outside the file.
+    Raises ModelError, which describes the damage, if a runtime would read outside the file.
     """
     if len(data) < 2 * _OFFSET_SIZE or data[_OFFSET_SIZE : 2 * _OFFSET_SIZE] != IDENTIFIER:
-        raise ModelError(f"it is no TensorFlow Lite file: expected {IDENTIFIER!r} at byte 4, found {data[4:8]!r}")
+        raise ModelError(f"it is not a TensorFlow Lite file: expected {IDENTIFIER!r} at byte 4, found {data[4:8]!r}")
     reader = _Reader(data)
     return reader.table(reader.follow(0), "Model")
 
@@ -184,7 +184,7 @@ class _Reader:
                 continue
             if slot >= len(fields) or fields[slot].type == "!":
                 name = fields[slot].name if slot < len(fields) else f"number {slot}"
-                raise ModelError(f"it is no network that posecli knows: its {kind} tables have the field {name}")
+                raise ModelError(f"it is not a supported network: its {kind} tables have the unknown field {name}")
             size = struct.calcsize(_SCALARS.get(fields[slot].type, "I"))
             if offset < _OFFSET_SIZE or offset + size > table_size:
                 raise self._damaged(f"{kind}.{fields[slot].name} at byte {position} lies outside its table")
@@ -223,24 +223,24 @@ class _Reader:
         start, length = self._vector(position, "u8")
         self._count(length)
         if start + length >= len(self._data) or self._data[start + length] != 0:
-            raise self._damaged(f"the string at byte {position} has no end")
+            raise self._damaged(f"the string at byte {position} is not terminated")
         return self._data[start : start + length].decode("utf-8", "replace")
 
     def _count(self, elements: int) -> None:
         self._elements += elements
         if self._elements > MAX_ELEMENTS_IN_ALL:
-            raise self._damaged(f"its texts and vectors have more than {MAX_ELEMENTS_IN_ALL} elements")
+            raise self._damaged(f"its strings and vectors have more than {MAX_ELEMENTS_IN_ALL} elements")
 
-    def _damaged(self, what: str) -> ModelError:
-        return ModelError(f"it is damaged: {what} (the file has {len(self._data)} bytes)")
+    def _damaged(self, reason: str) -> ModelError:
+        return ModelError(f"it is damaged: {reason} (the file has {len(self._data)} bytes)")
 
 
 def write_model(model: Mapping[str, Any]) -> bytes:
-    """A .tflite file of nested values: tables as mappings by field name, vectors as sequences, `[u8]` as bytes.
+    """Serialize nested values to a .tflite file: tables are mappings by field name, vectors sequences, `[u8]` bytes.
 
-    The options of an operator are the mapping `builtin_options`; `builtin_options_type` tells which table they are.
-    Fields that are left out are at their default. The same values give the same bytes, everywhere and for ever: that
-    is why no library, whose next version may lay tables out in another way, writes them.
+    The options of an operator are the mapping `builtin_options`; `builtin_options_type` is the type of their table.
+    Omitted fields have their default. The same values must always give the same bytes. Therefore no library is used,
+    whose next version may lay tables out differently.
     """
     data = bytearray(bytes(_OFFSET_SIZE) + IDENTIFIER)
     root = append_table(data, "Model", model)
@@ -249,24 +249,24 @@ def write_model(model: Mapping[str, Any]) -> bytes:
 
 
 def append_table(data: bytearray, kind: str, values: Mapping[str, Any]) -> int:
-    """Put a table, with all that it refers to, at the end of a file's bytes; return its position.
+    """Append a table, with everything that it refers to, to a file's bytes; return its position.
 
-    Every field takes four bytes: smaller ones are read from the first of them (little endian), and fields of eight
-    bytes are not written.
+    Every field takes four bytes. Smaller fields are read from the first of these bytes (little endian). Fields of eight
+    bytes are not supported.
     """
     fields = {field.name: field for field in _TABLES[kind]}
     if unknown := set(values) - set(fields):
         raise ValueError(f"{kind} has no field {', '.join(sorted(unknown))}")
-    places = {name: _OFFSET_SIZE * (1 + index) for index, name in enumerate(values)}
+    offsets = {name: _OFFSET_SIZE * (1 + index) for index, name in enumerate(values)}
     _align(data, _OFFSET_SIZE, ahead=4 + 2 * len(fields))
     vtable = len(data)
     table_size = _OFFSET_SIZE * (1 + len(values))
-    slots = (places.get(name, 0) for name in fields)
+    slots = (offsets.get(name, 0) for name in fields)
     data += struct.pack(f"<HH{len(fields)}H", 4 + 2 * len(fields), table_size, *slots)
     table = len(data)
     data += struct.pack("<i", table - vtable) + bytes(table_size - _OFFSET_SIZE)
     for name, value in values.items():
-        _put_field(data, table + places[name], fields[name], value, values)
+        _put_field(data, table + offsets[name], fields[name], value, values)
     return table
 
 
@@ -307,5 +307,5 @@ def _append_vector(data: bytearray, kind: str, items: Sequence[Any]) -> int:
 
 
 def _align(data: bytearray, alignment: int, *, ahead: int = 0) -> None:
-    """Fill up so that what follows the next `ahead` bytes is aligned."""
+    """Append zeros so that the position `ahead` bytes after the end is aligned."""
     data.extend(bytes(-(len(data) + ahead) % alignment))

@@ -1,7 +1,7 @@
-"""The network inside a model file: its tensors and operators, checked before a runtime sees them.
+"""The network in a model file: its tensors and operators, checked before a runtime loads it.
 
-`flatbuffer` makes sure that the file can be walked; this file makes sure that it makes sense: indices, types,
-sizes, shapes that follow from one another. What a runtime would crash on, or compute nonsense from, ends here.
+`flatbuffer` checks the structure of the file. This module checks the content: indices, types, sizes, and whether the
+shapes match. It refuses files on which a runtime would crash or compute wrong results.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ from posecli.model.flatbuffer import Table, read_model
 from posecli.model.operators import OPERATOR_KINDS, QUANTISED, Operator, Tensor, check_operator
 
 SCHEMA_VERSION = 3
-#: Name of the metadata entry that tells where a file comes from.
+#: Name of the metadata entry with the provenance of a file.
 PROVENANCE = "posecli"
-#: No layer of a known network comes near this many elements; a damaged shape easily does.
+#: Limit of elements of a tensor, far above the tensors of known networks. Damaged shapes often exceed it.
 MAX_ELEMENTS = 2**28
-#: Weights beyond this come from damage, not from training.
+#: Limit of the absolute value of a weight. Larger weights are damage: training does not produce them.
 MAX_WEIGHT = 1e6
-#: What is said of a file that is sound, and no network that posecli knows.
-NEITHER = "no PoseNet and no MoveNet SinglePose"
+#: Description, for messages, of an intact file with an unsupported network.
+NEITHER = "neither a PoseNet nor a MoveNet SinglePose"
 
 _DTYPES = {0: "float32", 1: "float16", 2: "int32", 3: "uint8", 4: "int64", 7: "int16", 9: "int8"}
 
 
 class Graph(NamedTuple):
-    """A whole network: tensors by index, operators in the order in which they run."""
+    """A network: tensors by index, and operators in the order in which they run."""
 
     data: bytes
     tensors: tuple[Tensor, ...]
@@ -38,25 +38,25 @@ class Graph(NamedTuple):
     outputs: tuple[Tensor, ...]
     #: Names that signatures give to output tensors, by tensor index.
     signature_names: dict[int, str]
-    #: What `posecli model quantize` wrote down about where the file comes from: JSON, empty for other files.
+    #: JSON that posecli wrote about the source of a file that it made; empty for other files.
     provenance: str
 
     def producer(self, tensor: int) -> Operator | None:
-        """The operator that makes a tensor; None for the input and for constants."""
+        """The operator that writes a tensor; None for the input and for constants."""
         return next((operator for operator in self.operators if tensor in operator.outputs), None)
 
 
 def read_graph(data: bytes, *, trusted: bool = False) -> Graph:
     """Read and check a .tflite file.
 
-    trusted: the file's hash is that of a known model, so its operators and weights need not be looked at.
+    trusted: the file's hash is that of a known model; its operators and weights are then not checked.
     Raises ModelError, which says what was found and what was expected.
     """
     model = read_model(data)
     if model["version"] != SCHEMA_VERSION:
         raise ModelError(f"its schema version is {model['version']}, expected {SCHEMA_VERSION}")
     if len(model["subgraphs"]) != 1:
-        raise ModelError(f"it has {len(model['subgraphs'])} networks in it, expected one")
+        raise ModelError(f"it has {len(model['subgraphs'])} subgraphs, expected one")
     (subgraph,) = model["subgraphs"]
     tensors = _read_tensors(subgraph, model["buffers"], len(data))
     graph = Graph(
@@ -83,8 +83,8 @@ def read_graph(data: bytes, *, trusted: bool = False) -> Graph:
 def _provenance(model: Table, data: bytes) -> str:
     for entry in model["metadata"]:
         if entry["name"] == PROVENANCE and entry["buffer"] < len(model["buffers"]):
-            place = _buffer_place(model["buffers"][entry["buffer"]], len(data))
-            return data[place[0] : sum(place)].decode("utf-8", "replace") if place else ""
+            extent = _buffer_extent(model["buffers"][entry["buffer"]], len(data))
+            return data[extent[0] : sum(extent)].decode("utf-8", "replace") if extent else ""
     return ""
 
 
@@ -95,7 +95,7 @@ def _read_tensors(subgraph: Table, buffers: list[Table], file_size: int) -> tupl
 def _read_tensor(index: int, table: Table, buffers: list[Table], file_size: int) -> Tensor:
     name, shape = table["name"], tuple(table["shape"])
     if table["type"] not in _DTYPES:
-        raise ModelError(f"its tensor {name!r} has the type number {table['type']}, which no known network uses")
+        raise ModelError(f"its tensor {name!r} has the unsupported type {table['type']}")
     if any(side < 1 for side in shape) or prod(shape) > MAX_ELEMENTS:
         raise ModelError(f"it is damaged: its tensor {name!r} has the shape {list(shape)}")
     signature = table["shape_signature"]
@@ -105,7 +105,7 @@ def _read_tensor(index: int, table: Table, buffers: list[Table], file_size: int)
         raise ModelError(f"it is damaged: its tensor {name!r} has the shapes {list(shape)} and {signature}")
     if table["buffer"] >= len(buffers):
         raise ModelError(f"it is damaged: its tensor {name!r} refers to buffer {table['buffer']} of {len(buffers)}")
-    data = _buffer_place(buffers[table["buffer"]], file_size)
+    data = _buffer_extent(buffers[table["buffer"]], file_size)
     dtype = _DTYPES[table["type"]]
     if data is not None and data[1] != prod(shape) * np.dtype(dtype).itemsize:
         raise ModelError(
@@ -115,10 +115,10 @@ def _read_tensor(index: int, table: Table, buffers: list[Table], file_size: int)
     return Tensor(index, name, shape, dtype, scales, zero_points, data)
 
 
-def _buffer_place(buffer: Table, file_size: int) -> tuple[int, int] | None:
-    """First byte and length of a constant: inside the flatbuffer or, in files of newer writers, behind it."""
+def _buffer_extent(buffer: Table, file_size: int) -> tuple[int, int] | None:
+    """First byte and length of a constant. It is in the flatbuffer or, in files of newer writers, after it."""
     start, length = buffer["offset"], buffer["size"]
-    if start <= 1:  # the schema's "not behind it"
+    if start <= 1:  # in the schema, 0 and 1 mean that the data are in the flatbuffer
         return buffer["data"] or None
     if buffer["data"] or not length or start + length > file_size:
         raise ModelError(f"it is damaged: a buffer of {length} bytes at {start} in a file of {file_size}")
@@ -134,20 +134,20 @@ def _read_quantization(
     scales = tuple(quantization["scale"])
     zero_points = tuple(quantization["zero_point"]) or (0,) * len(scales)
     axis = quantization["quantized_dimension"]
-    wanted = (1, shape[axis]) if 0 <= axis < len(shape) else (1,)
-    if len(scales) not in wanted or len(zero_points) != len(scales):
+    allowed_counts = (1, shape[axis]) if 0 <= axis < len(shape) else (1,)
+    if len(scales) not in allowed_counts or len(zero_points) != len(scales):
         raise ModelError(f"it is damaged: its tensor {name!r} has {len(scales)} scales, {len(zero_points)} zero points")
     limits = np.iinfo(dtype) if dtype in (*QUANTISED, "int32", "int64") else None
     if not all(0 < scale < MAX_WEIGHT for scale in scales) or (
         limits is not None and not all(limits.min <= zero <= limits.max for zero in zero_points)
     ):
-        raise ModelError(f"it is damaged: its tensor {name!r} has impossible scales or zero points")
+        raise ModelError(f"it is damaged: its tensor {name!r} has scales or zero points outside their range")
     return scales, zero_points
 
 
-def _tensor(tensors: tuple[Tensor, ...], index: int, what: str) -> Tensor:
+def _tensor(tensors: tuple[Tensor, ...], index: int, role: str) -> Tensor:
     if not 0 <= index < len(tensors):
-        raise ModelError(f"it is damaged: {what} is tensor {index} of {len(tensors)}")
+        raise ModelError(f"it is damaged: {role} is tensor {index}, but it has {len(tensors)} tensors")
     return tensors[index]
 
 
@@ -168,20 +168,23 @@ def _read_operators(
     operators = []
     for table in subgraph["operators"]:
         if table["opcode_index"] >= len(codes):
-            raise ModelError(f"it is damaged: an operator has kind {table['opcode_index']} of {len(codes)}")
+            raise ModelError(
+                f"it is damaged: an operator has code {table['opcode_index']}, but it has {len(codes)} operator codes"
+            )
         code = codes[table["opcode_index"]]
         number = max(code["deprecated_builtin_code"], code["builtin_code"])
         if number not in OPERATOR_KINDS and not trusted:
             outputs = [tensors[i].describe() for i in subgraph["outputs"] if 0 <= i < len(tensors)]
             raise ModelError(
-                f"it is {NEITHER}: it has an operator ({number}) that neither has, and its outputs are "
+                f"it is {NEITHER}: it has the unsupported operator {number}, and its outputs are "
                 f"{', '.join(outputs)}; expected heatmaps [1, h, w, 17], offsets [1, h, w, 34] and displacements, or "
                 "keypoints [1, 1, 17, 3]"
             )
         kind = OPERATOR_KINDS.get(number, f"operator {number}")
-        made = len(table["outputs"])
-        if made < 1 or (made > 1 and kind != "UNPACK") or table["custom_options"] or table["intermediates"]:
-            raise ModelError(f"it is damaged: a {kind} has {made} outputs")
+        output_count = len(table["outputs"])
+        has_extras = table["custom_options"] or table["intermediates"]
+        if output_count < 1 or (output_count > 1 and kind != "UNPACK") or has_extras:
+            raise ModelError(f"it is damaged: a {kind} has {output_count} outputs")
         operators.append(
             Operator(
                 kind=kind,
@@ -195,19 +198,19 @@ def _read_operators(
 
 
 def _check_order(graph: Graph) -> None:
-    """Each operator reads what exists already and writes what nothing else has written."""
-    known = {graph.input.number} | {tensor.number for tensor in graph.tensors if tensor.data is not None}
+    """Raise ModelError unless each tensor is written once, and before it is read."""
+    written = {graph.input.number} | {tensor.number for tensor in graph.tensors if tensor.data is not None}
     for operator in graph.operators:
         for index in operator.inputs:
-            if _tensor(graph.tensors, index, f"an input of a {operator.kind}").number not in known:
-                raise ModelError(f"it is damaged: a {operator.kind} reads tensor {index} before it is made")
+            if _tensor(graph.tensors, index, f"an input of a {operator.kind}").number not in written:
+                raise ModelError(f"it is damaged: a {operator.kind} reads tensor {index} before it is written")
         for index in operator.outputs:
-            if _tensor(graph.tensors, index, f"the output of a {operator.kind}").number in known:
+            if _tensor(graph.tensors, index, f"the output of a {operator.kind}").number in written:
                 raise ModelError(f"it is damaged: tensor {index} is written twice")
-            known.add(index)
+            written.add(index)
     for tensor in graph.outputs:
-        if tensor.number not in known or tensor.data is not None:
-            raise ModelError(f"it is damaged: nothing makes its output {tensor.name!r}")
+        if tensor.number not in written or tensor.data is not None:
+            raise ModelError(f"it is damaged: no operator writes its output {tensor.name!r}")
 
 
 def _check_weights(graph: Graph) -> None:
@@ -216,6 +219,6 @@ def _check_weights(graph: Graph) -> None:
             continue
         start, length = tensor.data
         values = np.frombuffer(graph.data[start : start + length], tensor.dtype)
-        # One pass each and no copy; a NaN fails both comparisons.
+        # max and min need one pass each and no copy. NaN fails both comparisons.
         if not (values.max() < MAX_WEIGHT and values.min() > -MAX_WEIGHT):
-            raise ModelError(f"it is damaged: its weights {tensor.name!r} are not finite numbers of a sane size")
+            raise ModelError(f"it is damaged: its weights {tensor.name!r} are not finite, or above {MAX_WEIGHT:g}")

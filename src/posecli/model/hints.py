@@ -1,4 +1,4 @@
-"""What a user should know about a model before he waits for it. Imports neither NumPy nor a runtime."""
+"""Hints about a model that are shown before a run. This module imports neither NumPy nor a runtime."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ _UINT8, _INT8 = 3, 9
 
 
 def runtime_hint(file: ModelFile, runtime: str) -> str:
-    """A line for those who run an 8-bit model on tflite-runtime, which has no fast kernels for it; otherwise empty.
+    """A hint if an 8-bit model runs on tflite-runtime, which has no fast kernels for it; otherwise empty.
 
-    runtime: the chosen one. The line is also empty for a damaged file: the error comes from whoever loads it.
+    runtime: name of the chosen runtime. The hint is empty for a damaged file too: loading the file raises the error.
     """
     if runtime == LITERT or not _computes_in_8_bits(file.data):
         return ""
@@ -21,7 +21,7 @@ def runtime_hint(file: ModelFile, runtime: str) -> str:
 
 
 def _computes_in_8_bits(data: bytes) -> bool:
-    """Whether a network computes 8-bit numbers; weights alone may be 8-bit in a float network."""
+    """Whether a network has 8-bit activations. A float network with 8-bit weights does not count."""
     try:
         model = read_model(data)
     except ModelError:
@@ -35,6 +35,6 @@ def _computes_in_8_bits(data: bytes) -> bool:
 
 
 def _has_scale(tensor: Table) -> bool:
-    """Whether 8-bit numbers stand for real ones; the pixels of a picture do not."""
+    """Whether a tensor is quantised. 8-bit pixel values have no scale."""
     quantization = tensor["quantization"]
     return quantization is not None and bool(quantization["scale"])

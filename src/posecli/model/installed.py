@@ -1,7 +1,7 @@
-"""Installed Python packages that hold nothing but a model: what `posecli model wheel` makes.
+"""Installed Python packages that contain only a model, made by `posecli model wheel`.
 
-Each is a distribution whose name begins with `posecli_model_`, with an entry point in the group `posecli.models`: the
-model's name, and the package in which a manifest and the file lie. The package is never imported.
+The name of such a distribution starts with `posecli_model_`. It has an entry point in the group `posecli.models`, from
+the model's name to the package that contains the manifest and the model file. The package is never imported.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ MANIFEST_NAME = "manifest.json"
 
 
 def installed_models(wanted: Sequence[KnownModel]) -> Iterator[Path]:
-    """Files of these models in installed packages, in the order of `wanted`."""
+    """Files of the wanted models in installed packages, in the order of `wanted`."""
     yield from (path for known in wanted if (path := installed_model(known.name)) is not None)
 
 
 def installed_model(name: str) -> Path | None:
-    """The file of a model by its name in an installed package, or None. Raises ModelError where it was changed."""
+    """The file of the model with this name in an installed package, or None. Raises ModelError if it was modified."""
     if not _may_be_installed():
         return None
-    from importlib.metadata import entry_points  # slow to import and to run: only where there is something to find
+    from importlib.metadata import entry_points  # slow to import and to run, so imported only if a package may exist
 
     for entry_point in entry_points(group=ENTRY_POINT_GROUP, name=name):
         spec = find_spec(entry_point.value)
@@ -43,20 +43,22 @@ def installed_model(name: str) -> Path | None:
 
 
 def _checked_file(manifest: Path) -> Path:
-    facts = json.loads(manifest.read_text("utf-8"))
-    path = manifest.with_name(facts["file_name"])
-    if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != facts["sha256"]:
-        raise ModelError(f"{path} is not the one of its manifest: its SHA-256 differs", "install its package again")
+    expected = json.loads(manifest.read_text("utf-8"))
+    path = manifest.with_name(expected["file_name"])
+    if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != expected["sha256"]:
+        raise ModelError(
+            f"{path} is missing, or its SHA-256 differs from that in its manifest", "reinstall its package"
+        )
     return path
 
 
 def _may_be_installed() -> bool:
-    """Whether any folder that Python imports from holds a distribution of the right name."""
+    """Whether a folder of sys.path contains an entry whose name starts with the prefix."""
     return any(name.startswith(DISTRIBUTION_PREFIX) for folder in sys.path for name in _names_in(folder))
 
 
 def _names_in(folder: str) -> list[str]:
     try:
         return os.listdir(folder or ".")
-    except OSError:  # a folder that is not there, or a zip archive
+    except OSError:  # the folder does not exist, or is a zip archive
         return []

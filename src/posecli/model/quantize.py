@@ -1,9 +1,10 @@
-"""float32 → int8: a quarter of the size and, on processors with instructions for it, a multiple of the speed.
+"""Quantisation from float32 to int8: a quarter of the size, and several times faster on CPUs with int8 instructions.
 
-Weights get 8 bits a channel, activations 8 bits a tensor, by `ai-edge-quantizer`. Every layer of a PoseNet's body ends
-in a RELU6, so activations use all of 0 to 6 whatever the pictures show; the heads have no such bound, and one step of
-8 bits would be more than a pixel there. The first layers see the picture itself, and what is lost there is lost for
-all. So both ends stay in float32: together they are less than a tenth of the work.
+`ai-edge-quantizer` does it: 8 bits with one scale per channel for weights, and with one scale per tensor for
+activations. Every layer of a PoseNet's body ends in a RELU6, so activations use the range 0 to 6 for all pictures. The
+heads have no such bound: a step of 8 bits would be more than a pixel there. The first layers read the picture, and an
+error there affects all later layers. Therefore the first layers and the heads stay in float32. Together they are less
+than a tenth of the work.
 """
 
 from __future__ import annotations
@@ -20,12 +21,12 @@ from posecli._version import __version__
 from posecli.errors import ModelError, UsageError
 from posecli.extras import need
 from posecli.model.graph import PROVENANCE, Graph
-from posecli.model.heads import find_single_person, name_heads
+from posecli.model.heads import find_posenet, find_single_person
 from posecli.model.operators import CONVOLUTIONS
 from posecli.model.runtime import chatter_held_back
 
 EXTRA = "quantize"
-#: Convolutions of the first block: the one that reads the picture, and one separable convolution.
+#: Number of convolutions in the first block: the first convolution, and one separable convolution.
 FIRST_BLOCK = 3
 BITS = 8
 
@@ -33,11 +34,11 @@ Ranges = Mapping[str, tuple[float, float]]
 
 
 def quantize(graph: Graph, ranges: Ranges, *, recipe: str, source: Mapping[str, Any]) -> bytes:
-    """An int8 file of a float32 network.
+    """Quantise a float32 network to an int8 file.
 
-    ranges: least and largest value of every tensor that the network computes, by name (`ObservingRuntime.ranges`).
-    source: where the network comes from, kept in the file's metadata.
-    Raises what `check_quantizable` raises, MissingExtra without the quantizer, ModelError where it fails.
+    ranges: minimum and maximum of each computed tensor, by name (`ObservingRuntime.ranges`).
+    source: the source of the network, stored in the file's metadata.
+    Raises the errors of `check_quantizable`, MissingExtra without the quantizer, and ModelError if the quantizer fails.
     """
     check_quantizable(graph)
     quantizer_package = need("ai_edge_quantizer.quantizer", extra=EXTRA)
@@ -46,7 +47,7 @@ def quantize(graph: Graph, ranges: Ranges, *, recipe: str, source: Mapping[str, 
     quantizer = quantizer_package.Quantizer(_with_signatures(graph.data))
     quantizer.add_static_config(".*", operation.ALL_SUPPORTED, BITS, BITS)
     if kept := _kept_in_float(graph, recipe):
-        # The quantizer ends each name with a semicolon.
+        # The quantizer appends a semicolon to each name.
         pattern = f"^({'|'.join(map(re.escape, kept))});?$"
         quantizer.update_quantization_recipe(pattern, operation.ALL_SUPPORTED, algorithm_key=unchanged)
         quantizer.update_quantization_recipe(".*", operation.OUTPUT, algorithm_key=unchanged)
@@ -64,26 +65,26 @@ def quantize(graph: Graph, ranges: Ranges, *, recipe: str, source: Mapping[str, 
 
 
 def check_quantizable(graph: Graph) -> None:
-    """Raise UsageError for what cannot be quantised: a network that is not float32, or is no PoseNet."""
+    """Raise UsageError for a network that cannot be quantised: it is not float32 or not a PoseNet."""
     if (single := find_single_person(graph)) is not None:
         raise UsageError(
-            f"only PoseNet models can be quantised, and this one is a {single.title}",
+            f"only PoseNet models can be quantised, but this model is a {single.title}",
             "`posecli model list` names its published int8 file",
         )
     if graph.input.dtype != "float32":
-        raise UsageError(f"only float32 models can be quantised, and this one takes {graph.input.dtype}")
+        raise UsageError(f"only float32 models can be quantised, but this model has the type {graph.input.dtype}")
 
 
 def _kept_in_float(graph: Graph, recipe: str) -> list[str]:
-    """Names of what the layers make that a recipe leaves alone."""
-    heads = [tensor.name for tensor in name_heads(graph).tensors.values()]
+    """Names of the outputs of the layers that a recipe does not quantise."""
+    heads = [tensor.name for tensor in find_posenet(graph).tensors.values()]
     layers = [graph.tensors[operator.output].name for operator in graph.operators if operator.kind in CONVOLUTIONS]
     kept = {"float-ends": layers[:FIRST_BLOCK] + heads, "float-heads": heads, "int8": []}
     return kept[recipe]
 
 
 def _with_signatures(data: bytes) -> bytearray:
-    """The file with a list of signatures, be it empty: the quantizer does not take files that have none."""
+    """The file with a list of signatures, which may be empty. The quantizer does not accept files without the list."""
     tools = need("ai_edge_litert.tools.flatbuffer_utils", extra=EXTRA)
     model = tools.read_model_from_bytearray(bytearray(data))
     model.signatureDefs = model.signatureDefs or []
@@ -91,7 +92,7 @@ def _with_signatures(data: bytes) -> bytearray:
 
 
 def _with_provenance(data: bytes | bytearray, provenance: Mapping[str, Any]) -> bytes:
-    """The file with an entry of metadata that says where it comes from."""
+    """The file with a metadata entry about its source."""
     schema = need("ai_edge_litert.schema_py_generated", extra=EXTRA)
     tools = need("ai_edge_litert.tools.flatbuffer_utils", extra=EXTRA)
     model = tools.read_model_from_bytearray(bytearray(data))
@@ -99,6 +100,6 @@ def _with_provenance(data: bytes | bytearray, provenance: Mapping[str, Any]) -> 
     buffer.data = np.frombuffer(json.dumps(provenance).encode(), np.uint8)
     model.buffers.append(buffer)
     entry.name, entry.buffer = PROVENANCE, len(model.buffers) - 1
-    others = [known for known in model.metadata or () if known.name not in (PROVENANCE, PROVENANCE.encode())]
+    others = [item for item in model.metadata or () if item.name not in (PROVENANCE, PROVENANCE.encode())]
     model.metadata = [*others, entry]
     return bytes(tools.convert_object_to_bytearray(model))

@@ -1,4 +1,4 @@
-"""Running a model: from a prepared picture to named outputs. The only file that imports a TFLite runtime."""
+"""Runs a model on a prepared picture. This is the only module that imports a TFLite runtime."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ import numpy.typing as npt
 from posecli.errors import EngineError, ModelError
 from posecli.extras import install_command
 from posecli.model.graph import Graph
-from posecli.model.heads import Heads, SinglePersonHeads, name_heads
+from posecli.model.heads import Heads, SinglePersonHeads, find_posenet
 from posecli.model.operators import Tensor
 from posecli.model.runtime_choice import RUNTIMES, choose_runtime
 from posecli.model.stride import restride
@@ -30,22 +30,23 @@ from posecli.types import Maps, SinglePersonOutput
 if TYPE_CHECKING:
     from ai_edge_litert.interpreter import Interpreter
 
-#: Interpreters kept for different input shapes; each holds its own packed weights (20 MiB) and activations.
+#: Number of interpreters that are kept for different input shapes. Each has its own packed weights (20 MiB) and
+#: activations.
 KEPT_INTERPRETERS = 3
-#: The network's numbers for the pixel values 0 to 255: x / 127.5 - 1 (float32 models take these as they are).
+#: Normalisation of pixel values: x / 127.5 - 1. float32 models take the result, quantised models its quantised value.
 PIXEL_SCALE, PIXEL_SHIFT = 1 / 127.5, -1.0
 
 _STDERR = 2
-#: Descriptor 2 belongs to the process, whichever runtime and thread it is.
-_ONE_AT_A_TIME = threading.RLock()
+#: Held while descriptor 2 is redirected: all runtimes and threads of the process share it.
+_STDERR_LOCK = threading.RLock()
 
 UInt8Image = npt.NDArray[np.uint8]
 
 
 class _Interpreters:
-    """The interpreters of one file, by input shape. One caller at a time: `_compute` holds a lock.
+    """The interpreters of one model, by input shape. `_compute` holds a lock: it runs one call at a time.
 
-    data: the file that they run, which may be another than the graph's own. Raises what `find_runtime` raises.
+    data: the file to run, which may differ from the graph's own. Raises the errors of `find_runtime`.
     """
 
     _interpreter_options: ClassVar[dict[str, Any]] = {}
@@ -60,14 +61,14 @@ class _Interpreters:
 
     @property
     def native_size_hw(self) -> tuple[int, int]:
-        """Height and width, in pixels, of the input that the file was made for."""
+        """Height and width of the input in the file, in pixels."""
         _, height, width, _ = self._graph.input.shape
         return height, width
 
     def _compute(self, image: UInt8Image, outputs: Sequence[Tensor]) -> list[npt.NDArray[np.float32]]:
         """Run the network on RGB pixels, uint8 [h, w, 3], and return outputs without their batch axis.
 
-        Raises ModelError where the runtime refuses the model or an output is not finite.
+        Raises ModelError if the runtime refuses the model or an output is not finite.
         """
         with self._lock:
             interpreter = self._interpreter(image.shape[0], image.shape[1])
@@ -76,22 +77,25 @@ class _Interpreters:
                 interpreter.invoke()
             except (RuntimeError, ValueError) as error:
                 raise ModelError(f"the runtime cannot run it: {error}") from error
-            self._look_inside(interpreter)
+            self._observe(interpreter)
             values = [_read_output(interpreter, tensor) for tensor in outputs]
-        if not all(np.isfinite(one).all() for one in values):
-            raise ModelError("it is damaged: its outputs hold numbers that are not finite")
+        if not all(np.isfinite(output).all() for output in values):
+            raise ModelError("it is damaged: its outputs contain values that are not finite")
         return values
 
     def _interpreter(self, height: int, width: int) -> Interpreter:
-        """The interpreter for an input shape, made on first use; from then on the least recently used one changes its
-        shape, which is quicker than to make one, and keeps memory bounded."""
+        """The interpreter for an input shape.
+
+        The first KEPT_INTERPRETERS shapes get a new interpreter. For other shapes, the least recently used interpreter
+        is resized. This is faster than a new interpreter and limits the memory.
+        """
         size = (height, width)
         if size not in self._interpreters:
             if len(self._interpreters) < KEPT_INTERPRETERS:
                 interpreter = self._make_interpreter()
             else:
                 _, interpreter = self._interpreters.popitem(last=False)
-            self._give_shape(interpreter, size)
+            self._resize(interpreter, size)
             self._interpreters[size] = interpreter
         self._interpreters.move_to_end(size)
         return self._interpreters[size]
@@ -105,7 +109,7 @@ class _Interpreters:
             except (RuntimeError, ValueError) as error:
                 raise ModelError(f"the runtime cannot load it: {error} {chatter()}".rstrip()) from error
 
-    def _give_shape(self, interpreter: Interpreter, size_hw: tuple[int, int]) -> None:
+    def _resize(self, interpreter: Interpreter, size_hw: tuple[int, int]) -> None:
         with chatter_held_back() as chatter:
             try:
                 interpreter.resize_tensor_input(self._graph.input.number, [1, *size_hw, 3], strict=False)
@@ -117,23 +121,23 @@ class _Interpreters:
         self._write_pixels(image, interpreter.tensor(self._graph.input.number)()[0])
 
     def _write_pixels(self, image: UInt8Image, tensor: npt.NDArray[Any]) -> None:
-        """Write RGB pixels, as the network takes them, to its input [h, w, 3]."""
+        """Write RGB pixels, in the network's number format, to its input tensor [h, w, 3]."""
         raise NotImplementedError
 
-    def _look_inside(self, interpreter: Interpreter) -> None:
-        """For those who want to see more than the outputs."""
+    def _observe(self, interpreter: Interpreter) -> None:
+        """Hook for subclasses that read other tensors than the outputs. It is called after each run."""
 
 
 class Runtime(_Interpreters):
-    """A PoseNet ready to run at any input size. One caller at a time: `run` holds a lock.
+    """A PoseNet that runs at any input size. `run` holds a lock: it runs one call at a time.
 
-    graph: a checked network. threads: processors that one call may use. stride: another output stride than the
-    file's own; raises UsageError where the network does not allow it, and what `find_runtime` raises.
+    graph: a checked network. threads: number of cores that one call may use. stride: output stride; None: that of the
+    file. Raises UsageError if the network does not support the output stride, and the errors of `find_runtime`.
     """
 
     def __init__(self, graph: Graph, *, threads: int, stride: int | None = None) -> None:
-        self._heads: Heads = name_heads(graph)
-        self.output_stride = self._heads.output_stride  # input pixels from one cell of the maps to the next
+        self._heads: Heads = find_posenet(graph)
+        self.output_stride = self._heads.output_stride  # input pixels between two cells of the maps
         data = graph.data
         if stride is not None and stride != self.output_stride:
             data, self.output_stride = restride(graph, stride), stride
@@ -143,7 +147,7 @@ class Runtime(_Interpreters):
     def run(self, image: UInt8Image) -> Maps:
         """Run the network on RGB pixels, uint8 [h, w, 3], sides n·32 + 1.
 
-        Raises ModelError where the runtime refuses the model or the maps are not finite.
+        Raises ModelError if the runtime refuses the model or the maps are not finite.
         """
         heads = self._heads.tensors
         return self._to_maps(dict(zip(heads, self._compute(image, list(heads.values())), strict=True)))
@@ -166,9 +170,9 @@ class Runtime(_Interpreters):
 
 
 class SinglePersonRuntime(_Interpreters):
-    """A network for a single person ready to run. One caller at a time: `run` holds a lock.
+    """A single-person network that is ready to run. `run` holds a lock: it runs one call at a time.
 
-    graph: a checked network; heads: what `find_single_person` says of it. Raises what `find_runtime` raises.
+    graph: a checked network; heads: the result of `find_single_person`. Raises the errors of `find_runtime`.
     """
 
     def __init__(self, graph: Graph, heads: SinglePersonHeads, *, threads: int) -> None:
@@ -176,12 +180,12 @@ class SinglePersonRuntime(_Interpreters):
         super().__init__(graph, graph.data, threads=threads)
 
     def run(self, image: UInt8Image) -> SinglePersonOutput:
-        """Run the network on RGB pixels, uint8 [n, n, 3] of its own size (`native_size_hw`).
+        """Run the network on RGB pixels, uint8 [n, n, 3], in its fixed input size (`native_size_hw`).
 
-        Raises ModelError where the runtime refuses the model or the output is not finite, ValueError for another size.
+        Raises ModelError if the runtime refuses the model or the output is not finite, ValueError for another size.
         """
         if image.shape[:2] != self.native_size_hw:
-            raise ValueError(f"the picture has {image.shape[:2]} pixels, the network takes {self.native_size_hw}")
+            raise ValueError(f"the picture has the size {image.shape[:2]}, expected {self.native_size_hw}")
         (values,) = self._compute(image, [self._heads.output])
         return SinglePersonOutput(self._heads.network.name, values, self._heads.input_size)
 
@@ -190,9 +194,9 @@ class SinglePersonRuntime(_Interpreters):
 
 
 class ObservingRuntime(Runtime):
-    """A runtime that notes the range of every tensor that it computes: what calibration needs. Slow.
+    """A runtime that records the range of every computed tensor, for calibration. It is slow.
 
-    ranges: least and largest value by the tensor's name, over all that was run so far.
+    ranges: minimum and maximum by tensor name, over all runs.
     """
 
     _interpreter_options: ClassVar[dict[str, Any]] = {"experimental_preserve_all_tensors": True}
@@ -203,10 +207,10 @@ class ObservingRuntime(Runtime):
 
     def _make_interpreter(self) -> Interpreter:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # that this needs memory is known
+            warnings.simplefilter("ignore")  # the runtime warns that preserved tensors need memory
             return super()._make_interpreter()
 
-    def _look_inside(self, interpreter: Interpreter) -> None:
+    def _observe(self, interpreter: Interpreter) -> None:
         for tensor in self._graph.tensors:
             if tensor.data is None:
                 values = interpreter.get_tensor(tensor.number)
@@ -215,8 +219,9 @@ class ObservingRuntime(Runtime):
 
 
 def find_runtime() -> tuple[str, type[Interpreter]]:
-    """Name and interpreter class of the chosen runtime. Raises EngineError where it cannot be imported, and what
-    `choose_runtime` raises.
+    """Name and interpreter class of the chosen runtime.
+
+    Raises EngineError if the runtime cannot be imported, and the errors of `choose_runtime`.
     """
     name = choose_runtime()
     try:
@@ -227,7 +232,7 @@ def find_runtime() -> tuple[str, type[Interpreter]]:
 
 
 def _pixel_values(tensor: Tensor) -> npt.NDArray[Any] | None:
-    """How a quantised input writes each of the 256 pixel values; None for a float input."""
+    """The quantised value of each of the 256 pixel values; None for a float input."""
     if tensor.dtype == "float32":
         return None
     values = (np.arange(256) * PIXEL_SCALE + PIXEL_SHIFT) / tensor.scales[0] + tensor.zero_points[0]
@@ -237,7 +242,7 @@ def _pixel_values(tensor: Tensor) -> npt.NDArray[Any] | None:
 
 
 def _read_output(interpreter: Interpreter, tensor: Tensor) -> npt.NDArray[np.float32]:
-    """A copy of one output without its batch axis, as real numbers."""
+    """A dequantised copy of an output, without its batch axis."""
     values: npt.NDArray[Any] = interpreter.get_tensor(tensor.number)[0]
     if tensor.dtype == "float32":
         return values
@@ -246,7 +251,7 @@ def _read_output(interpreter: Interpreter, tensor: Tensor) -> npt.NDArray[np.flo
 
 
 def _sigmoid(logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    # Clipped where float32 cannot tell the result from 0 or 1, so that exp never overflows.
+    # Beyond ±80 the result is 0 or 1 in float32. Clipping avoids an overflow of exp.
     one = np.float32(1)
     scores: npt.NDArray[np.float32] = one / (one + np.exp(-logits.clip(-80, 80)))
     return scores
@@ -254,13 +259,13 @@ def _sigmoid(logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
 
 @contextmanager
 def chatter_held_back() -> Iterator[Callable[[], str]]:
-    """Keep what the runtime's C++ code writes to standard error away from the user.
+    """Capture what the runtime's C++ code writes to standard error.
 
-    Yields a function that returns what was written: on failure it tells why. The descriptor belongs to the whole
-    process: one thread at a time may do this, and nothing else should write to standard error meanwhile. Where it
-    cannot be done, for want of a descriptor or a place for a temporary file, what is written shows.
+    Yields a function that returns the captured text, which explains a failure. The descriptor belongs to the whole
+    process: a lock admits one thread at a time, and other code should not write to standard error meanwhile. If there
+    is no free descriptor or no place for a temporary file, the text is not captured and appears on standard error.
     """
-    with _ONE_AT_A_TIME, ExitStack() as stack:
+    with _STDERR_LOCK, ExitStack() as stack:
         file: IO[bytes] = io.BytesIO()
         with suppress(OSError):
             saved = os.dup(_STDERR)

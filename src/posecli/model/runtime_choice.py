@@ -1,4 +1,4 @@
-"""Which TFLite runtime is used. Imports neither a runtime nor, unless it must know its version, NumPy."""
+"""Chooses the TFLite runtime. This module imports no runtime, and imports NumPy only to check its version."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from posecli.errors import EngineError, UsageError
 from posecli.extras import install_command
 
 LITERT, TFLITE_RUNTIME = "ai-edge-litert", "tflite-runtime"
-#: Packages that have an interpreter, the default first, and the names they are imported under.
+#: TFLite runtimes, the default first: package name → import name.
 RUNTIMES = {LITERT: "ai_edge_litert", TFLITE_RUNTIME: "tflite_runtime"}
-#: The last release of tflite-runtime, 2.14, has wheels for Linux and Python up to 3.11.
+#: The last release of tflite-runtime, 2.14, has wheels only for Linux and Python up to 3.11.
 TFLITE_RUNTIME_HAS_WHEELS = sys.platform == "linux" and sys.version_info < (3, 12)
 _LAST_NUMPY_OF_TFLITE_RUNTIME = 1
 
@@ -20,10 +20,10 @@ _UNSET = "unset POSECLI_RUNTIME"
 
 
 def choose_runtime() -> str:
-    """The name of the runtime: the one that POSECLI_RUNTIME names, else LiteRT, else tflite-runtime, its predecessor.
+    """The name of the runtime: POSECLI_RUNTIME if it is set, otherwise LiteRT or its predecessor tflite-runtime.
 
-    Raises UsageError where POSECLI_RUNTIME names none, and EngineError where the runtime is not installed or cannot
-    work with the NumPy that is installed.
+    Raises UsageError if POSECLI_RUNTIME is not the name of a runtime, and EngineError if the runtime is not installed
+    or does not support the installed NumPy.
     """
     wanted = os.environ.get("POSECLI_RUNTIME", "")
     if wanted and wanted not in RUNTIMES:
@@ -38,7 +38,7 @@ def choose_runtime() -> str:
 
 
 def steps_to_litert() -> str:
-    """What to do, on tflite-runtime, so that LiteRT is used."""
+    """The steps from tflite-runtime to LiteRT, for a hint."""
     steps = [] if _is_installed(LITERT) else [install_command(LITERT)]
     if os.environ.get("POSECLI_RUNTIME"):
         steps.append(_UNSET)
@@ -57,16 +57,18 @@ def _not_installed(wanted: str) -> EngineError:
     if TFLITE_RUNTIME_HAS_WHEELS:
         install = install_command(TFLITE_RUNTIME, "numpy<2")
         return EngineError(f"{TFLITE_RUNTIME} is not installed", f"{install}, or {_UNSET}")
-    return EngineError(f"{TFLITE_RUNTIME} is not installed: it exists for Linux and Python up to 3.11", _UNSET)
+    return EngineError(
+        f"{TFLITE_RUNTIME} is not installed: it is available only for Linux and Python up to 3.11", _UNSET
+    )
 
 
 def _check_numpy() -> None:
-    """Raise EngineError where tflite-runtime meets a NumPy that it was not built for: every call of it would fail."""
+    """Raise EngineError if NumPy is newer than tflite-runtime supports: every call of the runtime would fail."""
     import numpy as np
 
     if int(np.__version__.partition(".")[0]) <= _LAST_NUMPY_OF_TFLITE_RUNTIME:
         return
     raise EngineError(
-        f"{TFLITE_RUNTIME} needs NumPy 1, and NumPy {np.__version__} is installed",
+        f"{TFLITE_RUNTIME} needs NumPy 1, but NumPy {np.__version__} is installed",
         f"{steps_to_litert()} to use LiteRT, or {install_command('numpy<2')}",
     )

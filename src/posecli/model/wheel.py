@@ -1,7 +1,7 @@
-"""A wheel that holds nothing but a model, for machines without any network: `pip install` puts it in place.
+"""Writes a wheel that contains only a model, for `pip install` on machines without a network.
 
-Source of the form: the binary distribution format of PyPA's specifications (a zip archive with a `.dist-info` folder).
-The same model gives the same bytes.
+Source of the format: the binary distribution format of PyPA's specifications (a zip archive with a `.dist-info`
+folder). The same model gives the same bytes.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from posecli.model.locate import ModelFile
 
 VERSION = "1.0.0"
 _TAG = "py3-none-any"
-#: The earliest date that a zip archive can hold.
+#: The earliest date in the zip format.
 _DATE = (1980, 1, 1, 0, 0, 0)
 
 
@@ -28,7 +28,7 @@ def wheel_name(model: ModelFile) -> str:
 
 
 def write_wheel(model: ModelFile, file: IO[bytes], *, licence: str) -> None:
-    """Write the wheel of a model: its file, a manifest with its SHA-256, and the entry point by which it is found."""
+    """Write the wheel of a model: its file, a manifest with its SHA-256, and the entry point that names it."""
     package, file_name = _package_name(model), model.path.name
     info = f"{package}-{VERSION}.dist-info"
     manifest = {"name": model.name, "file_name": file_name, "size": len(model.data), "sha256": model.sha256}

@@ -1,4 +1,4 @@
-"""Downloading one file over HTTP so that it is whole and right, or absent."""
+"""Downloads one file over HTTP, with retries, resume, and a check of its size and hash."""
 
 from __future__ import annotations
 
@@ -21,39 +21,38 @@ from posecli.model.sources.pace import paced_opener
 from posecli.model.sources.progress import Progress
 
 TRIES = 5
-#: Seconds before the second try; doubled for each further one. POSECLI_DOWNLOAD_BACKOFF changes it.
+#: Seconds before the second try, doubled before each further try. POSECLI_DOWNLOAD_BACKOFF overrides it.
 BACKOFF = 1.0
-#: Seconds in which a server must have answered, and over which it must keep to the least rate of `pace`.
-#: POSECLI_DOWNLOAD_TIMEOUT changes it.
+#: Seconds until a server must have answered, and the interval over which the minimum rate of `pace` is measured.
+#: POSECLI_DOWNLOAD_TIMEOUT overrides it.
 TIMEOUT = 30.0
-#: Seconds that a host may take to be resolved, and to accept a connection: no more is lost where there is no network.
+#: Timeouts in seconds to resolve a host and to connect to it. They are short, because there may be no network.
 RESOLVE_TIMEOUT, CONNECT_TIMEOUT = 1.5, 5.0
 CHUNK = 1 << 18
 _RANGE_NOT_SATISFIABLE = 416
 _PARTIAL_CONTENT = 206
-#: Answers that may be different a moment later.
+#: Status codes of transient failures.
 _RETRIED_STATUS = (408, 425, 429, 500, 502, 503, 504)
 _HINT = "name a mirror with POSECLI_MODEL_URL"
 
 
 class TransientError(Exception):
-    """One try failed in a way that the next may not."""
+    """A failure that is retried."""
 
 
 def download(url: str, part: Path, *, size: int, sha256: str, progress: Progress) -> None:
     """Download `url` to `part`, which may hold the beginning of the file from an earlier run.
 
-    What has arrived is kept there and continued on the next try or the next run. Returns once size and SHA-256 are
-    right.
-    Raises DownloadError; OSError where `part` cannot be written.
+    A partial file is kept, and the next try or the next run resumes it. The function returns when size and SHA-256 are
+    correct. Raises DownloadError, and OSError if `part` cannot be written.
     """
     download_until(lambda: _check(part, size, sha256), url, part, limit=size, progress=progress)
 
 
 def download_until(check: Callable[[], None], url: str, part: Path, *, limit: int, progress: Progress) -> None:
-    """Download `url` to `part`, as `download` does, until `check` raises no TransientError.
+    """Download `url` to `part`, like `download`, until `check` raises no TransientError.
 
-    limit: bytes that the file may have at most. Raises DownloadError, what `check` raises, and OSError.
+    limit: maximum size of the file in bytes. Raises DownloadError, other errors of `check`, and OSError.
     """
     backoff = _seconds("POSECLI_DOWNLOAD_BACKOFF", BACKOFF)
     timeout = _seconds("POSECLI_DOWNLOAD_TIMEOUT", TIMEOUT)
@@ -64,7 +63,7 @@ def download_until(check: Callable[[], None], url: str, part: Path, *, limit: in
         if attempt:
             time.sleep(backoff * 2 ** (attempt - 1))
         try:
-            _continue_download(url, part, limit, timeout, progress)
+            _resume_download(url, part, limit, timeout, progress)
             check()
         except TransientError as error:
             reason = str(error)
@@ -74,7 +73,7 @@ def download_until(check: Callable[[], None], url: str, part: Path, *, limit: in
 
 
 def _seconds(variable: str, default: float) -> float:
-    """A duration that an environment variable may change. Raises UsageError."""
+    """A duration in seconds: the environment variable or, if it is not set, the default. Raises UsageError."""
     text = os.environ.get(variable, "")
     try:
         value = float(text or default)
@@ -86,9 +85,9 @@ def _seconds(variable: str, default: float) -> float:
 
 
 def _refuse_unreachable(url: str) -> None:
-    """Raise DownloadError where the host cannot be resolved or does not answer: no try after it would help.
+    """Raise DownloadError if the host cannot be resolved or does not accept a connection. This is not retried.
 
-    Where a proxy is set up for the address, the proxy resolves it, so nothing is looked at here.
+    With a proxy for the address nothing is checked, because the proxy resolves the host.
     """
     try:
         parts = urlsplit(url)
@@ -96,7 +95,7 @@ def _refuse_unreachable(url: str) -> None:
     except ValueError as error:
         raise DownloadError(f"cannot download {url!r}: {error}") from error
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise DownloadError(f"cannot download {url!r}: it is no http or https address")
+        raise DownloadError(f"cannot download {url!r}: it is not an http or https address")
     if _has_proxy(parts):
         return
     reason = _resolving_error(parts.hostname, port)
@@ -115,7 +114,7 @@ def _has_proxy(parts: SplitResult) -> bool:
 
 
 def _resolving_error(host: str, port: int) -> str:
-    """Why a host cannot be resolved; empty where it can. A resolver that keeps silent is not waited for."""
+    """The reason why a host cannot be resolved; empty if it can. A resolver that does not answer times out."""
     errors: list[str] = []
 
     def resolve() -> None:
@@ -124,7 +123,7 @@ def _resolving_error(host: str, port: int) -> str:
         except OSError as error:
             errors.append(f"its name cannot be resolved: {error.strerror or error}")
         except UnicodeError:
-            errors.append("it is no name of a host")
+            errors.append("it is not a valid host name")
 
     thread = threading.Thread(target=resolve, daemon=True, name="posecli-resolve")
     thread.start()
@@ -134,32 +133,32 @@ def _resolving_error(host: str, port: int) -> str:
     return errors[0] if errors else ""
 
 
-def _continue_download(url: str, part: Path, size: int, timeout: float, progress: Progress) -> None:
-    have = part.stat().st_size if part.exists() else 0
-    if have >= size:
-        return  # whole already; _check decides
+def _resume_download(url: str, part: Path, size: int, timeout: float, progress: Progress) -> None:
+    received = part.stat().st_size if part.exists() else 0
+    if received >= size:
+        return  # already complete: _check verifies the content
     try:
         request = urllib.request.Request(url, headers={"User-Agent": "posecli", "Accept-Encoding": "identity"})
-        if have:
-            request.add_header("Range", f"bytes={have}-")
+        if received:
+            request.add_header("Range", f"bytes={received}-")
         with paced_opener().open(request, timeout=timeout) as response:
-            continued = response.status == _PARTIAL_CONTENT and _starts_at(response, have)
-            with open(part, "ab" if continued else "wb") as file:
-                _copy(response, file, have if continued else 0, size, progress)
+            is_resumed = response.status == _PARTIAL_CONTENT and _starts_at(response, received)
+            with open(part, "ab" if is_resumed else "wb") as file:
+                _copy(response, file, received if is_resumed else 0, size, progress)
     except urllib.error.HTTPError as error:
         with error:
-            _explain_status(url, part, error)
+            _raise_status_error(url, part, error)
     except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError) as error:
         raise TransientError(str(getattr(error, "reason", error) or type(error).__name__)) from error
     except ValueError as error:
         raise DownloadError(f"cannot download {url!r}: {error}") from error
 
 
-def _starts_at(response: http.client.HTTPResponse, have: int) -> bool:
-    return response.headers.get("Content-Range", "").startswith(f"bytes {have}-")
+def _starts_at(response: http.client.HTTPResponse, received: int) -> bool:
+    return response.headers.get("Content-Range", "").startswith(f"bytes {received}-")
 
 
-def _explain_status(url: str, part: Path, error: urllib.error.HTTPError) -> None:
+def _raise_status_error(url: str, part: Path, error: urllib.error.HTTPError) -> None:
     if error.code == _RANGE_NOT_SATISFIABLE and part.exists():
         part.unlink(missing_ok=True)
         raise TransientError("the server has less than was already downloaded") from error
@@ -171,21 +170,21 @@ def _explain_status(url: str, part: Path, error: urllib.error.HTTPError) -> None
     ) from error
 
 
-def _copy(response: http.client.HTTPResponse, file: IO[bytes], have: int, size: int, progress: Progress) -> None:
-    with progress.bar(have, size) as advance:
+def _copy(response: http.client.HTTPResponse, file: IO[bytes], received: int, size: int, progress: Progress) -> None:
+    with progress.bar(received, size) as advance:
         while chunk := response.read(CHUNK):
-            have += len(chunk)
-            if have > size:
-                break  # a wrong file; _check says so, and nothing fills the disk
+            received += len(chunk)
+            if received > size:
+                break  # not the expected file: stop here, so that it does not fill the disk
             file.write(chunk)
             advance(len(chunk))
-    if have > size:
+    if received > size:
         file.truncate(0)
-        raise TransientError(f"the server sends more than the expected {size} bytes")
+        raise TransientError(f"the server sent more than the expected {size} bytes")
 
 
 def _check(part: Path, size: int, sha256: str) -> None:
-    """Raise TransientError unless the file is whole and right; a wrong one is deleted."""
+    """Raise TransientError unless size and hash of the file are correct. A file with a wrong hash is deleted."""
     found = part.stat().st_size
     if found < size:
         raise TransientError(f"the connection ended after {found} of {size} bytes")
@@ -193,4 +192,4 @@ def _check(part: Path, size: int, sha256: str) -> None:
         digest = hashlib.sha256(file.read()).hexdigest()
     if digest != sha256:
         part.unlink()
-        raise TransientError(f"what came has the SHA-256 {digest}, expected {sha256}")
+        raise TransientError(f"the downloaded file has the SHA-256 {digest}, expected {sha256}")

@@ -1,4 +1,4 @@
-"""Mirrors: addresses in POSECLI_MODEL_URL, separated by spaces. One that ends in / is a folder of model files."""
+"""Mirrors: URLs in POSECLI_MODEL_URL, separated by spaces. A URL that ends in / is a folder of model files."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ def addresses() -> list[str]:
 
 
 def offers(known: KnownModel) -> bool:
-    """Whether a mirror is named: it may have any model."""
+    """Whether the user has named a mirror. A mirror may have any model."""
     return bool(addresses())
 
 
-def bring(known: KnownModel, part: Path, progress: Progress) -> None:
-    """Download the file from the first mirror that has it to `part`, whole and right. Raises DownloadError."""
+def download_file(known: KnownModel, part: Path, progress: Progress) -> None:
+    """Download the model from the first mirror that has it to `part`, and check it. Raises DownloadError."""
     failures = []
     for address in addresses():
         url = address + known.file_name if address.endswith("/") else address

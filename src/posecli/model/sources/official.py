@@ -1,4 +1,4 @@
-"""The address at which the model's authors publish it: the file itself, or a tar.gz that holds it."""
+"""The official address of a model: the file itself, or a tar.gz that contains it."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from posecli.model.catalog import KnownModel
 from posecli.model.sources.http import TransientError, download, download_until
 from posecli.model.sources.progress import Progress
 
-#: Bytes that a tar.gz may have beyond those of the model: weights hardly shrink, and headers are small.
+#: Limit in bytes of a tar.gz beyond the size of the model: weights hardly compress, and headers are small.
 _ARCHIVE_OVERHEAD = 1 << 20
-#: Entries of an archive that are looked at.
-_MOST_ENTRIES = 100
+#: Limit of entries that are read in an archive.
+_MAX_ENTRIES = 100
 
 
 def offers(known: KnownModel) -> bool:
-    """Whether the file itself is published."""
+    """Whether the model file is published."""
     return bool(known.address)
 
 
-def bring(known: KnownModel, part: Path, progress: Progress) -> None:
-    """Download the file to `part`, whole and right. Raises DownloadError."""
+def download_file(known: KnownModel, part: Path, progress: Progress) -> None:
+    """Download the model to `part`, and check it. Raises DownloadError."""
     if not known.member:
         download(known.address, part, size=known.size, sha256=known.sha256, progress=progress)
         return
@@ -35,34 +35,36 @@ def bring(known: KnownModel, part: Path, progress: Progress) -> None:
 
 
 def _unpack(archive: Path, known: KnownModel, part: Path) -> None:
-    """Write the model in a tar.gz to `part`. Raises TransientError, and deletes the archive, where the model is not
-    whole and right there."""
+    """Extract the model from a tar.gz to `part`.
+
+    Raises TransientError, and deletes the archive, if the model in it is not complete or has a wrong hash.
+    """
     try:
         data = _read_member(archive, known)
     except (tarfile.TarError, zlib.error, EOFError, OSError) as error:
         archive.unlink()
-        raise TransientError(f"what came is no tar.gz that can be read: {error}") from error
+        raise TransientError(f"the downloaded file is not a readable tar.gz: {error}") from error
     digest = hashlib.sha256(data).hexdigest()
     if digest != known.sha256:
         archive.unlink()
-        raise TransientError(f"{known.member} in what came has the SHA-256 {digest}, expected {known.sha256}")
+        raise TransientError(f"{known.member} in the archive has the SHA-256 {digest}, expected {known.sha256}")
     part.write_bytes(data)
 
 
 def _read_member(archive: Path, known: KnownModel) -> bytes:
-    """The bytes of a regular file of the right name and size; nothing is written, wherever other entries lead.
+    """The bytes of the model: a regular file with the expected name and size. No entry is extracted to the disk.
 
-    Raises EOFError for an archive that is cut off, TarError, zlib.error or OSError for one that is no good.
+    Raises EOFError for a truncated archive, and TarError, zlib.error or OSError for an invalid one.
     """
     with tarfile.open(archive, "r|gz", errorlevel=2) as entries:
-        for _, entry in zip(range(_MOST_ENTRIES), entries, strict=False):
+        for _, entry in zip(range(_MAX_ENTRIES), entries, strict=False):
             if entry.name.removeprefix("./") != known.member:
                 if entry.size > _ARCHIVE_OVERHEAD:
-                    raise tarfile.ReadError(f"{entry.name!r} in it has {entry.size} bytes")
+                    raise tarfile.ReadError(f"its entry {entry.name!r} is too large: {entry.size} bytes")
                 continue
             if not entry.isreg() or entry.size != known.size:
                 raise tarfile.ReadError(
-                    f"expected the file {known.member} of {known.size} bytes, found {entry.size} bytes of another kind"
+                    f"expected the file {known.member} of {known.size} bytes, found an entry that is not a file"
                     if not entry.isreg()
                     else f"expected {known.member} of {known.size} bytes, found {entry.size}"
                 )
@@ -72,4 +74,4 @@ def _read_member(archive: Path, known: KnownModel) -> bytes:
             if len(data) < known.size:
                 raise EOFError
             return data
-    raise tarfile.ReadError(f"it holds no {known.member}")
+    raise tarfile.ReadError(f"it does not contain {known.member}")

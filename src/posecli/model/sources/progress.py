@@ -1,4 +1,4 @@
-"""What a download tells the user on standard error."""
+"""Messages and a progress bar of a download, on standard error."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 
 class Progress:
-    """Says what goes on, and shows a bar where standard error is a terminal; says nothing unless `shown`."""
+    """Prints messages, and shows a bar if standard error is a terminal. It does nothing unless `shown`."""
 
     def __init__(self, *, shown: bool) -> None:
         self._shown = shown
@@ -19,12 +19,12 @@ class Progress:
             print(f"posecli: {message}", file=sys.stderr)
 
     @contextmanager
-    def bar(self, have: int, size: int) -> Iterator[Callable[[int], object]]:
-        """A bar for the time of the block; yields what moves it on by a number of bytes."""
+    def bar(self, received: int, size: int) -> Iterator[Callable[[int], object]]:
+        """Show a bar while the block runs; yield a function that advances it by a number of bytes."""
         if not self._shown or not sys.stderr.isatty():
             yield lambda count: None
             return
         from tqdm import tqdm
 
-        with tqdm(desc="PoseNet model", initial=have, total=size, unit="B", unit_scale=True, leave=False) as bar:
+        with tqdm(desc="PoseNet model", initial=received, total=size, unit="B", unit_scale=True, leave=False) as bar:
             yield bar.update
