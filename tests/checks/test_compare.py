@@ -90,6 +90,36 @@ def test_pictures_are_matched_by_the_end_of_their_path() -> None:
     ) == ["new_picture"]
 
 
+def test_names_that_end_in_one_another_are_told_apart() -> None:
+    names = ("three.jpg", "a/three.jpg", "b/a/three.jpg")
+    full, short = (
+        [make_record(f"{folder}{name}", people) for people, name in enumerate(names)] for folder in ("/x/", "")
+    )
+    assert kinds(full, short) == kinds(short, full[::-1]) == []
+    assert kinds(short, full[1:]) == ["missing_picture"]
+    assert kinds(short[:1], full) == ["new_picture"] * 3 + ["missing_picture"]
+
+
+@pytest.mark.parametrize("clips", [("c.mp4",), ("c.mp4", "d.mp4")])
+def test_frames_of_clips_are_those_of_the_labels(clips: tuple[str, ...], tmp_path: Path, posecli: Posecli) -> None:
+    frames = [
+        replace(make_record(f"in/{clip}", people), frame=people, time=people / 10)
+        for clip in clips
+        for people in range(3)
+    ]
+    path = save(frames, tmp_path / "r.jsonl")
+    assert posecli("convert", path, "-f", "coco-annotations", "-o", tmp_path / "l.json").returncode == 0
+    for pair in ((path, tmp_path / "l.json"), (tmp_path / "l.json", path)):
+        said = posecli("compare", *pair, "--max-score-change", "1")
+        assert (said.returncode, said.stdout) == (0, b"no differences\n")
+
+
+def test_frames_of_clips_with_other_names_are_new() -> None:
+    one, other = ([replace(make_record(name), frame=number) for number in (0, 1)] for name in ("x/c.mp4", "x/d.mp4"))
+    assert kinds(one, other) == ["new_picture"] * 2 + ["missing_picture"] * 2
+    assert kinds(one, [make_record(f"images/default/frame_{number:06d}.PNG") for number in (0, 1)]) == []
+
+
 def test_frames_are_compared_separately() -> None:
     clip = [replace(make_record("c.mp4"), frame=number) for number in range(3)]
     assert kinds(clip, clip) == []

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -121,6 +123,102 @@ def test_frames_are_matched_by_the_names_of_annotation_tools(tmp_path: Path) -> 
     clip = [replace(record, image="x/c.mp4", frame=number) for number, record in enumerate(records_from_truth())]
     result = evaluate(str(tmp_path / "t.json"), save(clip, tmp_path / "r.jsonl"))
     assert (result.groups["all"].figures["AP"], result.unknown) == (pytest.approx(1), ())
+
+
+def changed(path: Path, change: Callable[[Any], None]) -> str:
+    """The annotations with a change."""
+    data = json.loads(TRUTH.read_text())
+    change(data)
+    path.write_text(json.dumps(data))
+    return str(path)
+
+
+def test_truth_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    (tmp_path / "t.json").write_text(TRUTH.read_text(), encoding="utf-8-sig")
+    records = save(records_from_truth(), tmp_path / "r.jsonl")
+    assert evaluate(str(tmp_path / "t.json"), records) == evaluate(str(TRUTH), records)
+
+
+def test_names_match_by_their_longest_ending(tmp_path: Path) -> None:
+    def rename(data: Any) -> None:
+        for image, name in zip(data["images"], ("1.jpg", "a/1.jpg", "images/default/2.jpg"), strict=True):
+            image["file_name"] = name
+
+    first, second, third = records_from_truth()
+    records = [
+        replace(record, image=name)
+        for record, name in ((second, "/x/a/1.jpg"), (first, "/x/1.jpg"), (third, "samples/2.jpg"))
+    ]
+    truth = changed(tmp_path / "t.json", rename)
+    result = evaluate(truth, save(records, tmp_path / "r.jsonl"))
+    assert result.groups["all"].figures["AP"] == pytest.approx(1)
+    assert (result.missing, result.unknown) == ((), ())
+    again = replace(first, image="/y/1.jpg")
+    result = evaluate(truth, save([*records, again], tmp_path / "r.jsonl"))
+    assert (result.missing, result.unknown) == (("1.jpg",), ("/x/1.jpg", "/y/1.jpg"))
+
+
+@pytest.mark.parametrize("value", ["missing", None])
+@pytest.mark.parametrize("field", ["bbox", "area", "num_keypoints", "iscrowd", "segmentation", "id"])
+def test_fields_that_are_not_there_are_derived(field: str, value: str | None, tmp_path: Path) -> None:
+    def drop(data: Any) -> None:
+        for person in data["annotations"]:
+            person.pop(field, None)
+            if value is None:
+                person[field] = None
+
+    records = save(records_from_truth(shift=6), tmp_path / "r.jsonl")
+    expected, result = (evaluate(truth, records) for truth in (str(TRUTH), changed(tmp_path / "t.json", drop)))
+    assert (result.found, result.groups["all"].people) == (expected.found, expected.groups["all"].people)
+    if field != "area":  # that of the box is another scale
+        assert result == expected
+
+
+def test_people_without_a_labelled_keypoint_and_crowds_are_ignored(tmp_path: Path) -> None:
+    def add(data: Any) -> None:
+        person = {**data["annotations"][0], "iscrowd": 1}
+        nowhere = {"image_id": person["image_id"], "category_id": 1, "keypoints": [0] * 51}
+        data["annotations"] += [person, nowhere, {**nowhere, "keypoints": []}]
+
+    records = save(records_from_truth(), tmp_path / "r.jsonl")
+    assert evaluate(changed(tmp_path / "t.json", add), records) == evaluate(str(TRUTH), records)
+
+
+@pytest.mark.parametrize("wrong", ["missing", None, "x", [], {}, -1, 1.5, 2**70, True, "0"])
+@pytest.mark.parametrize(
+    "field",
+    [
+        *(("annotations", 0, key) for key in ("image_id", "category_id", "keypoints", "iscrowd", "bbox", "area")),
+        *(("images", 0, key) for key in ("id", "file_name")),
+        *(("categories", 0, key) for key in ("id", "keypoints")),
+        ("annotations", 0, "bbox", 0),
+        ("annotations", 0, "keypoints", 0),
+        ("annotations", 0, "keypoints", 2),
+        ("annotations",),
+        ("images", 0),
+    ],
+)
+def test_what_is_wrong_in_the_truth_is_a_usage_error(field: tuple[Any, ...], wrong: Any, tmp_path: Path) -> None:
+    """Or it is derived, or the annotation is none of a person; never a mistake in posecli."""
+
+    def change(data: Any) -> None:
+        *path, last = field
+        for key in path:
+            data = data[key]
+        if wrong == "missing":
+            del data[last]
+        else:
+            data[last] = wrong
+
+    truth = changed(tmp_path / "t.json", change)
+    with contextlib.suppress(UsageError):
+        evaluate(truth, save(records_from_truth(), tmp_path / "r.jsonl"))
+
+
+def test_what_is_wrong_in_the_truth_is_named(tmp_path: Path, posecli: Posecli) -> None:
+    truth = changed(tmp_path / "t.json", lambda data: data["annotations"][2].pop("image_id"))
+    said = posecli("evaluate", truth, save(records_from_truth(), tmp_path / "r.jsonl"))
+    assert (said.returncode, b"annotations[2].image_id is missing" in said.stderr) == (2, True)
 
 
 @pytest.mark.parametrize("text", ["", "[]", "hello", '{"image": 1}', '[{"image_id": 1}]'])

@@ -12,8 +12,10 @@ import jsonschema
 import pytest
 
 from posecli.errors import UsageError
+from posecli.poses.similarity import CERTAIN_SCORE
 from posecli.records.formats import get_format
 from posecli.records.formats.base import WriteOptions
+from posecli.records.formats.coco_annotations import _SCORES, HIDDEN_SCORE, VISIBLE_SCORE
 from posecli.records.journal import read_records
 from posecli.records.schema import record_schema
 from posecli.skeleton import KEYPOINT_NAMES
@@ -132,8 +134,8 @@ def test_labels_are_records(form: dict[str, Any], tmp_path: Path) -> None:
     assert (first.image, first.width, first.height, len(first.poses)) == ("a.jpg", 640, 480, 2)
     pose = first.poses[0]
     assert (pose.id, pose.score) == (4, 1.0)
-    assert [point.score for point in pose.keypoints[:4]] == [1.0, 0.5, 0.0, 1.0]
-    assert pose.keypoints[1] == found.keypoints[1]._replace(score=0.5)
+    assert [point.score for point in pose.keypoints[:4]] == [1.0, 0.3, 0.0, 1.0]
+    assert pose.keypoints[1] == found.keypoints[1]._replace(score=0.3)
     assert (pose.keypoints[2].x, pose.keypoints[2].y) == (108, 216)  # in the middle: never 0, 0
     assert pose.box == (100, 200, 16, 32)
     assert (second.image, second.poses) == ("b.jpg", ())
@@ -211,7 +213,7 @@ def with_value(value: Any, *path: Any) -> Callable[[Any], None]:
         (with_value(0, "images", 0, "height"), r"images\[0\].height is 0"),
         (with_value(1, "images", 1, "id"), r"images\[1\].id is 1, as that of another"),
         (with_value("x", "images", 1), r"images\[1\] is 'x', not an object"),
-        (with_value(99, "annotations", 0, "image_id"), "image_id 99, and no image"),
+        (with_value(99, "annotations", 0, "image_id"), r"annotations\[0\].image_id is 99, and no image"),
         (without("annotations", 0, "image_id"), r"annotations\[0\].image_id is missing"),
         (without("annotations", 0, "keypoints", 0), r"annotations\[0\].keypoints has 50 values, not 51"),
         (with_value(3, "annotations", 0, "keypoints", 2), "a visibility is 3, not 0, 1 or 2"),
@@ -219,6 +221,15 @@ def with_value(value: Any, *path: Any) -> Callable[[Any], None]:
         (with_value("x", "annotations", 0, "keypoints", 0), "is 'x', not a number"),
         (with_value([1], "annotations", 0, "category_id"), r"annotations\[0\].category_id is an array"),
         (with_value("x", "annotations", 0, "track_id"), "track_id is 'x'"),
+        (with_value({"track_id": "x"}, "annotations", 0, "attributes"), r"\[0\].attributes.track_id is 'x'"),
+        (with_value(99, "annotations", 1, "category_id"), r"annotations\[1\].category_id is 99, and no category"),
+        (with_value("0", "annotations", 0, "iscrowd"), r"annotations\[0\].iscrowd is '0', not one of 0, 1"),
+        (with_value(2, "annotations", 0, "iscrowd"), r"annotations\[0\].iscrowd is 2, not one of 0, 1"),
+        (with_value("leftEye", "categories", 0, "keypoints", 2), r"categories\[0\].keypoints has leftEye 2 times"),
+        (without("categories", 0, "id"), r"categories\[0\].id is missing"),
+        (with_value([{"id": 1}] * 2, "categories"), r"categories\[1\].id is 1, as that of another category"),
+        (with_value("a.jpg", "images", 1, "file_name"), r"images\[1\].file_name is 'a.jpg', as that of another image"),
+        (with_value(640.5, "images", 0, "width"), r"images\[0\].width is 640.5, not a whole number"),
     ],
 )
 def test_what_is_wrong_is_said(change: Callable[[Any], None], message: str, tmp_path: Path) -> None:
@@ -226,6 +237,60 @@ def test_what_is_wrong_is_said(change: Callable[[Any], None], message: str, tmp_
     change(data)
     with pytest.raises(UsageError, match=message):
         read_labels(data, tmp_path)
+
+
+def test_labels_that_are_written_again_are_the_same(tmp_path: Path) -> None:
+    """Visibilities, positions and tracks."""
+    people = (person(0.7, 0.3, 0.0, x=100.12)._replace(id=4), person(*[0.2] * 17, x=300.01)._replace(id=2))
+    data = labels_of(replace(make_record(), poses=people))
+    read = (Record.from_dict(json.loads(json.dumps(record.to_dict()))) for record in read_labels(data, tmp_path))
+    assert labels_of(*read)["annotations"] == data["annotations"]
+
+
+def test_positions_of_hidden_keypoints_are_compared() -> None:
+    assert _SCORES[1] == CERTAIN_SCORE
+    assert HIDDEN_SCORE <= _SCORES[1] < VISIBLE_SCORE <= _SCORES[2]
+
+
+def track_ids(*annotations: dict[str, Any], folder: Path) -> list[int | None]:
+    """As they are read from annotations that have these fields."""
+    data = labels_of(replace(make_record(), poses=(person(),) * len(annotations)))
+    for annotation, more in zip(data["annotations"], annotations, strict=True):
+        annotation.update(more)
+    return [pose.id for pose in read_labels(data, folder)[0].poses]
+
+
+def test_tracks_may_be_attributes_and_begin_at_0(tmp_path: Path) -> None:
+    """As CVAT writes them."""
+    by_cvat = ({"attributes": {"occluded": False, "track_id": number}} for number in (0, 3))
+    assert track_ids(*by_cvat, {"attributes": {"occluded": True}}, folder=tmp_path) == [1, 4, None]
+    assert track_ids({"track_id": 2}, {"attributes": {"track_id": 1.0}}, folder=tmp_path) == [2, 1]
+    assert track_ids({"track_id": 5, "attributes": {"track_id": 0}}, {"track_id": None}, folder=tmp_path) == [5, None]
+
+
+@pytest.mark.parametrize("keypoints", [[], None])
+def test_annotations_without_keypoints_are_left_out(keypoints: list[float] | None, tmp_path: Path) -> None:
+    data = labels_of(make_record(people=2))
+    data["annotations"][0]["keypoints"] = keypoints
+    assert len(read_labels(data, tmp_path)[0].poses) == 1
+
+
+def test_whole_numbers_may_have_a_point(tmp_path: Path) -> None:
+    data = labels_of(make_record())
+    plain = read_labels(data, tmp_path)[0]
+    data["images"][0] |= {"id": 1.0, "width": 640.0, "height": 480.0}
+    data["annotations"][0] |= {"image_id": 1.0, "category_id": 1.0, "iscrowd": 0.0}
+    (found,) = read_labels(data, tmp_path)
+    assert (found.width, found.height, found.poses) == (640, 480, plain.poses)
+    assert type(found.width) is int
+
+
+@pytest.mark.parametrize("name", ["labels.json", "poses.json", "poses.jsonl"])
+def test_a_byte_order_mark_is_passed_over(name: str, tmp_path: Path) -> None:
+    record = make_record()
+    data = {"labels.json": labels_of(record), "poses.json": [record.to_dict()], "poses.jsonl": record.to_dict()}[name]
+    (tmp_path / name).write_text(json.dumps(data), encoding="utf-8-sig")
+    assert [found.image for found in read_records(str(tmp_path / name))] == ["a.jpg"]
 
 
 def test_a_run_is_not_resumed_from_labels() -> None:
@@ -251,7 +316,7 @@ def test_corrections_are_told(tmp_path: Path, posecli: Posecli) -> None:
     assert said.returncode == 3
     lines = said.stdout.decode().splitlines()
     assert "nose moved by 10.0 pixels" in lines[0]
-    assert "score of leftEye was 1.00, is 0.50" in lines[1]
+    assert "score of leftEye was 1.00, is 0.30" in lines[1]
     assert [line.split(maxsplit=1)[0] for line in lines[:3]] == ["a/1.jpg", "a/1.jpg", "b/1.jpg"]
     assert "person 0 (score 1.00) is gone" in lines[2]
     assert len(lines) == 4

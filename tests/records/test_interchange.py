@@ -99,7 +99,7 @@ def correct_in_datumaro(records: Path, folder: Path, posecli: Posecli) -> None:
     lines = said.stdout.decode().splitlines()
     assert "nose moved by 12.0 pixels" in "".join(line for line in lines if line.startswith("wave"))
     assert [line.split()[0] for line in lines[:-1]] == ["wave.jpg", "wave.jpg", "three.jpg"], lines
-    assert "score of leftEye was 1.00, is 0.50" in lines[1]
+    assert "score of leftEye was 1.00, is 0.30" in lines[1]
     assert "is gone" in lines[2]
     found = json.loads(posecli("evaluate", corrected, records, "--json").stdout)
     assert (found["groups"]["all"]["people"], found["found"]) == (5, 5)

@@ -175,7 +175,11 @@ def test_every_command_refuses_what_is_no_record(number: int, name: str, tmp_pat
         "id": 1, "image_id": 1, "category_id": 1, "keypoints": [1, 1, 2] * 17, "num_keypoints": 17, "area": 9.0,
         "bbox": [0, 0, 3, 3], "iscrowd": 0,
     }  # fmt: skip
-    truth = {"images": [{"id": 1, "file_name": "a.jpg"}], "annotations": [person], "categories": [{"id": 1}]}
+    truth = {
+        "images": [{"id": 1, "file_name": "a.jpg"}],
+        "annotations": [person],
+        "categories": [{"id": 1, "keypoints": list(KEYPOINT_NAMES)}],
+    }
     (tmp_path / "truth.json").write_text(json.dumps(truth))
     before = sorted(tmp_path.iterdir())
     for line in broken_lines():

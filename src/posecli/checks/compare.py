@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import posixpath
 from collections.abc import Iterable, Iterator
 from math import hypot
 from typing import Any, NamedTuple
 
-from posecli.files.storage import endings
+from posecli.files.name_match import match_names
 from posecli.poses.similarity import CERTAIN_SCORE, MOVED_PERSON, as_decoded, match_greedily, similarities
+from posecli.records.formats.coco_annotations import picture_name
 from posecli.types import Keypoint, Pose, Record
 
 
@@ -50,34 +51,40 @@ class Expectation:
 
     def __init__(self, expected: Iterable[Record], limits: Limits) -> None:
         self._limits = limits
-        self._expected = {_key(record): record for record in expected}
-        images = {image for image, _ in self._expected}
-        counts = Counter(ending for image in images for ending in endings(image))
-        self._by_ending = {ending: image for image in images for ending in endings(image) if counts[ending] == 1}
-        self._checked: set[tuple[str, int | None]] = set()
+        self._expected = {picture_name(record): record for record in expected}
+        self._checked: set[str] = set()
+        self._others: list[Record] = []
 
     def check(self, actual: Record) -> list[Difference]:
-        """The differences in one picture.
+        """The differences in one picture. A picture without an expected one of the same name waits for `others`."""
+        name = picture_name(actual)
+        if name not in self._expected:
+            self._others.append(actual)
+            return []
+        return self._differences(name, actual)
 
-        The expected picture is found by its full name, or by the end of its path if that is unique: the first folders
-        of either may differ.
-        """
-        image, frame = _key(actual)
-        names = (image, *(self._by_ending[ending] for ending in endings(image) if ending in self._by_ending))
-        key = next(((name, frame) for name in names if (name, frame) in self._expected), None)
-        if key is None:
-            return [Difference(image, "new_picture", "is not among the expected pictures", frame=frame)]
-        self._checked.add(key)
-        found = _differences(self._expected[key], actual, self._limits)
-        return [difference._replace(frame=frame) for difference in found]
+    def others(self) -> Iterator[Difference]:
+        """The differences in the pictures with other names, after all pictures: `match_names` pairs them."""
+        pairs = match_names([*self._checked, *map(picture_name, self._others)], self._expected)
+        for actual in self._others:
+            name = pairs.get(picture_name(actual))
+            if name is None or _of_other_clip(self._expected[name], actual):
+                yield Difference(actual.image, "new_picture", "is not among the expected pictures", frame=actual.frame)
+            else:
+                yield from self._differences(name, actual)
 
     def unseen(self) -> list[Difference]:
         """The expected pictures without an actual record."""
         return [
-            Difference(image, "missing_picture", "was expected but is missing", frame=frame)
-            for image, frame in self._expected
-            if (image, frame) not in self._checked
+            Difference(record.image, "missing_picture", "was expected but is missing", frame=record.frame)
+            for name, record in self._expected.items()
+            if name not in self._checked
         ]
+
+    def _differences(self, name: str, actual: Record) -> list[Difference]:
+        self._checked.add(name)
+        found = _differences(self._expected[name], actual, self._limits)
+        return [difference._replace(frame=actual.frame) for difference in found]
 
 
 def compare(
@@ -87,12 +94,15 @@ def compare(
     expectation = Expectation(expected, limits)
     for record in actual:
         yield from expectation.check(record)
+    yield from expectation.others()
     if not ignore_missing:
         yield from expectation.unseen()
 
 
-def _key(record: Record) -> tuple[str, int | None]:
-    return record.image, record.frame
+def _of_other_clip(one: Record, other: Record) -> bool:
+    """Whether both are frames of videos that are called otherwise: their own names, frame_000012.PNG, say nothing."""
+    are_frames = all(record.frame is not None and record.file is None for record in (one, other))
+    return are_frames and posixpath.basename(one.image) != posixpath.basename(other.image)
 
 
 def _differences(expected: Record, actual: Record, limits: Limits) -> Iterator[Difference]:

@@ -12,18 +12,27 @@ import numpy as np
 from posecli import fields
 from posecli.errors import UsageError
 from posecli.extras import need
+from posecli.files.name_match import match_names
 from posecli.poses.similarity import keypoint_similarities
 from posecli.records.formats.base import parse_json
-from posecli.records.formats.coco import PERSON_CATEGORY, image_id, people_of
-from posecli.records.formats.coco_annotations import in_order, layouts_of, picture_name
+from posecli.records.formats.coco import PERSON_CATEGORY, people_of
+from posecli.records.formats.coco_annotations import (
+    LabelledPerson,
+    Labels,
+    area_of,
+    box_around,
+    labels_of,
+    picture_name,
+)
 from posecli.records.journal import read_records
 from posecli.skeleton import KEYPOINT_COUNT, KEYPOINT_NAMES
 from posecli.types import Record
 
 #: The names of `COCOeval.stats` for keypoints, in order.
 FIGURES = ("AP", "AP50", "AP75", "AP medium", "AP large", "AR", "AR50", "AR75", "AR medium", "AR large")
-#: The category of annotations that are not people with keypoints.
-_NO_PERSON = 0
+#: The number of a picture that has not been matched yet.
+_NO_IMAGE = 0
+_LOW, _LARGEST_AREA = -fields.FARTHEST_PX, fields.FARTHEST_PX**2
 _FIRST = 0  # index of "all areas" and of the lowest OKS (0.5) in COCOeval's parameters
 
 
@@ -153,47 +162,61 @@ def _check_coco_results(data: Iterable[dict[str, Any]]) -> None:
 
 
 def _from_records(records: Iterable[Record], names: dict[str, int]) -> Results:
-    people: list[dict[str, Any]] = []
-    seen, unknown = set(), []
-    for record in records:
-        number = image_id(picture_name(record), names)
-        if number is None:
-            unknown.append(picture_name(record))
-        else:
-            seen.add(number)
-            people += people_of(record, number)
-    return Results(people, frozenset(seen), tuple(unknown))
+    found = [(picture_name(record), people_of(record, _NO_IMAGE)) for record in records]
+    pairs = match_names((name for name, _ in found), names)
+    people = [
+        {**person, "image_id": names[pairs[name]]} for name, entries in found if name in pairs for person in entries
+    ]
+    unknown = tuple(name for name, _ in found if name not in pairs)
+    return Results(people, frozenset(names[name] for name in pairs.values()), unknown)
 
 
 def _read_truth(path: str) -> Any:
     """Read and index the annotations. The standard output of pycocotools is discarded."""
-    coco_class = need("pycocotools.coco", extra="eval").COCO
+    coco = need("pycocotools.coco", extra="eval").COCO()
     try:
-        with contextlib.redirect_stdout(io.StringIO()):
-            coco = coco_class(path)
-        if not any("keypoints" in person for person in coco.anns.values()) or not coco.imgs:
+        with open(path, "rb") as file:
+            labels = labels_of(parse_json(file.read()))
+        if not labels.people:
             raise ValueError("it contains no people with keypoints")
-        _standardise(coco.dataset)
-    except (OSError, ValueError, KeyError, TypeError, AssertionError) as error:
+        coco.dataset = _standard(labels)
+    except (OSError, ValueError) as error:
         raise UsageError(f"cannot read COCO keypoint annotations from {path}: {error}") from error
+    with contextlib.redirect_stdout(io.StringIO()):
+        coco.createIndex()
     return coco
 
 
-def _standardise(dataset: dict[str, Any]) -> None:
-    """Convert annotated people to one category, the 17 keypoints in their order, and an area. Annotation tools number
-    categories and order keypoints in different ways. Raises ValueError if the annotations are invalid."""
-    if not any(category.get("keypoints") for category in dataset["categories"]):
-        return
-    layouts = layouts_of(dataset)
-    for index, person in enumerate(dataset["annotations"]):
-        layout = layouts.get(person["category_id"])
-        if layout is None or "keypoints" not in person:
-            person["category_id"] = _NO_PERSON
-            continue
-        values = fields.sequence(person["keypoints"], f"annotations[{index}].keypoints", length=3 * len(layout))
-        person["category_id"], person["keypoints"] = PERSON_CATEGORY, in_order(values, layout)
-        if not person["area"]:  # some tools write 0
-            person["area"] = float(np.prod(person["bbox"][2:]))
+def _standard(labels: Labels) -> dict[str, Any]:
+    """Convert annotations for pycocotools: one category, the 17 keypoints in their order, and every field.
+
+    Annotation tools number categories and order keypoints in different ways, and omit fields. Raises ValueError if the
+    annotations are invalid.
+    """
+    return {
+        "info": {},
+        "images": [{"id": image.id, "file_name": image.file_name} for image in labels.images],
+        "categories": [{"id": PERSON_CATEGORY, "name": "person"}],
+        "annotations": [_standard_person(number, person) for number, person in enumerate(labels.people, 1)],
+    }
+
+
+def _standard_person(number: int, person: LabelledPerson) -> dict[str, Any]:
+    """One annotation. Without a labelled keypoint and without a box, the box is empty."""
+    box = person.data.get("bbox") or (box_around(person.labelled) if person.labelled else [0, 0, 0, 0])
+    lefts_and_sizes = zip(fields.sequence(box, f"{person.name}.bbox", length=4), (_LOW, _LOW, 0, 0), strict=True)
+    box = [fields.number(value, f"{person.name}.bbox", low) for value, low in lefts_and_sizes]
+    area = fields.number(person.data.get("area") or 0, f"{person.name}.area", 0, _LARGEST_AREA)
+    return {
+        "id": number,
+        "image_id": person.image,
+        "category_id": PERSON_CATEGORY,
+        "keypoints": [value for point in person.points for value in point],
+        "num_keypoints": len(person.labelled),
+        "bbox": box,
+        "area": area or area_of(box),  # some tools write 0
+        "iscrowd": int(person.crowd),
+    }
 
 
 def _results_of(coco: Any, people: list[dict[str, Any]]) -> Any:

@@ -24,7 +24,10 @@ class ExpectedRecords(Protocol):
     """Records that those of a run are compared with, one by one; `checks.compare.Expectation` is one."""
 
     def check(self, actual: Record, /) -> Iterable[Difference]:
-        """What differs in one record."""
+        """What differs in one record, as far as its name is expected."""
+
+    def others(self) -> Iterable[Difference]:
+        """What differs in the records with other names."""
 
     def unseen(self) -> Iterable[Difference]:
         """What was expected and has not been checked."""
@@ -51,7 +54,7 @@ class Expectations:
                 yield f"{difference.place}: {difference.message}"
 
     def at_the_end(self) -> Iterator[str]:
-        """What should have come and has not."""
+        """What can be said when all records have come: of pictures with other names, and of missing ones."""
         if self._expected is not None:
-            for difference in self._expected.unseen():
+            for difference in (*self._expected.others(), *self._expected.unseen()):
                 yield f"{difference.place}: {difference.message}"

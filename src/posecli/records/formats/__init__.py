@@ -6,6 +6,7 @@ import importlib
 import io
 import os
 import re
+from codecs import BOM_UTF8
 from collections.abc import Iterator
 
 from posecli.errors import UsageError
@@ -75,8 +76,12 @@ def read_file(file: io.BufferedReader, name: str) -> Iterator[Record]:
 
 
 def _format_of(file: io.BufferedReader, name: str) -> str:
-    """The name of a file's format: by its first bytes, else by its extension. Nothing but white space is consumed."""
+    """The name of a file's format: by its first bytes, else by its extension. Only white space and a byte order mark
+    are consumed."""
     start = file.peek(len(_PARQUET_MAGIC))
+    if start.startswith(BOM_UTF8):
+        file.read(len(BOM_UTF8))
+        start = file.peek(len(_PARQUET_MAGIC))
     while start and not start.strip():
         file.read(len(start))
         start = file.peek(len(_PARQUET_MAGIC))

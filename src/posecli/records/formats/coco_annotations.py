@@ -7,7 +7,8 @@ Names are relative to the folder that all pictures are in: CVAT finds a picture 
 video is a picture named `frame_000012.PNG`, as CVAT names it, in a folder named after the clip.
 
 Read, each picture is a record and each labelled person a pose. Labels have no scores: a pose has 1, a keypoint that of
-`_SCORES`. A keypoint that is not labelled lies in the middle of the others.
+`_SCORES`. A keypoint that is not labelled lies in the middle of the others. `labels_of` is what all readers of labels
+share.
 """
 
 from __future__ import annotations
@@ -16,8 +17,9 @@ import hashlib
 import os
 import posixpath
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import IO, Any
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Set
+from typing import IO, Any, NamedTuple
 
 from posecli import fields
 from posecli._version import __version__
@@ -28,8 +30,9 @@ from posecli.types import Keypoint, ModelInfo, Pose, Record
 
 #: The least scores of a visible and of a hidden keypoint. From the second on keypoints are drawn, too.
 VISIBLE_SCORE, HIDDEN_SCORE = 0.5, 0.1
-#: The score of a keypoint that is read, by its visibility. Comparisons look at the positions of all labelled ones.
-_SCORES = (0.0, 0.5, 1.0)
+#: The score of a keypoint that is read, by its visibility: written again, it becomes the same visibility. Comparisons
+#: look at positions from this score on (`similarity.CERTAIN_SCORE`), and so at those of all labelled keypoints.
+_SCORES = (0.0, 0.3, 1.0)
 #: What the records that are read name as their model.
 _MODEL = "coco-annotations"
 #: Positions of labels are pixels of the picture.
@@ -37,6 +40,44 @@ _LABEL_STRIDE = 1
 
 #: Keypoint ids, or None for what is no keypoint of posecli, in the order of an annotation's keypoints.
 Layout = tuple[int | None, ...]
+#: x, y and visibility.
+Point = tuple[float, float, int]
+_UNLABELLED: Point = (0, 0, 0)
+#: The least `area`: annotation tools refuse 0.
+_LEAST_AREA = 1.0
+
+
+class LabelledImage(NamedTuple):
+    """An image of an annotation file. name: of its object, for messages."""
+
+    id: int
+    file_name: str
+    name: str
+    data: Mapping[str, Any]
+
+
+class LabelledPerson(NamedTuple):
+    """A person or a crowd of an annotation file: all who have keypoints, be they labelled or not. points: 17, in the
+    order of posecli's. track: from 1. name: of its object, for messages."""
+
+    image: int
+    points: list[Point]
+    crowd: bool
+    track: int | None
+    name: str
+    data: Mapping[str, Any]
+
+    @property
+    def labelled(self) -> list[tuple[float, float]]:
+        """Positions of the labelled keypoints."""
+        return positions_of(self.points)
+
+
+class Labels(NamedTuple):
+    """What an annotation file holds."""
+
+    images: list[LabelledImage]
+    people: list[LabelledPerson]
 
 
 def _simplified(name: str) -> str:
@@ -100,29 +141,45 @@ def _annotations(record: Record, number: int) -> Iterator[dict[str, Any]]:
     assert record.height is not None
     for pose in record.poses:
         labels = [_label(point, record.width, record.height) for point in pose.keypoints]
-        labelled = [(x, y) for x, y, visibility in labels if visibility]
+        labelled = positions_of(labels)
         if not labelled:
             continue
-        xs, ys = zip(*labelled, strict=True)
-        left, top = min(xs), min(ys)
-        width, height = round(max(xs) - left, 2), round(max(ys) - top, 2)
+        box = box_around(labelled)
         yield {
             "image_id": number,
             "category_id": PERSON_CATEGORY,
             "keypoints": [value for label in labels for value in label],
             "num_keypoints": len(labelled),
-            "bbox": [left, top, width, height],
-            "area": max(round(width * height, 2), 1.0),
+            "bbox": box,
+            "area": area_of(box),
             "iscrowd": 0,
             "segmentation": [],
             **({"track_id": pose.id} if pose.id is not None else {}),
         }
 
 
-def _label(point: Keypoint, width: int, height: int) -> tuple[float, float, int]:
+def positions_of(points: Iterable[Point]) -> list[tuple[float, float]]:
+    """The labelled ones of an annotation's keypoints."""
+    return [(x, y) for x, y, visibility in points if visibility]
+
+
+def box_around(positions: Iterable[tuple[float, float]]) -> list[float]:
+    """The `bbox` of an annotation: left, top, width and height."""
+    xs, ys = zip(*positions, strict=True)
+    left, top = min(xs), min(ys)
+    return [left, top, round(max(xs) - left, 2), round(max(ys) - top, 2)]
+
+
+def area_of(box: Iterable[float]) -> float:
+    """The `area` of an annotation that has this `bbox`."""
+    *_, width, height = box
+    return max(round(width * height, 2), _LEAST_AREA)
+
+
+def _label(point: Keypoint, width: int, height: int) -> Point:
     x, y = round(point.x, 2), round(point.y, 2)
     if point.score < HIDDEN_SCORE or not (0 <= x <= width and 0 <= y <= height):
-        return 0, 0, 0
+        return _UNLABELLED
     return x, y, 2 if point.score >= VISIBLE_SCORE else 1
 
 
@@ -155,33 +212,20 @@ def picture_name(record: Record) -> str:
 def read(file: IO[bytes]) -> Iterator[Record]:
     """The labels of a file, a record a picture. Raises ValueError, with the field, where it holds something else."""
     data = file.read()
-    dataset = fields.mapping(parse_json(data), "the file")
+    labels = labels_of(parse_json(data))
     digest = hashlib.sha256(data).hexdigest()
-    images = fields.sequence(fields.member(dataset, "images"), "images")
-    people: dict[int, list[Pose]] = {number: [] for number in _image_ids(images)}
-    for number, pose in _poses(dataset):
-        if number not in people:
-            raise ValueError(f"an annotation has the image_id {number}, and no image has that id")
-        people[number].append(pose)
-    for index, image in enumerate(images):
-        yield _record(image, f"images[{index}].", digest, people[image["id"]])
+    poses: dict[int, list[Pose]] = {image.id: [] for image in labels.images}
+    for person in labels.people:
+        if person.labelled and not person.crowd:
+            poses[person.image].append(Pose.from_keypoints(1.0, _keypoints(person))._replace(id=person.track))
+    for image in labels.images:
+        yield _record(image, digest, poses[image.id])
 
 
-def _image_ids(images: Iterable[Any]) -> Iterator[int]:
-    seen = set[int]()
-    for index, image in enumerate(images):
-        name = f"images[{index}]"
-        number = fields.whole(fields.member(fields.mapping(image, name), "id", f"{name}."), f"{name}.id")
-        if number in seen:
-            raise ValueError(f"{name}.id is {number}, as that of another image")
-        seen.add(number)
-        yield number
-
-
-def _record(image: Mapping[str, Any], name: str, digest: str, poses: Iterable[Pose]) -> Record:
-    width, height = (fields.whole(fields.member(image, key, name), f"{name}{key}", 1) for key in ("width", "height"))
+def _record(image: LabelledImage, digest: str, poses: Iterable[Pose]) -> Record:
+    width, height = (_member(image.data, key, image.name, 1) for key in ("width", "height"))
     return Record(
-        image=fields.file_name(fields.member(image, "file_name", name), f"{name}file_name"),
+        image=image.file_name,
         status="ok",
         width=width,
         height=height,
@@ -190,72 +234,126 @@ def _record(image: Mapping[str, Any], name: str, digest: str, poses: Iterable[Po
     )
 
 
-def _poses(dataset: Mapping[str, Any]) -> Iterator[tuple[int, Pose]]:
-    """The labelled people and the ids of their images. Categories without keypoints, and crowds, are left out."""
-    layouts = layouts_of(dataset)
-    for index, value in enumerate(fields.sequence(fields.member(dataset, "annotations"), "annotations")):
-        name = f"annotations[{index}]"
-        annotation = fields.mapping(value, name)
-        category = fields.whole(fields.member(annotation, "category_id", f"{name}."), f"{name}.category_id")
-        layout = layouts.get(category)
-        if layout is None or "keypoints" not in annotation or annotation.get("iscrowd"):
-            continue
-        number = fields.whole(fields.member(annotation, "image_id", f"{name}."), f"{name}.image_id")
-        points = _points(annotation["keypoints"], layout, f"{name}.keypoints")
-        if points is not None:
-            track = annotation.get("track_id")
-            if track is not None:
-                fields.whole(track, f"{name}.track_id", 1)
-            yield number, Pose.from_keypoints(1.0, points)._replace(id=track)
+def _keypoints(person: LabelledPerson) -> list[Keypoint]:
+    middle_x, middle_y = ((min(axis) + max(axis)) / 2 for axis in zip(*person.labelled, strict=True))
+    points = [(x, y, visibility) if visibility else (middle_x, middle_y, 0) for x, y, visibility in person.points]
+    return [
+        Keypoint(part, name, x, y, _SCORES[visibility])
+        for part, (name, (x, y, visibility)) in enumerate(zip(KEYPOINT_NAMES, points, strict=True))
+    ]
 
 
-def layouts_of(dataset: Mapping[str, Any]) -> dict[int, Layout]:
-    """By category id, the keypoints of all categories that have some. Raises ValueError where no category has."""
-    layouts: dict[int, Layout] = {}
-    for index, value in enumerate(fields.sequence(fields.member(dataset, "categories"), "categories")):
-        name = f"categories[{index}]"
-        category = fields.mapping(value, name)
-        names = fields.sequence(category.get("keypoints") or [], f"{name}.keypoints")
-        layout = tuple(_PARTS.get(_simplified(fields.text(part, f"{name}.keypoints"))) for part in names)
-        if any(part is not None for part in layout):
-            layouts[fields.whole(fields.member(category, "id", f"{name}."), f"{name}.id")] = layout
-    if not layouts:
+def labels_of(data: object) -> Labels:
+    """The images and people in the JSON of an annotation file.
+
+    Annotations without keypoints, and those of categories without known keypoints, are left out.
+    Raises ValueError, with the field, for what is missing, wrong or ambiguous.
+    """
+    dataset = fields.mapping(data, "the file")
+    images = list(_images(dataset))
+    layouts = _layouts(dataset)
+    people = list(_people(dataset, layouts, {image.id for image in images}))
+    if any(person.track == 0 for person in people):  # CVAT numbers tracks from 0, posecli from 1
+        people = [person._replace(track=None if person.track is None else person.track + 1) for person in people]
+    return Labels(images, people)
+
+
+def _images(dataset: Mapping[str, Any]) -> Iterator[LabelledImage]:
+    ids, names = set[int](), set[str]()
+    for name, image in _objects(dataset, "images"):
+        number = _member(image, "id", name)
+        if number in ids:
+            raise ValueError(f"{name}.id is {number}, as that of another image")
+        file_name = fields.file_name(fields.member(image, "file_name", f"{name}."), f"{name}.file_name")
+        if file_name in names:
+            raise ValueError(f"{name}.file_name is {fields.shown(file_name)}, as that of another image")
+        ids.add(number)
+        names.add(file_name)
+        yield LabelledImage(number, file_name, name, image)
+
+
+def _layouts(dataset: Mapping[str, Any]) -> dict[int, Layout | None]:
+    """The keypoints of all categories, by their ids; None without known ones. Raises ValueError where none has some."""
+    layouts: dict[int, Layout | None] = {}
+    for name, category in _objects(dataset, "categories"):
+        number = _member(category, "id", name)
+        if number in layouts:
+            raise ValueError(f"{name}.id is {number}, as that of another category")
+        layouts[number] = _layout(category.get("keypoints") or [], f"{name}.keypoints")
+    if not any(layouts.values()):
         raise ValueError("no category has keypoints such as nose and left_eye")
     return layouts
 
 
-def in_order(values: Sequence[Any], layout: Layout) -> list[Any]:
-    """The keypoints of an annotation in the order of posecli's; those that it does not have are 0, 0, 0."""
-    ordered: list[Any] = [0, 0, 0] * KEYPOINT_COUNT
+def _layout(names: object, place: str) -> Layout | None:
+    layout = tuple(_PARTS.get(_simplified(fields.text(name, place))) for name in fields.sequence(names, place))
+    counts = Counter(part for part in layout if part is not None)
+    for part, count in counts.items():
+        if count > 1:
+            raise ValueError(f"{place} has {KEYPOINT_NAMES[part]} {count} times")
+    return layout if counts else None
+
+
+def _people(
+    dataset: Mapping[str, Any], layouts: Mapping[int, Layout | None], images: Set[int]
+) -> Iterator[LabelledPerson]:
+    for name, annotation in _objects(dataset, "annotations"):
+        category = _member(annotation, "category_id", name)
+        if category not in layouts:
+            raise ValueError(f"{name}.category_id is {category}, and no category has that id")
+        layout = layouts[category]
+        if layout is None or annotation.get("keypoints") in (None, []):
+            continue
+        image = _member(annotation, "image_id", name)
+        if image not in images:
+            raise ValueError(f"{name}.image_id is {image}, and no image has that id")
+        points = _points(annotation["keypoints"], layout, f"{name}.keypoints")
+        yield LabelledPerson(image, points, _is_crowd(annotation, name), _track(annotation, name), name, annotation)
+
+
+def _points(data: object, layout: Layout, name: str) -> list[Point]:
+    """The 17 keypoints. Those that the layout does not have are not labelled."""
+    values = fields.sequence(data, name, length=3 * len(layout))
+    points = [_UNLABELLED] * KEYPOINT_COUNT
     for place, part in enumerate(layout):
-        if part is not None:
-            ordered[3 * part : 3 * part + 3] = values[3 * place : 3 * place + 3]
-    return ordered
-
-
-def _points(data: object, layout: Layout, name: str) -> list[Keypoint] | None:
-    """The 17 keypoints; None where none is labelled."""
-    values = in_order(fields.sequence(data, name, length=3 * len(layout)), layout)
-    labels = [values[place : place + 3] for place in range(0, len(values), 3)]
-    labelled = []
-    for x, y, visibility in labels:
-        fields.number(x, name)
-        fields.number(y, name)
+        if part is None:
+            continue
+        x, y, visibility = values[3 * place : 3 * place + 3]
         if visibility not in (0, 1, 2):
             raise ValueError(f"{name}: a visibility is {fields.shown(visibility)}, not 0, 1 or 2")
-        if visibility:
-            labelled.append((x, y))
-    if not labelled:
-        return None
-    middle_x, middle_y = ((min(axis) + max(axis)) / 2 for axis in zip(*labelled, strict=True))
-    points = [
-        (x, y, _SCORES[int(visibility)]) if visibility else (middle_x, middle_y, _SCORES[0])
-        for x, y, visibility in labels
-    ]
-    return [
-        Keypoint(part, name, x, y, score)
-        for part, (name, (x, y, score)) in enumerate(zip(KEYPOINT_NAMES, points, strict=True))
-    ]
+        points[part] = fields.number(x, name), fields.number(y, name), int(visibility)
+    return points
+
+
+def _is_crowd(annotation: Mapping[str, Any], name: str) -> bool:
+    value = annotation.get("iscrowd")
+    return bool(fields.one_of(_without_fraction(0 if value is None else value), f"{name}.iscrowd", (0, 1)))
+
+
+def _track(annotation: Mapping[str, Any], name: str) -> int | None:
+    """A track's id as the file has it: CVAT writes it among the attributes."""
+    attributes = annotation.get("attributes")
+    for place, data in ((name, annotation), (f"{name}.attributes", attributes)):
+        if isinstance(data, Mapping) and data.get("track_id") is not None:
+            return _member(data, "track_id", place)
+    return None
+
+
+def _objects(dataset: Mapping[str, Any], key: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """The objects of an array, and what messages call them."""
+    for index, value in enumerate(fields.sequence(fields.member(dataset, key), key)):
+        name = f"{key}[{index}]"
+        yield name, fields.mapping(value, name)
+
+
+def _member(data: Mapping[str, Any], key: str, name: str, least: int = 0) -> int:
+    """A whole number that must be there."""
+    return fields.whole(_without_fraction(fields.member(data, key, f"{name}.")), f"{name}.{key}", least)
+
+
+def _without_fraction(value: Any) -> Any:
+    """720 for 720.0: some tools write every number so."""
+    return int(value) if type(value) is float and value.is_integer() else value
 
 
 FORMAT = Format("coco-annotations", write, ".coco-annotations.json", write_one, needs_all=True)
