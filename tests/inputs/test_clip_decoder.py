@@ -7,6 +7,7 @@ import signal
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from posecli.errors import InputError
 from posecli.inputs.clip_decoder import ClipDecoder, ReadLimits, expand
@@ -68,6 +69,20 @@ def test_groups_last_a_fifth_of_a_second(tmp_path: Path) -> None:
     assert groups(frames=4, duration=100) == [1, 1, 2, 2]
     assert groups(frames=3, duration=500) == [1, 2, 3]
     assert groups(frames=10, duration=10) == [1] * 8 + [2] * 2
+
+
+def test_the_last_input_of_a_clip_says_so(clip: ImageInput, tmp_path: Path) -> None:
+    """Also where it is the error of a clip that breaks off."""
+    Image.new("RGB", (8, 8)).save(tmp_path / "still.png")
+    still = ImageInput(str(tmp_path / "still.png"), "still.png")
+    ends = [image.ends_clip for image in expand([clip, still, clip], ALL, limits=ReadLimits())]
+    assert ends == [*[False] * 11, True, False, *[False] * 11, True]
+    part = tmp_path / "part.webp"
+    part.write_bytes(Path(clip.name).read_bytes()[:-400])
+    *frames, last = expand([ImageInput(str(part), "part.webp")], ALL, limits=ReadLimits())
+    assert last.failure
+    assert last.ends_clip
+    assert not any(frame.ends_clip for frame in frames)
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")

@@ -40,7 +40,11 @@ LONGEST_TIMEOUT = 864_000
 @click.argument("inputs", nargs=-1, metavar="[INPUT]...")
 @click.option("--files-from", metavar="FILE", help="Read more paths from FILE, one a line (-: standard input).")
 @click.option("-0", "--null", is_flag=True, help="The list of --files-from is separated by NUL.")
-@click.option("--watch", metavar="FOLDER", help="Take the pictures of FOLDER as they arrive, until Ctrl-C.")
+@click.option(
+    "--watch",
+    metavar="FOLDER",
+    help="Take the pictures and clips of FOLDER as they arrive. Ctrl-C ends it (status 130), SIGTERM too (143).",
+)
 @run_data_options
 @picture_options
 @model_options

@@ -71,7 +71,8 @@ def _start(plan: RunPlan) -> int:
     if plan.zoom_model is not None:
         zoom_model = load_model_file(plan.zoom_model, offline=plan.offline, progress=shown)
         plan = replace(plan, settings=replace(plan.settings, zoom_model=zoom_model.sha256))
-    total = Total() if _shows_progress(plan) else None
+    counted = inputs.can_be_listed_again()
+    total = Total(counted=counted) if _shows_progress(plan) else None
     report = _report(plan, total, inputs)
     if shown and (hint := runtime_hint(model, runtime)):
         report.say(hint)
@@ -80,7 +81,7 @@ def _start(plan: RunPlan) -> int:
         report.say(f"watching {watch.folder}; Ctrl-C ends it")
     work, identity = _work(plan), RunIdentity(model.sha256, plan.settings)
     job = _job(work, model, zoom_model)
-    with _counted(plan, work, total) if total is not None and inputs.can_be_listed_again() else nullcontext():
+    with _counted(plan, work, total) if total is not None and counted else nullcontext():
         if plan.destinations.shards:
             status = _in_shards(plan, images, report, work=work, job=job, identity=identity)
         else:
