@@ -17,6 +17,7 @@ from posecli.types import ImageInput
 
 from ..conftest import spawned_children
 from ..tiny_model import draw_discs, person_at
+from .test_clips import write_video
 
 ALL = ClipOptions()
 
@@ -77,9 +78,10 @@ def test_the_last_input_of_a_clip_says_so(clip: ImageInput, tmp_path: Path) -> N
     still = ImageInput(str(tmp_path / "still.png"), "still.png")
     ends = [image.ends_clip for image in expand([clip, still, clip], ALL, limits=ReadLimits())]
     assert ends == [*[False] * 11, True, False, *[False] * 11, True]
-    part = tmp_path / "part.webp"
-    part.write_bytes(Path(clip.name).read_bytes()[:-400])
-    *frames, last = expand([ImageInput(str(part), "part.webp")], ALL, limits=ReadLimits())
+    write_video(tmp_path / "whole.avi")
+    whole = (tmp_path / "whole.avi").read_bytes()
+    (tmp_path / "part.avi").write_bytes(whole[: len(whole) * 6 // 10])
+    *frames, last = expand([ImageInput(str(tmp_path / "part.avi"), "part.avi")], ALL, limits=ReadLimits())
     assert last.failure
     assert last.ends_clip
     assert not any(frame.ends_clip for frame in frames)

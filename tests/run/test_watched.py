@@ -156,6 +156,22 @@ def test_tracked_clips_are_whole_before_the_next(folder: Path, tiny_model: Path,
     assert records(out) == {("m.webp", True): 12, ("n.webp", True): 12, ("o.webp", True): 12}
 
 
+def test_a_finished_run_is_carried_on(folder: Path, tiny_model: Path, posecli: Posecli) -> None:
+    """Its records of what was taken away stay; what is there is replayed, from a file of its own."""
+    out, arguments = folder / "out.jsonl", ("-o", "out.jsonl", "--track")
+    for name in ("m.webp", "n.webp"):
+        draw_clip(folder / "in" / name)
+    assert posecli("estimate", "in", *arguments, cwd=folder).returncode == 0
+    before = out.read_bytes()
+    (folder / "in" / "m.webp").unlink()
+    draw_clip(folder / "in" / "o.webp")
+    with watching(tiny_model, folder, *arguments, "--resume") as process:
+        wait_for(lambda: has_lines(out, 36))
+        assert b"24 pictures = 12 ok + 0 failed + 12 skipped" in ended(process)
+    assert out.read_bytes().startswith(before)
+    assert records(out) == {("m.webp", True): 12, ("n.webp", True): 12, ("o.webp", True): 12}
+
+
 def test_a_folder_that_goes_is_an_error_and_is_waited_for(folder: Path, tiny_model: Path) -> None:
     with watching(tiny_model, folder) as process:
         assert process.stdout is not None

@@ -17,7 +17,7 @@ from posecli.inputs.clips import may_hold_frames
 from posecli.inputs.folder_clips import as_clips
 from posecli.inputs.name_set import NameSet
 from posecli.inputs.pictures import failed_to_open
-from posecli.inputs.walk import Found, PassedOver, Walker, natural_key, reaches, through_a_link
+from posecli.inputs.walk import PassedOver, Walker, natural_key, reaches, through_a_link
 from posecli.inputs.watch import Watch
 from posecli.types import ImageInput, Record
 
@@ -81,7 +81,9 @@ class Inputs:
 
     def _pictures(self) -> Iterator[ImageInput]:
         if self.watch is not None:
-            yield from (_in_folder(found, self.watch.folder) for found in self.watch)
+            for path, error in self.watch:
+                output = os.path.relpath(path, self.watch.folder)
+                yield ImageInput(path, output, failure=error.reason if error is not None else None)
         for name in self._arguments:
             yield from self._expand(name)
         if self._files_from is not None:
@@ -156,13 +158,9 @@ class Inputs:
     def _folder(self, folder: str) -> Iterator[ImageInput]:
         base = folder if self._only_folder else None
         for path, error in self._walker.local(folder):
-            if self._was_seen(path):
-                continue
-            if base is not None:
-                yield _in_folder(Found(path, error), base)
-            else:
-                failure = error.reason if error is not None else None
-                yield ImageInput(path, self._output_name(path), failure=failure)
+            if not self._was_seen(path):
+                output = os.path.relpath(path, base) if base is not None else self._output_name(path)
+                yield ImageInput(path, output, failure=error.reason if error is not None else None)
         self._walked.append(os.path.abspath(folder))
 
     def _remote(self, name: str) -> Iterator[ImageInput]:
@@ -253,12 +251,6 @@ class Inputs:
             owner = owners.setdefault(output, name)
             if _identity(owner) != _identity(name):
                 raise UsageError(f"{owner} and {name} would both be written as {output}", "name them in the same way")
-
-
-def _in_folder(found: Found, folder: str) -> ImageInput:
-    """What was found in the only folder that is read: outputs are named after the place in it."""
-    failure = found.error.reason if found.error is not None else None
-    return ImageInput(found.path, os.path.relpath(found.path, folder), failure=failure)
 
 
 def _is_one_clip(inputs: Iterable[ImageInput]) -> bool:
