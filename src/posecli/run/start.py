@@ -159,11 +159,11 @@ def _estimate(plan: RunPlan, job: Job, inputs: Inputs, images: Iterable[ImageInp
 
 def _with_failures_told(records: Iterable[Record], watch: Watch) -> Iterator[Record]:
     """Records on their way; who watches is told of files that could not be read, not of clips that broke off."""
-    before: str | None = None
+    begun: str | None = None
     for record in records:
-        if not record.ok and record.image != before:
+        if not record.ok and record.image != begun:
             watch.failed(record.image)
-        before = record.image
+        begun = record.image if record.ok else None
         yield record
 
 
