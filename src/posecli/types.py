@@ -69,9 +69,9 @@ class ImageInput(NamedTuple):
     `name` is what the user called it, and its path unless `data` holds its bytes, or `pixels` those of a frame;
     `output` is the relative path that files made for it are named after. `failure` (code, message) stands for what
     could not be had from a clip. Frames of one `group` of a clip follow closely upon one another: they go to one
-    worker, which may use what it saw in the frame before. `recorded` is what inference said of it in an earlier run:
-    the network is not run again. `file` is the path of a frame that is a file of its own; `members` are the pictures
-    of a folder that is a clip.
+    worker, which may use what it saw in the frame before. The last input of a clip has `ends_clip`. `recorded` is what
+    inference said of it in an earlier run: the network is not run again. `file` is the path of a frame that is a file
+    of its own; `members` are the pictures of a folder that is a clip.
     """
 
     name: str
@@ -85,6 +85,7 @@ class ImageInput(NamedTuple):
     recorded: Record | None = None
     file: str | None = None
     members: tuple[ImageInput, ...] = ()
+    ends_clip: bool = False
 
     @property
     def place(self) -> str:
@@ -94,6 +95,11 @@ class ImageInput(NamedTuple):
     def continues(self, other: ImageInput) -> bool:
         """Whether both are frames of one group."""
         return self.group is not None and (self.name, self.group) == (other.name, other.group)
+
+    @property
+    def ends_group(self) -> bool:
+        """Whether it is known that no other input continues it."""
+        return self.group is None or self.ends_clip
 
     @property
     def key(self) -> str:

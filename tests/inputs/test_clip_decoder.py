@@ -7,6 +7,7 @@ import signal
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from posecli.errors import InputError
 from posecli.inputs.clip_decoder import ClipDecoder, ReadLimits, expand
@@ -16,6 +17,7 @@ from posecli.types import ImageInput
 
 from ..conftest import spawned_children
 from ..tiny_model import draw_discs, person_at
+from .test_clips import write_video
 
 ALL = ClipOptions()
 
@@ -68,6 +70,21 @@ def test_groups_last_a_fifth_of_a_second(tmp_path: Path) -> None:
     assert groups(frames=4, duration=100) == [1, 1, 2, 2]
     assert groups(frames=3, duration=500) == [1, 2, 3]
     assert groups(frames=10, duration=10) == [1] * 8 + [2] * 2
+
+
+def test_the_last_input_of_a_clip_says_so(clip: ImageInput, tmp_path: Path) -> None:
+    """Also where it is the error of a clip that breaks off."""
+    Image.new("RGB", (8, 8)).save(tmp_path / "still.png")
+    still = ImageInput(str(tmp_path / "still.png"), "still.png")
+    ends = [image.ends_clip for image in expand([clip, still, clip], ALL, limits=ReadLimits())]
+    assert ends == [*[False] * 11, True, False, *[False] * 11, True]
+    write_video(tmp_path / "whole.avi")
+    whole = (tmp_path / "whole.avi").read_bytes()
+    (tmp_path / "part.avi").write_bytes(whole[: len(whole) * 6 // 10])
+    *frames, last = expand([ImageInput(str(tmp_path / "part.avi"), "part.avi")], ALL, limits=ReadLimits())
+    assert last.failure
+    assert last.ends_clip
+    assert not any(frame.ends_clip for frame in frames)
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")

@@ -9,6 +9,7 @@ import pytest
 
 from posecli.inputs.clips import ClipOptions
 from posecli.run.destinations import Destinations
+from posecli.run.engines import in_groups
 from posecli.run.pipeline import Pipeline, Work, _Expected
 from posecli.run.progress import Known, NothingKnown
 from posecli.types import ImageInput, Record, Settings
@@ -41,3 +42,38 @@ def test_the_frame_before_the_first_unfinished_one_goes_to_the_engine(
     found = [done.record.frame for done in pipeline.records([], estimate)]
     assert found == list(range(5))
     assert sent == ([] if recorded == 5 else list(range(max(recorded - 1, 0), 5)))
+
+
+def test_the_end_of_a_clip_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Steps let go of what they hold, and a group goes to a worker, although nothing is known of the next input."""
+    work = Work(Settings(track=True), ClipOptions(), Destinations(), timeout=60)
+    pipeline = Pipeline(work, NothingKnown(work.destinations), skipped=lambda name, count=1, *, whole=False: None)
+
+    def unfinished(images: Iterable[ImageInput]) -> Iterator[ImageInput]:
+        for number in range(5):
+            image = ImageInput("c.mp4", "c.mp4", frame=number, group=number // 3, ends_clip=number == 4)
+            pipeline._expected.append(_Expected(image, Known()))
+            yield image
+        pytest.fail("the next input is asked for")
+
+    def estimate(images: Iterable[ImageInput]) -> Iterator[Record]:
+        for group in in_groups(images):
+            yield from (replace(frame(0, []), frame=image.frame, time=0.1 * (image.frame or 0)) for image in group)
+
+    monkeypatch.setattr(pipeline, "_unfinished", unfinished)
+    records = pipeline.records([], estimate)
+    assert [next(records).record.frame for _ in range(5)] == list(range(5))
+
+
+def test_a_replayed_input_that_ends_is_not_held_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    work = Work(Settings(), ClipOptions(), Destinations(), timeout=60)
+    pipeline = Pipeline(work, NothingKnown(work.destinations), skipped=lambda name, count=1, *, whole=False: None)
+
+    def unfinished(images: Iterable[ImageInput]) -> Iterator[ImageInput]:
+        record = frame(0, [])
+        pipeline._expected.append(_Expected(ImageInput("c.mp4", "c.mp4"), Known(record)))
+        yield ImageInput("c.mp4", "c.mp4", recorded=record)
+        pytest.fail("the next input is asked for")
+
+    monkeypatch.setattr(pipeline, "_unfinished", unfinished)
+    assert next(pipeline.records([], lambda images: iter(()))).replayed

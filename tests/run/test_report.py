@@ -40,6 +40,22 @@ def test_numbers_add_up(capsys: pytest.CaptureFixture[str]) -> None:
     assert report.found == 4
 
 
+def test_where_inputs_are_waited_for_there_is_no_rate(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And a terminal shows each picture, and each clip once."""
+    frames = [replace(make_record(people=n), image="c.mp4", frame=n, time=0.1 * n) for n in (0, 1)]
+    for terminal in (False, True):
+        monkeypatch.setattr("sys.stderr.isatty", lambda terminal=terminal: terminal)
+        report = Report(waits=True)
+        assert len(list(report.watch(map(done, [make_record(people=2), *frames])))) == 3
+        report.close(interrupted=True)
+        *said, summary = capsys.readouterr().err.splitlines()
+        shown = [f"posecli: {make_record().image}: 2 people", "posecli: c.mp4: 0 people in the first frame"]
+        assert said == (shown if terminal else [])
+        assert summary == "posecli: interrupted: 3 pictures = 3 ok + 0 failed + 0 skipped; 3 people in 2 pictures"
+
+
 @pytest.mark.parametrize(
     ("records", "require_pose", "status"),
     [([make_record()], False, 0), ([FAILED], False, 1), ([make_record(people=0)], True, 3), ([make_record()], True, 0),

@@ -55,6 +55,15 @@ def test_a_clip_may_be_done_before_it_is_counted() -> None:
     assert total.value == 7 + 10 + 1
 
 
+def test_where_nothing_is_counted_no_name_is_kept() -> None:
+    total = Total(counted=False)
+    total.see({"a.mp4": 7})
+    total.end(["a.mp4", "b.jpg"])
+    assert total.value is None
+    assert not total._seen
+    assert not total._ended
+
+
 def test_a_clip_ends_with_the_first_record_of_the_next(capsys: pytest.CaptureFixture[str]) -> None:
     total = Total()
     for name, frames in (("a.mp4", 10), ("b.mp4", 10)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -52,6 +53,11 @@ _SECTIONS = {
 @click.argument("inputs", nargs=-1, metavar="[INPUT]...")
 @click.option("--files-from", metavar="FILE", help="Read more paths from FILE, one a line (-: standard input).")
 @click.option("-0", "--null", is_flag=True, help="The list of --files-from is separated by NUL.")
+@click.option(
+    "--watch",
+    metavar="FOLDER",
+    help="Take the pictures and clips of FOLDER as they arrive. Ctrl-C ends it (status 130), SIGTERM too (143).",
+)
 @run_data_options
 @picture_options
 @model_options
@@ -116,6 +122,7 @@ def command(**options: Any) -> None:
       posecli estimate photo.jpg -o photo.json -a photo.png
       posecli estimate photos/ -o poses.jsonl --resume
       posecli estimate clip.mp4 -o clip.jsonl -a annotated.mp4 --track
+      posecli estimate --watch incoming/ -o poses.jsonl --resume
       find . -name '*.jpg' -print0 | posecli estimate --files-from - -0
     """
     from posecli.run.start import dry_run, start
@@ -129,9 +136,11 @@ def plan_of(options: dict[str, Any]) -> RunPlan:
     from posecli.run.plan import Concurrency, EngineName, InputNames, RunPlan, Talk
 
     settings, policy = settings_of(options), policy_of(options)
-    if not options["inputs"] and options["files_from"] is None:
+    if options["watch"] is not None:
+        _check_watch(options)
+    elif not options["inputs"] and options["files_from"] is None:
         raise UsageError("there is no picture to read", "name files, folders, or - for standard input")
-    names = InputNames(options["inputs"], options["files_from"], options["null"], options["as_clip"])
+    names = InputNames(options["inputs"], options["files_from"], options["null"], options["as_clip"], options["watch"])
     one_input = names.inputs().is_one_file()
     talk = Talk.QUIET if options["quiet"] else Talk.VERBOSE if options["verbose"] else Talk.NORMAL
     return RunPlan(
@@ -156,6 +165,19 @@ def plan_of(options: dict[str, Any]) -> RunPlan:
         progress=options["progress"],
         talk=talk,
     )
+
+
+def _check_watch(options: dict[str, Any]) -> None:
+    """Refuse what needs inputs of which all are known. Raises UsageError."""
+    if options["inputs"] or options["files_from"] is not None:
+        raise UsageError("--watch takes the pictures of its folder, and no other inputs")
+    for name in ("as_clip", "dry_run", "shards", "expect"):
+        if options[name]:
+            raise UsageError(f"--watch and --{name.replace('_', '-')} exclude one another")
+    if options["engine"] == "ray":
+        raise UsageError("--watch runs on this machine alone", "--engine processes")
+    if not os.path.isdir(options["watch"]):
+        raise UsageError(f"{options['watch']} is no folder of this machine: --watch needs one that is there")
 
 
 def _expectations(options: dict[str, Any]) -> Expectations:

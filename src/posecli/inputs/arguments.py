@@ -18,6 +18,7 @@ from posecli.inputs.folder_clips import as_clips
 from posecli.inputs.name_set import NameSet
 from posecli.inputs.pictures import failed_to_open
 from posecli.inputs.walk import PassedOver, Walker, natural_key, reaches, through_a_link
+from posecli.inputs.watch import Watch
 from posecli.types import ImageInput, Record
 
 STDIN = "-"
@@ -34,6 +35,7 @@ class Inputs:
     arguments: files, folders, glob patterns, `-` for the bytes of one picture on standard input.
     files_from: a file that lists more, one a line (`-`: standard input); null: separated by NUL instead.
     as_clip: the pictures of each folder are the frames of one clip.
+    watch: a folder whose pictures are taken as they arrive, without end; there are no other arguments then.
     written: folders that outputs go to, and the suffixes that they get: what lies there is no input.
     remote_folders: what stores have answered of remote names, for all listings of one run: they are asked once.
     Raises UsageError where the arguments exclude one another, MissingExtra where one needs a package.
@@ -46,6 +48,7 @@ class Inputs:
         files_from: str | None = None,
         null: bool = False,
         as_clip: bool = False,
+        watch: str | None = None,
         written: Sequence[tuple[str, str]] = (),
         remote_folders: dict[str, bool] | None = None,
     ) -> None:
@@ -55,6 +58,8 @@ class Inputs:
         self._files_from = files_from
         self._separator = b"\0" if null else b"\n"
         self._as_clip = as_clip
+        #: The folder that is watched, None where none is.
+        self.watch = Watch(watch, written) if watch is not None else None
         self._anchor = _common_folder([name for name in self._arguments if _leads_outside(name)])
         self._only_folder = files_from is None and len(self._arguments) == 1
         self._written = written
@@ -68,13 +73,17 @@ class Inputs:
 
     @property
     def passed_over(self) -> PassedOver:
-        """The files that folders held besides, so far."""
-        return self._walker.passed_over
+        """The files that folders held besides, so far; of a folder that is watched, in the last look."""
+        return self._walker.passed_over if self.watch is None else self.watch.passed_over
 
     def __iter__(self) -> Iterator[ImageInput]:
         return as_clips(self._pictures()) if self._as_clip else self._pictures()
 
     def _pictures(self) -> Iterator[ImageInput]:
+        if self.watch is not None:
+            for path, error in self.watch:
+                output = os.path.relpath(path, self.watch.folder)
+                yield ImageInput(path, output, failure=error.reason if error is not None else None)
         for name in self._arguments:
             yield from self._expand(name)
         if self._files_from is not None:
@@ -85,7 +94,10 @@ class Inputs:
         return STDIN not in self._arguments and self._files_from != STDIN and not self.is_stream()
 
     def is_stream(self) -> bool:
-        """Whether the list of files may let one wait for its next entry: it comes from a pipe or a terminal."""
+        """Whether one may have to wait for the next input: a folder is watched, or the list of files comes from a pipe
+        or a terminal."""
+        if self.watch is not None:
+            return True
         try:
             status = os.fstat(sys.stdin.fileno()) if self._files_from == STDIN else os.stat(self._files_from or "")
         except (OSError, ValueError):
@@ -95,6 +107,8 @@ class Inputs:
     def is_one_file(self) -> bool:
         """True where exactly one picture is named, without looking into folders or lists; or where all that is named is
         one clip of pictures: the inputs are gone through for it."""
+        if self.watch is not None:
+            return False
         if self._as_clip:
             return self.can_be_listed_again() and _is_one_clip(self._once_more())
         return self._files_from is None and len(self._arguments) == 1 and not self._is_many(self._arguments[0])

@@ -86,7 +86,7 @@ def expand(
                 continue
             frames = partial(_frames, image, decoder, options, grouped=grouped, region=region)
             if is_finished is None or not is_finished(image, frames()):
-                yield from frames()
+                yield from _with_end(frames())
     finally:
         decoder.close()
 
@@ -136,6 +136,17 @@ def _frames(
         # It is the clip's, not a frame's: an earlier run may have finished the frame that would come now.
         output = frame_output(image.output, seen + 1)
         yield image._replace(output=output, data=None, failure=error.reason)
+
+
+def _with_end(frames: Iterable[ImageInput]) -> Iterator[ImageInput]:
+    """The frames of a clip, of which the last says so: each is held until the next has come."""
+    held: ImageInput | None = None
+    for frame in frames:
+        if held is not None:
+            yield held
+        held = frame
+    if held is not None:
+        yield held._replace(ends_clip=True)
 
 
 def _clips_apart(images: Iterable[ImageInput], decoder: ClipDecoder) -> Iterator[ImageInput]:

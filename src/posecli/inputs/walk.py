@@ -42,6 +42,10 @@ class PassedOver:
             extension = _OTHER  # names that count, such as `run.17`, are no kinds
         self._counts[extension] += 1
 
+    def replace(self, counted: PassedOver) -> None:
+        """Hold what another one has counted."""
+        self._counts = counted._counts
+
     @property
     def total(self) -> int:
         """How many there are of all kinds."""
@@ -85,7 +89,7 @@ class Walker:
             if entry is None:
                 levels.pop()
             elif _is_folder(entry, follow_symlinks=False):
-                if not any(os.path.abspath(entry.path) == written for written, _ in self._written):
+                if not any(_is_same_folder(entry.path, written) for written, _ in self._written):
                     entering = entry.path
             elif (
                 _looks_readable(entry.path)
@@ -160,6 +164,14 @@ def _is_folder(entry: os.DirEntry[str], *, follow_symlinks: bool) -> bool:
     """Whether an entry is a folder; what cannot be asked, such as a link that leads to itself, is tried as a file."""
     try:
         return entry.is_dir(follow_symlinks=follow_symlinks)
+    except OSError:
+        return False
+
+
+def _is_same_folder(one: str, other: str) -> bool:
+    """Whether two names are of one folder, through whatever links they lead."""
+    try:
+        return os.path.samefile(one, other)
     except OSError:
         return False
 

@@ -125,6 +125,15 @@ class RecordedLines:
             raise OutputError(f"{self.path} was deleted or changed while it was carried on: {error}") from error
         return record if record.key == image.key else None
 
+    def lines(self) -> Iterator[tuple[bytes, Record, bool]]:
+        """The whole lines, each with its record, and whether that is the one that counts of a finished input."""
+        with open(self.path, "rb") as file:
+            offset = 0
+            while offset < self.size and (line := file.readline()):
+                record = Record.from_dict(parse_json(line))
+                yield line, record, record.ok and self._offsets.get(record.key) == offset
+                offset += len(line)
+
     def _scan(self, file: IO[bytes], identity: RunIdentity) -> None:
         for number, line in enumerate(file, 1):
             if not line.endswith(b"\n"):

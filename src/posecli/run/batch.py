@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import itertools
 import os
+import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from typing import IO
 
@@ -46,12 +47,14 @@ def run(
     policy: Policy,
     identity: RunIdentity,
     fail_fast: bool = False,
+    grows: bool = False,
 ) -> int:
     """Send the records of all inputs to the destinations and the report; return the exit status.
 
-    estimate: an engine. policy: what becomes of files that are there.
+    estimate: an engine. policy: what becomes of files that are there. grows: what an earlier run has recorded of
+    pictures that are gone stays in a file of lines.
     """
-    earlier = _take_up(work, policy, identity)
+    earlier = _take_up(work, policy, identity, grows=grows)
     pipeline = Pipeline(work, earlier.progress, skipped=report.skip)
     made = pipeline.records(inputs, estimate)
     done = report.watch(_journalled(made, earlier.journal), fail_fast=fail_fast)
@@ -81,16 +84,17 @@ class _Earlier:
     """What an earlier run has left, and how this one goes on from it.
 
     progress: what is finished. journal: where new raw records go; None where none are kept. anew: what there is of
-    an earlier run is replaced.
+    an earlier run is replaced. grows: new lines go behind those that are there.
     """
 
-    def __init__(self, progress: Progress, journal: Journal | None, *, anew: bool) -> None:
+    def __init__(self, progress: Progress, journal: Journal | None, *, anew: bool, grows: bool = False) -> None:
         self.progress = progress
         self.journal = journal
         self.anew = anew
+        self.grows = grows
 
 
-def _take_up(work: Work, policy: Policy, identity: RunIdentity) -> _Earlier:
+def _take_up(work: Work, policy: Policy, identity: RunIdentity, *, grows: bool) -> _Earlier:
     """Make the destinations fit to be written. Raises UsageError where an earlier run differed, OutputError."""
     destinations = work.destinations
     destinations.remove_dead_temporaries()
@@ -102,7 +106,8 @@ def _take_up(work: Work, policy: Policy, identity: RunIdentity) -> _Earlier:
         return _Earlier(NothingKnown(destinations), journal, anew=True)
     recorded: RecordedInputs | None = None
     if destinations.run_file is not None and path is not None:
-        recorded, journal = _take_up_run_file(destinations.run_file, identity, steps=work.has_steps)
+        take_up = _take_up_lines_that_grow if grows else _take_up_run_file
+        recorded, journal = take_up(destinations.run_file, identity, steps=work.has_steps)
     elif path is not None and os.path.isfile(path):
         recorded = _take_up_lines(path, identity)
     else:
@@ -111,7 +116,7 @@ def _take_up(work: Work, policy: Policy, identity: RunIdentity) -> _Earlier:
     progress = Progress(
         recorded, destinations, steps=work.has_steps, passes_all=from_journal, steps_choose=work.steps_choose
     )
-    return _Earlier(progress, journal, anew=False)
+    return _Earlier(progress, journal, anew=False, grows=grows)
 
 
 def _take_up_run_file(file: RunFile, identity: RunIdentity, *, steps: bool) -> tuple[RecordedInputs | None, Journal]:
@@ -129,6 +134,39 @@ def _take_up_run_file(file: RunFile, identity: RunIdentity, *, steps: bool) -> t
     if os.path.isfile(journal_path):
         return _take_up_lines(journal_path, identity), Journal(journal_path)
     return None, Journal(path if file.is_lines and not steps else journal_path)
+
+
+def _take_up_lines_that_grow(
+    file: RunFile, identity: RunIdentity, *, steps: bool
+) -> tuple[RecordedInputs | None, Journal]:
+    """As `_take_up_run_file`. The file keeps the lines that this run will not write again: of pictures that are gone
+    and, where it is its own journal, of all that is finished."""
+    path, journal_path = file.path, file.journal_path
+    if path is None or not os.path.isfile(path):
+        return _take_up_run_file(file, identity, steps=steps)
+    recorded = _take_up_lines(path, identity)
+    if not steps and not os.path.isfile(journal_path):
+        if not recorded.is_clean:
+            _keep_lines(recorded, lambda record, counts: counts or (not record.ok and _is_gone(record)))
+        return _take_up_lines(path, identity), Journal(path)
+    if not os.path.isfile(journal_path):
+        with open(path, "rb") as lines, whole_file(journal_path) as copy:
+            shutil.copyfileobj(lines, copy)
+    _keep_lines(recorded, lambda record, counts: (counts or not record.ok) and _is_gone(record))
+    return _take_up_lines(journal_path, identity), Journal(journal_path)
+
+
+def _keep_lines(recorded: RecordedLines, is_kept: Callable[[Record, bool], bool]) -> None:
+    """Leave only some lines in a file. is_kept: is given a record, and whether it is what counts of its input. Raises
+    OutputError."""
+    with whole_file(recorded.path) as file:
+        for line, record, counts in recorded.lines():
+            if is_kept(record, counts):
+                file.write(line)
+
+
+def _is_gone(record: Record) -> bool:
+    return not os.path.lexists(record.image)
 
 
 def _take_up_lines(path: str, identity: RunIdentity) -> RecordedLines:
@@ -172,7 +210,7 @@ def _write(done: Iterator[Done], work: Work, earlier: _Earlier) -> None:
             journal.check_is_there()
         journal.check_is_there()
     elif file.path is not None and file.is_lines and not storage.is_remote(file.path):
-        _to_lines(records, file.path, anew=earlier.anew)
+        _to_lines(records, file.path, anew=earlier.anew, grows=earlier.grows)
     else:
         write_run_file(records, file)
     if journal is not None:
@@ -188,16 +226,17 @@ def write_run_file(records: Iterable[Record], file: RunFile) -> None:
             file.format.write(gathered, target, file.options)
 
 
-def _to_lines(records: Iterable[Record], path: str, *, anew: bool) -> None:
-    """Write lines as they come. anew: those of an earlier run are replaced as those of a journal are."""
+def _to_lines(records: Iterable[Record], path: str, *, anew: bool, grows: bool) -> None:
+    """Write lines as they come. anew: those of an earlier run are replaced as those of a journal are; grows: they stay,
+    and new ones go behind them."""
     is_device = os.path.exists(path) and not os.path.isfile(path)
-    if anew and not is_device:
-        with closing(Journal(path, anew=True, raw=False)) as fresh:
+    if (anew or grows) and not is_device:
+        with closing(Journal(path, anew=anew, raw=False)) as lines:
             for record in records:
-                fresh.add(record)
-                fresh.check_is_there()
-            fresh.finish()
-            fresh.check_is_there()
+                lines.add(record)
+                lines.check_is_there()
+            lines.finish()
+            lines.check_is_there()
         return
     with output_errors(path):
         os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
@@ -206,10 +245,10 @@ def _to_lines(records: Iterable[Record], path: str, *, anew: bool) -> None:
         if is_device:
             get_format("jsonl").write(records, LineFile(file.fileno(), path), WriteOptions())
             return
-        lines = _LinesInPlace(file, path)
+        in_place = _LinesInPlace(file, path)
         for record in records:
-            lines.write(f"{to_json(record.to_dict())}\n".encode())
-        lines.end()
+            in_place.write(f"{to_json(record.to_dict())}\n".encode())
+        in_place.end()
 
 
 class _LinesInPlace:

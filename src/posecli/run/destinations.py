@@ -348,6 +348,28 @@ class Destinations(NamedTuple):
                     f"hide faces in a run without {option}",
                 )
 
+    def check_endless(self, watched: str, policy: Policy) -> None:
+        """Refuse what is written at the end of a run where that has none, what would be taken for new pictures, and
+        folders that hold something where nothing was said about it: which files will be written is not known. watched:
+        the folder that the inputs come from. Raises UsageError."""
+        file = self.run_file
+        at_the_end = file is not None and not file.is_lines and (file.path is not None or file.format.needs_all)
+        if at_the_end or (file is not None and file.path is not None and storage.is_remote(file.path)):
+            place = file.path if file is not None and file.path is not None else "standard output"
+            raise UsageError(
+                f"{place} would be written at the end of the run, and --watch has none",
+                "-o FILE.jsonl, then posecli convert",
+            )
+        for drawn in (self.pictures, self.clips):
+            if drawn is not None and _is_same_file(drawn.path, watched):
+                raise UsageError(
+                    f"{drawn.path} is watched, and annotated pictures would be taken for new ones",
+                    "name a folder of their own, in it or elsewhere",
+                )
+        for folder, _ in self.folders():
+            if policy is Policy.REFUSE and _holds_visible(folder):
+                raise UsageError(f"{folder} holds files already", _ways_on(resumes=True))
+
     def check_files(self, images: Iterable[ImageInput], policy: Policy, *, resumes: bool = True) -> None:
         """Refuse outputs that exist or are an input themselves. resumes: as of `check`. Raises UsageError for the
         first."""
@@ -456,6 +478,12 @@ def choose_annotation(
         return None, clips
     assert kind_of_file is not None
     return AnnotatedPictures(path, is_file=True, kind=kind_of_file, drawing=drawing), None
+
+
+def _holds_visible(folder: str) -> bool:
+    """Whether a folder is there and has something in it that is not hidden, as locks are. Raises OutputError."""
+    with output_errors(folder):
+        return any(not name.startswith(".") for name in storage.names_in(folder))
 
 
 def _ways_on(*, resumes: bool) -> str:

@@ -120,6 +120,9 @@ class Pipeline:
                 if last is not None and last.recorded is not None:
                     yield from self._finish(last.recorded)
                 last = image
+                if image.ends_group:  # the next may be long in coming
+                    yield from self._finish(image.recorded)
+                    last = None
             if last is not None and last.recorded is not None:
                 yield from self._finish(last.recorded)
             yield from self._finish_steps()
@@ -184,6 +187,9 @@ class Pipeline:
             yield from self._finish_steps()
         self._held.append(_Held(image, raw, known.record is not None, failure, draws))
         yield from map(self._write, (raw,) if known.is_final else taken(self._steps, raw))
+        if image.ends_clip:  # the next input may be long in coming
+            yield from self._finish_steps()
+            self._clips.finish()
 
     def _finish_steps(self) -> Iterator[Done]:
         """Take all records that steps hold back to their end."""
@@ -239,6 +245,7 @@ class DrawnClips:
         if self._drawing is not None:
             drawing, self._drawing = self._drawing, None
             drawing.finish()
+            self._source = None
 
     def abandon(self, error: BaseException) -> None:
         """Leave nothing behind of a clip that was begun."""

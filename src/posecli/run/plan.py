@@ -34,12 +34,14 @@ class Talk(Enum):
 @dataclass(frozen=True)
 class InputNames:
     """What the command line names as inputs. null: the list is separated by NUL; as_clip: the pictures of each
-    folder are the frames of a clip; remote_folders: see Inputs."""
+    folder are the frames of a clip; watch: a folder whose pictures are taken as they arrive; remote_folders: see
+    Inputs."""
 
     arguments: tuple[str, ...]
     files_from: str | None = None
     null: bool = False
     as_clip: bool = False
+    watch: str | None = None
     remote_folders: dict[str, bool] = field(default_factory=dict, compare=False)
 
     def inputs(self, written: Sequence[tuple[str, str]] = ()) -> Inputs:
@@ -49,6 +51,7 @@ class InputNames:
             files_from=self.files_from,
             null=self.null,
             as_clip=self.as_clip,
+            watch=self.watch,
             written=written,
             remote_folders=self.remote_folders,
         )
@@ -104,6 +107,9 @@ class RunPlan:
         destinations.check(self.policy)
         destinations.check_tracks(self.settings)
         destinations.check_faces(self.settings.to_dict())
+        if inputs.watch is not None:
+            destinations.check_endless(inputs.watch.folder, self.policy)
+            return inputs, inputs
         again = inputs.can_be_listed_again()
         if inputs.is_one_file() and again:
             as_clip = self.names.as_clip

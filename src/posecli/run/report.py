@@ -61,7 +61,8 @@ class Report:
     quiet: say nothing unless something fails. total: for a progress bar, None for no bar. expectations: what every
     record is held against; what does not hold is said and counts against the run. tracks: people are to be tracked;
     that stills have no order is said once. passed_over: what folders hold besides, said before the closing line; None
-    to say nothing of it.
+    to say nothing of it. waits: inputs are waited for, so there is no rate; where standard error is a terminal, each is
+    said as it is done.
     """
 
     def __init__(
@@ -72,8 +73,11 @@ class Report:
         expectations: Expectations | None = None,
         tracks: bool = False,
         passed_over: PassedOver | None = None,
+        waits: bool = False,
     ) -> None:
         self._quiet = quiet
+        self._waits = waits
+        self._tells_of_each = waits and not quiet and sys.stderr.isatty()
         self._expectations = expectations or Expectations()
         self._unmet = 0
         self._tells_of_stills = tracks and not quiet
@@ -96,6 +100,8 @@ class Report:
         for one in done:
             if self._total is not None and last is not None and last != one.record.image:
                 self._total.end([last])
+            if self._tells_of_each and one.record.ok and not one.replayed and last != one.record.image:
+                self._tell_of(one.record)
             last = one.record.image
             if one.replayed and one.failure is None:
                 self.skip(one.record.image)
@@ -152,6 +158,11 @@ class Report:
         else:
             print_line(line, sys.stderr)
 
+    def _tell_of(self, record: Record) -> None:
+        """Say that a picture has come, or a clip with its first frame."""
+        people = _count_of(len(record.poses), "person", "people")
+        self.say(f"{record.image}: {people}{'' if record.frame is None else ' in the first frame'}")
+
     def _tell_of_stills(self, name: str) -> None:
         """Say once that nothing is done over time to stills."""
         if self._tells_of_stills:
@@ -186,12 +197,11 @@ class Report:
         self.say(self._summary(interrupted))
 
     def _summary(self, interrupted: bool) -> str:
-        seconds = max(perf_counter() - self._start, 1e-9)
-        done = self.ok + self.failed
+        rate = (self.ok + self.failed) / max(perf_counter() - self._start, 1e-9)
         return (
             f"{'interrupted: ' if interrupted else ''}{_count_of(self.found, 'picture')} = {self.ok} ok + "
             f"{self.failed} failed + {self.skipped} skipped; {_count_of(self.people, 'person', 'people')} in "
-            f"{_count_of(self.with_people, 'picture')}; {done / seconds:.1f} pictures/s"
+            f"{_count_of(self.with_people, 'picture')}{'' if self._waits else f'; {rate:.1f} pictures/s'}"
         )
 
     def exit_status(self) -> int:

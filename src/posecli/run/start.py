@@ -13,9 +13,10 @@ from posecli.errors import PosecliError
 from posecli.files.memory import share_of_memory
 from posecli.files.terminal import encodable, print_line, printable
 from posecli.inference.estimator import available_processors
+from posecli.inputs.arguments import Inputs
 from posecli.inputs.clip_decoder import FrameCounter
 from posecli.inputs.clips import may_hold_frames
-from posecli.inputs.walk import PassedOver
+from posecli.inputs.watch import Watch
 from posecli.model.hints import runtime_hint
 from posecli.model.locate import ModelFile, load_model_file
 from posecli.model.runtime_choice import choose_runtime
@@ -62,37 +63,49 @@ def start(plan: RunPlan) -> int:
 def _start(plan: RunPlan) -> int:
     runtime = choose_runtime()
     inputs, listed = plan.checked_inputs()
-    images = batch.at_least_one(listed, inputs.passed_over)
+    watch = inputs.watch
+    images = listed if watch is not None else batch.at_least_one(listed, inputs.passed_over)
     shown = plan.talk is not Talk.QUIET
     model = load_model_file(plan.model, offline=plan.offline, progress=shown)
     zoom_model = None
     if plan.zoom_model is not None:
         zoom_model = load_model_file(plan.zoom_model, offline=plan.offline, progress=shown)
         plan = replace(plan, settings=replace(plan.settings, zoom_model=zoom_model.sha256))
-    total = Total() if _shows_progress(plan) else None
-    report = _report(plan, total, inputs.passed_over)
+    counted = inputs.can_be_listed_again()
+    total = Total(counted=counted) if _shows_progress(plan) else None
+    report = _report(plan, total, inputs)
     if shown and (hint := runtime_hint(model, runtime)):
         report.say(hint)
+    if shown and watch is not None:
+        watch.tell = report.say
+        report.say(f"watching {watch.folder}; Ctrl-C ends it")
     work, identity = _work(plan), RunIdentity(model.sha256, plan.settings)
     job = _job(work, model, zoom_model)
-    with _counted(plan, work, total) if total is not None and inputs.can_be_listed_again() else nullcontext():
+    with _counted(plan, work, total) if total is not None and counted else nullcontext():
         if plan.destinations.shards:
             status = _in_shards(plan, images, report, work=work, job=job, identity=identity)
         else:
-            estimate = partial(_estimate, plan, job, streamed=inputs.is_stream())
             status = batch.run(
-                images, estimate, work, report, policy=plan.policy, identity=identity, fail_fast=plan.fail_fast
+                images,
+                partial(_estimate, plan, job, inputs),
+                work,
+                report,
+                policy=plan.policy,
+                identity=identity,
+                fail_fast=plan.fail_fast,
+                grows=watch is not None,
             )
     return status
 
 
-def _report(plan: RunPlan, total: Total | None, passed_over: PassedOver) -> Report:
+def _report(plan: RunPlan, total: Total | None, inputs: Inputs) -> Report:
     return Report(
         quiet=plan.talk is Talk.QUIET,
         total=total,
         expectations=plan.expectations,
         tracks=plan.settings.track,
-        passed_over=passed_over if plan.talk is Talk.VERBOSE else None,
+        passed_over=inputs.passed_over if plan.talk is Talk.VERBOSE else None,
+        waits=inputs.watch is not None,
     )
 
 
@@ -128,11 +141,11 @@ def _job(work: Work, model: ModelFile, zoom_model: ModelFile | None) -> Job:
     return Job(work.settings, JobModel.of(model), pictures, files, work.max_memory, second)
 
 
-def _estimate(plan: RunPlan, job: Job, images: Iterable[ImageInput], *, streamed: bool) -> Iterator[Record]:
-    """Choose the engine: one picture alone is done here, with all processors; more, and those of a list that may let
-    one wait, go to workers. streamed: they are of such a list."""
+def _estimate(plan: RunPlan, job: Job, inputs: Inputs, images: Iterable[ImageInput]) -> Iterator[Record]:
+    """Choose the engine: one picture alone is done here, with all processors; more, and those that may let one wait, go
+    to workers. inputs: what the images come from."""
     engine = plan.engine
-    streamed = streamed and engine is not EngineName.RAY  # which takes inputs by the chunk
+    streamed = inputs.is_stream() and engine is not EngineName.RAY  # which takes inputs by the chunk
     if engine is EngineName.AUTO and streamed:
         engine = EngineName.PROCESSES
     elif engine is EngineName.AUTO:
@@ -140,7 +153,18 @@ def _estimate(plan: RunPlan, job: Job, images: Iterable[ImageInput], *, streamed
         first = list(itertools.islice(images, 2))
         engine = EngineName.SERIAL if len(first) < 2 else EngineName.PROCESSES
         images = itertools.chain(first, images)
-    return get_engine(engine.value)(images, job, _options_for(plan, engine)._replace(streamed=streamed))
+    records = get_engine(engine.value)(images, job, _options_for(plan, engine)._replace(streamed=streamed))
+    return records if inputs.watch is None else _with_failures_told(records, inputs.watch)
+
+
+def _with_failures_told(records: Iterable[Record], watch: Watch) -> Iterator[Record]:
+    """Records on their way; who watches is told of files that could not be read, not of clips that broke off."""
+    begun: str | None = None
+    for record in records:
+        if not record.ok and record.image != begun:
+            watch.failed(record.image)
+        begun = record.image if record.ok else None
+        yield record
 
 
 def _options_for(plan: RunPlan, engine: EngineName) -> EngineOptions:

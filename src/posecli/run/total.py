@@ -16,10 +16,12 @@ _PATIENCE = 2.0
 class Total:
     """Pictures and frames of clips. What containers say of their frames is replaced by what came of them.
 
-    Inputs are expected in one thread and seen in another.
+    Inputs are expected in one thread and seen in another. counted: they are expected at all; else there is no total,
+    and no name is kept.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, counted: bool = True) -> None:
+        self._counted = counted
         self._changing = threading.Lock()
         self._pictures = 0
         self._expected: dict[str, int] = {}  # frames of clips, by name
@@ -61,7 +63,7 @@ class Total:
 
     def _change(self, name: str, count: int, *, ends: bool) -> None:
         with self._changing:
-            if self._is_complete and name not in self._expected:
+            if not self._counted or (self._is_complete and name not in self._expected):
                 return
             before = self._of(name)
             self._seen[name] += count

@@ -108,14 +108,15 @@ class InOrder(Generic[Result]):
 
 
 def in_groups(images: Iterable[ImageInput]) -> Generator[list[ImageInput], None, None]:
-    """What goes to one worker: each picture by itself, as soon as it comes; the frames of a group together."""
+    """What goes to one worker: each picture by itself, as soon as it comes; the frames of a group together, as
+    soon as it is known that there are no more."""
     group: list[ImageInput] = []
     for image in images:
         if group and not image.continues(group[-1]):
             yield group
             group = []
         group.append(image)
-        if image.group is None:
+        if image.ends_group:
             yield group
             group = []
     if group:
