@@ -207,6 +207,18 @@ def test_a_later_page_over_the_limit_is_one_error(tmp_path: Path, posecli: Posec
     assert [record.error and record.error.code for record in records] == [None, "image_too_large"]
 
 
+@pytest.mark.parametrize("engine", ["serial", "processes"])
+def test_a_clip_without_a_chosen_frame_is_one_error(engine: str, animation: Path, posecli: Posecli) -> None:
+    """--from may lie behind its end. A folder as a clip is the same."""
+    for more in ([animation], [animation.parent, "--as-clip", "--fps", "10"]):
+        result = posecli("estimate", *more, "--from", "99", "--to", "100.5", "--track", "--engine", engine)
+        assert result.returncode == 1
+        (record,) = records_of(result.stdout)
+        assert record.error is not None
+        assert record.error.code == "not_found"
+        assert "has no frame from 99 to 100.5 s" in record.error.message
+
+
 def test_options_that_cannot_be_meant(video: Path, posecli: Posecli) -> None:
     assert posecli("estimate", video, "--from", "3", "--to", "2").returncode == 2
     assert posecli("estimate", video, "--every", "0").returncode == 2

@@ -116,7 +116,8 @@ def _frames(
     seen, groups = -1, Groups()
     if image.members:
         for still in frames_of_folder(image, options):
-            yield still._replace(group=groups.place(still.time, 0) if grouped else None)
+            group = groups.place(still.time, 0) if grouped and still.failure is None else None
+            yield still._replace(group=group)
         return
     try:
         for frame in decoder.frames(source_of(image), options):

@@ -17,8 +17,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageSequence
 
-from posecli.errors import ImageTooLarge, InputError, UnreadableImage, UnsupportedImage, UsageError
+from posecli.errors import ImageTooLarge, InputError, NotFound, UnreadableImage, UnsupportedImage, UsageError
 from posecli.extras import installed, need
+from posecli.files.storage import is_remote
 from posecli.inputs.opening import holds_several, open_image, too_large
 from posecli.inputs.pictures import failed_to_open, read_frame, to_rgb
 from posecli.inputs.signature import Content, content_of, means_video
@@ -143,15 +144,17 @@ def frames_of(
     """The frames of a clip, or of its bytes, that the options ask for.
 
     max_pixels: a frame of more is refused before it is decoded.
-    Raises UnreadableImage where it breaks off, ImageTooLarge.
+    Raises UnreadableImage if it breaks off, NotFound if the options choose no frame, ImageTooLarge.
     """
     choice, name = Choice(options), source_name(source)
     decode = _decoded if is_video(source) else _pages
+    found = False
     for number, time, picture in decode(source, max_pixels):
         if choice.is_over(time):
-            return
+            break
         if not choice.takes(number, time):
             continue
+        found = True
         try:
             pixels = pack(_upright(picture))
         except MemoryError as error:
@@ -159,6 +162,14 @@ def frames_of(
         except Exception as error:  # decoders of damaged files raise anything
             raise UnreadableImage(f"{name}: frame {number} is damaged ({error or type(error).__name__})") from error
         yield PackedFrame(number, time, pixels)
+    if not found:
+        raise no_frame_chosen(name, options)
+
+
+def no_frame_chosen(name: str, options: ClipOptions) -> NotFound:
+    """The error of a clip none of whose frames is between --from and --to."""
+    end = "" if options.end is None else f" to {options.end:g}"
+    return NotFound(f"{name} has no frame from {options.start:g}{end} s")
 
 
 class _Promise(NamedTuple):
@@ -375,12 +386,14 @@ def check_options(options: ClipOptions) -> ClipOptions:
     if fps == 0:
         raise UsageError("fps is 0: no frame would be taken")
     if end is not None and end <= start:
-        raise UsageError(f"--to {end:g} is not after --from {start:g}")
+        raise UsageError(f"the end ({end:g} s) is not after the start ({start:g} s)")
     return options
 
 
 def check_clip(source: str | bytes) -> None:
-    """Raise InputError where a file cannot be opened, MissingExtra where it is a video and PyAV is not there."""
+    """Raise InputError if a file cannot be opened, MissingExtra if it is a video and PyAV is not installed."""
+    if isinstance(source, str) and is_remote(source):
+        raise UnsupportedImage(f"{source}: clips are read from local files only (download it first)")
     if isinstance(source, str):
         try:
             with open(source, "rb"):

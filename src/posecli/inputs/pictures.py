@@ -62,7 +62,7 @@ _TURNED_BACK = {
     3: Image.Transpose.ROTATE_270,
 }
 #: What to do where a file holds more than one picture and is read as one: it is remote or a pipe, or in a library.
-_AS_A_CLIP = "save it as a local file for posecli estimate"
+_AS_A_CLIP = "save it as a local file for posecli estimate, or use PoseEstimator.estimate_clip"
 #: First bytes of files that people take for pictures, and that Pillow cannot open everywhere.
 _FOREIGN = (
     (4, b"ftypavif", "an AVIF picture"),
@@ -371,7 +371,8 @@ def _failures_named(file: IO[bytes] | None, name: str) -> Iterator[None]:
         raise _not_identified(file, name) from error
     except Exception as error:
         # Decoders of damaged files raise anything from SyntaxError to struct.error.
-        raise UnreadableImage(f"{name}: the picture is damaged ({error or type(error).__name__})") from error
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise UnreadableImage(f"{name}: the picture is damaged ({reason})") from error
 
 
 def _not_identified(file: IO[bytes] | None, name: str) -> InputError:

@@ -324,6 +324,8 @@ class Destinations(NamedTuple):
         if one_picture is not None and is_clip:
             wanted = " or ".join(CLIP_EXTENSIONS)
             raise UsageError(f"{name} is a clip, and {one_picture.path} is one picture", f"name a {wanted} file")
+        if drawn_clip is not None and not is_clip and storage.is_remote(name):
+            raise UsageError(f"{name} is remote, and clips are read from local files only", "download it first")
         if drawn_clip is not None and not is_clip:
             raise UsageError(f"{name} is a picture, and {drawn_clip.path} is a clip", "name a .png, .jpg or .webp file")
 
