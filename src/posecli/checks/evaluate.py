@@ -30,8 +30,10 @@ from posecli.types import Record
 
 #: `COCOeval.stats` of keypoints, in its order.
 FIGURES = ("AP", "AP50", "AP75", "AP medium", "AP large", "AR", "AR50", "AR75", "AR medium", "AR large")
-#: The number of a picture before it is known which one it is.
+#: Stands for the number of a picture until the names of all are known.
 _NO_IMAGE = 0
+#: The keypoints of annotations that do not name them. COCO results do not name them either.
+_COCO_LAYOUT = tuple(range(KEYPOINT_COUNT))
 _LOW, _LARGEST_AREA = -fields.FARTHEST_PX, fields.FARTHEST_PX**2
 _FIRST = 0  # index of "all areas" and of the lowest similarity (0.5) in COCOeval's parameters
 
@@ -172,7 +174,7 @@ def _read_truth(path: str) -> Any:
     coco = need("pycocotools.coco", extra="eval").COCO()
     try:
         with open(path, "rb") as file:
-            labels = labels_of(parse_json(file.read()))
+            labels = labels_of(parse_json(file.read()), unnamed=_COCO_LAYOUT)
         if not labels.people:
             raise ValueError("it has no people with keypoints")
         coco.dataset = _standard(labels)
@@ -195,7 +197,7 @@ def _standard(labels: Labels) -> dict[str, Any]:
 
 
 def _standard_person(number: int, person: LabelledPerson) -> dict[str, Any]:
-    """Who has no labelled keypoint, and no box, is nowhere: in a box without size."""
+    """One annotation with every field. Without a box it gets the box around its labelled keypoints, or an empty one."""
     box = person.data.get("bbox") or (box_around(person.labelled) if person.labelled else [0, 0, 0, 0])
     lefts_and_sizes = zip(fields.sequence(box, f"{person.name}.bbox", length=4), (_LOW, _LOW, 0, 0), strict=True)
     box = [fields.number(value, f"{person.name}.bbox", low) for value, low in lefts_and_sizes]
