@@ -166,6 +166,11 @@ def test_estimate_compares_with_expected_records(picture: Path, tmp_path: Path, 
     Image.new("RGB", (257, 257)).save(picture)
     other = posecli("estimate", picture, "--expect", tmp_path / "e.jsonl")
     assert (other.returncode, b"is gone" in other.stderr) == (3, True)
+    elsewhere = tmp_path / "elsewhere/p.png"
+    elsewhere.parent.mkdir()
+    picture.rename(elsewhere)
+    other = posecli("estimate", elsewhere, "--expect", tmp_path / "e.jsonl")
+    assert (other.returncode, b"is gone" in other.stderr, b"did not come" in other.stderr) == (3, True, False)
     missing = posecli("estimate", picture.parent / "*.bmp", "--expect", tmp_path / "e.jsonl")
     assert missing.returncode == 1  # the missing input takes precedence over missed expectations
     assert b"was expected but is missing" in missing.stderr

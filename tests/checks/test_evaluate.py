@@ -139,6 +139,15 @@ def test_truth_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
     assert evaluate(str(tmp_path / "t.json"), records) == evaluate(str(TRUTH), records)
 
 
+def test_keypoints_without_names_are_cocos(tmp_path: Path) -> None:
+    truth = changed(tmp_path / "t.json", lambda data: data["categories"][0].pop("keypoints"))
+    records = save(records_from_truth(shift=6), tmp_path / "r.jsonl")
+    assert evaluate(truth, records) == evaluate(str(TRUTH), records)
+    truth = changed(tmp_path / "t.json", lambda data: data["categories"][0].update(keypoints=["a"] * 17))
+    with pytest.raises(UsageError, match="no category has keypoints such as nose"):
+        evaluate(truth, records)
+
+
 def test_names_match_by_their_longest_ending(tmp_path: Path) -> None:
     def rename(data: Any) -> None:
         for image, name in zip(data["images"], ("1.jpg", "a/1.jpg", "images/default/2.jpg"), strict=True):

@@ -32,6 +32,8 @@ from posecli.types import Record
 FIGURES = ("AP", "AP50", "AP75", "AP medium", "AP large", "AR", "AR50", "AR75", "AR medium", "AR large")
 #: The number of a picture that has not been matched yet.
 _NO_IMAGE = 0
+#: The keypoints of annotations that do not name them. COCO results do not name them either.
+_COCO_LAYOUT = tuple(range(KEYPOINT_COUNT))
 _LOW, _LARGEST_AREA = -fields.FARTHEST_PX, fields.FARTHEST_PX**2
 _FIRST = 0  # index of "all areas" and of the lowest OKS (0.5) in COCOeval's parameters
 
@@ -176,7 +178,7 @@ def _read_truth(path: str) -> Any:
     coco = need("pycocotools.coco", extra="eval").COCO()
     try:
         with open(path, "rb") as file:
-            labels = labels_of(parse_json(file.read()))
+            labels = labels_of(parse_json(file.read()), unnamed=_COCO_LAYOUT)
         if not labels.people:
             raise ValueError("it contains no people with keypoints")
         coco.dataset = _standard(labels)
@@ -202,7 +204,7 @@ def _standard(labels: Labels) -> dict[str, Any]:
 
 
 def _standard_person(number: int, person: LabelledPerson) -> dict[str, Any]:
-    """One annotation. Without a labelled keypoint and without a box, the box is empty."""
+    """One annotation with every field. Without a box it gets the box around its labelled keypoints, or an empty one."""
     box = person.data.get("bbox") or (box_around(person.labelled) if person.labelled else [0, 0, 0, 0])
     lefts_and_sizes = zip(fields.sequence(box, f"{person.name}.bbox", length=4), (_LOW, _LOW, 0, 0), strict=True)
     box = [fields.number(value, f"{person.name}.bbox", low) for value, low in lefts_and_sizes]

@@ -1,4 +1,4 @@
-"""Which names in two sets are the same picture, although its path begins in different folders."""
+"""Matches the names of two sets of pictures, whose paths may begin in different folders."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def match_names(ours: Iterable[str], theirs: Iterable[str]) -> dict[str, str]:
 
 
 def _contained(short: Set[str], long: Set[str]) -> Iterator[tuple[str, str]]:
-    """Names of one set and the one name of the other set that ends so."""
+    """Names of the short set, each with the only name of the long set that ends with it."""
     longer: dict[str, list[str]] = {}
     for name in long:
         ending = next((ending for ending in endings(name) if ending != name and ending in short), None)
@@ -42,7 +42,7 @@ def _contained(short: Set[str], long: Set[str]) -> Iterator[tuple[str, str]]:
 
 
 def _alike(ours: Set[str], theirs: Set[str]) -> Iterator[tuple[str, str]]:
-    """Names that share an ending which nobody else has in either set."""
+    """Names that share an ending which no third name has."""
     our_names, their_names = _unique_endings(ours), _unique_endings(theirs)
     for ending in our_names.keys() & their_names.keys():
         yield our_names[ending], their_names[ending]

@@ -57,8 +57,8 @@ class LabelledImage(NamedTuple):
 
 
 class LabelledPerson(NamedTuple):
-    """A person or a crowd of an annotation file: all who have keypoints, be they labelled or not. points: 17, in the
-    order of posecli's. track: from 1. name: of its object, for messages."""
+    """An annotation of a person or a crowd that has keypoints, labelled or not. points: 17, in posecli's order. track:
+    from 1. name: of its object, for messages."""
 
     image: int
     points: list[Point]
@@ -243,15 +243,16 @@ def _keypoints(person: LabelledPerson) -> list[Keypoint]:
     ]
 
 
-def labels_of(data: object) -> Labels:
+def labels_of(data: object, *, unnamed: Layout | None = None) -> Labels:
     """The images and people in the JSON of an annotation file.
 
     Annotations without keypoints, and those of categories without known keypoints, are left out.
+    unnamed: the keypoints of all categories in a file that names none; by default such a file is wrong.
     Raises ValueError, with the field, for what is missing, wrong or ambiguous.
     """
     dataset = fields.mapping(data, "the file")
     images = list(_images(dataset))
-    layouts = _layouts(dataset)
+    layouts = _layouts(dataset, unnamed)
     people = list(_people(dataset, layouts, {image.id for image in images}))
     if any(person.track == 0 for person in people):  # CVAT numbers tracks from 0, posecli from 1
         people = [person._replace(track=None if person.track is None else person.track + 1) for person in people]
@@ -272,14 +273,18 @@ def _images(dataset: Mapping[str, Any]) -> Iterator[LabelledImage]:
         yield LabelledImage(number, file_name, name, image)
 
 
-def _layouts(dataset: Mapping[str, Any]) -> dict[int, Layout | None]:
+def _layouts(dataset: Mapping[str, Any], unnamed: Layout | None) -> dict[int, Layout | None]:
     """The keypoints of all categories, by their ids; None without known ones. Raises ValueError where none has some."""
     layouts: dict[int, Layout | None] = {}
+    has_names = False
     for name, category in _objects(dataset, "categories"):
         number = _member(category, "id", name)
         if number in layouts:
             raise ValueError(f"{name}.id is {number}, as that of another category")
         layouts[number] = _layout(category.get("keypoints") or [], f"{name}.keypoints")
+        has_names |= bool(category.get("keypoints"))
+    if not has_names and unnamed is not None:
+        return dict.fromkeys(layouts, unnamed)
     if not any(layouts.values()):
         raise ValueError("no category has keypoints such as nose and left_eye")
     return layouts
