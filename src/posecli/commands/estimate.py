@@ -56,7 +56,7 @@ _SECTIONS = {
 @click.option(
     "--watch",
     metavar="FOLDER",
-    help="Take the pictures and clips of FOLDER as they arrive. Ctrl-C ends it (status 130), SIGTERM too (143).",
+    help="Take pictures and clips of FOLDER as they arrive, until Ctrl-C (status 130) or SIGTERM (143).",
 )
 @run_data_options
 @picture_options
