@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -94,7 +95,7 @@ def test_estimate(
 @pytest.mark.skipif(os.name != "posix", reason="names may be longer there")
 @pytest.mark.parametrize("outputs", OUTPUTS)
 def test_convert(outputs: list[str], obstructed: str, capsys: pytest.CaptureFixture[str]) -> None:
-    records = [make_record(obstructed), make_record("b.png")]
+    records = [replace(make_record(name), width=257, height=257) for name in (obstructed, "b.png")]
     Path("given.jsonl").write_text("".join(json.dumps(record.to_dict()) + "\n" for record in records))
     assert run("convert", "given.jsonl", *outputs) == 1
     assert "2 pictures = 1 ok + 1 failed + 0 skipped" in capsys.readouterr().err
