@@ -3,8 +3,8 @@
 
 usage: figures.py PICTURES [--write]
 
-PICTURES contains JPEGs and person_keypoints.json (their COCO annotations). It takes ten minutes on two cores. Nothing
-else should run on the machine. --write puts the tables into the documents, between their markers. Needs the extra `eval`.
+PICTURES contains JPEGs and person_keypoints.json (their COCO annotations). It takes ten minutes on two cores, on which
+nothing else should run. --write puts the tables into the documents, between their markers. Needs the extra `eval`.
 """
 
 from __future__ import annotations
@@ -119,14 +119,13 @@ def measure(pictures: Path) -> dict[str, Figures]:
 
 def circumstances() -> str:
     """The machine, the packages, the date and the commit."""
-    cpu = next(
-        (line.split(": ")[1] for line in _lines("/proc/cpuinfo") if line.startswith("model name")), "unknown CPU"
-    )
+    cpus = [line.split(": ")[1].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")]
     git = ["git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"]
     commit = subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip()
     return (
-        f"{os.cpu_count()} cores ({cpus[0] if cpus else 'unknown CPU'}), {platform.system()}, Python {platform.python_version()}, "
-        f"LiteRT {version('ai-edge-litert')}, `{locate_model().name}`; {date.today()}, commit {commit}."
+        f"{os.cpu_count()} cores ({cpus[0] if cpus else 'unknown CPU'}), {platform.system()}, "
+        f"Python {platform.python_version()}, LiteRT {version('ai-edge-litert')}, `{locate_model().name}`; "
+        f"{date.today()}, commit {commit}."
     )
 
 
