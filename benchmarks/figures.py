@@ -174,7 +174,7 @@ def memory_and_start(pictures: Path) -> list[str]:
 def write(document: Path, marker: str, text: str) -> None:
     """Put a table between the markers of a document."""
     pattern = re.compile(f"(<!-- {marker} -->\n).*?(<!-- end of {marker} -->)", re.DOTALL)
-    changed, count = pattern.subn(lambda match: f"{match[1]}{text}\n{match[2]}", document.read_text("utf-8"))
+    changed, count = pattern.subn(lambda match: f"{match[1]}\n{text}\n\n{match[2]}", document.read_text("utf-8"))
     assert count == 1, f"{document} has no place for {marker}"
     document.write_text(changed, "utf-8")
 

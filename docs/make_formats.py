@@ -16,7 +16,7 @@ _TABLE = re.compile("(<!-- formats -->\n).*?(<!-- end of formats -->)", re.DOTAL
 
 def page() -> str:
     """The page with its present text and a new table."""
-    return _TABLE.sub(lambda match: f"{match[1]}{_table()}\n{match[2]}", PAGE.read_text("utf-8"))
+    return _TABLE.sub(lambda match: f"{match[1]}\n{_table()}\n\n{match[2]}", PAGE.read_text("utf-8"))
 
 
 def _table() -> str:
