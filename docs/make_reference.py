@@ -1,4 +1,4 @@
-"""Generates docs/python.md, the reference of the public names of posecli, from the docstrings.
+"""Generates docs/python-reference.md, the reference of the public names of posecli, from the docstrings.
 
 python docs/make_reference.py
 """
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import posecli
 
-PAGE = Path(__file__).with_name("python.md")
+PAGE = Path(__file__).with_name("python-reference.md")
 #: The public names in the order of the page → their public members.
 MEMBERS: dict[str, tuple[str, ...]] = {
     "PoseEstimator": ("estimate", "estimate_clip"),
@@ -26,9 +26,9 @@ MEMBERS: dict[str, tuple[str, ...]] = {
     "UsageError": (),
     "InputError": (),
 }
-_INTRODUCTION = """# posecli from Python
+_INTRODUCTION = """# Python reference
 
-The public names of `import posecli`. The [README](../README.md#from-python) has examples. `KEYPOINT_NAMES` are the
+The public names of `import posecli`. [Python](python.md) has examples. `KEYPOINT_NAMES` are the
 17 parts of a pose in the order of their ids, and `__version__` is the version. All positions are pixels of the upright
 picture: x to the right, y down, from its top left corner.
 

@@ -37,7 +37,7 @@ DATA = Path(os.environ.get("POSECLI_TEST_DATA") or ROOT.parent / "shared")
 SAMPLES = ROOT / "samples"
 
 #: Test files that share a Ray cluster, or start a cluster on another port.
-RAY_FILES = ("test_cluster_recipes.py", "test_engines.py", "test_ray.py", "test_readme.py")
+RAY_FILES = ("test_cluster_recipes.py", "test_engines.py", "test_ray.py", "test_documents.py")
 #: Test files with many slow and independent tests.
 SPREAD_FILES = ("test_replay.py",)
 

@@ -22,11 +22,19 @@ def script(name: str) -> ModuleType:
     return module
 
 
-def test_the_reference_matches_the_docstrings() -> None:
-    """If this fails: python docs/make_reference.py"""
-    reference = script("make_reference")
-    assert (ROOT / "docs" / "python.md").read_text("utf-8") == reference.page()
-    assert {*reference.MEMBERS, "KEYPOINT_NAMES", "__version__"} == set(posecli.__all__)
+@pytest.mark.parametrize(
+    ("name", "page"),
+    [("make_reference", "python-reference.md"), ("make_options", "options.md"), ("make_formats", "formats.md")],
+)
+def test_pages_are_those_that_the_code_makes(name: str, page: str) -> None:
+    """After a change of docstrings, options or formats: python docs/make_….py"""
+    if name == "make_formats":
+        pytest.importorskip("pyarrow", reason="needs the extra parquet")
+    assert (ROOT / "docs" / page).read_text("utf-8") == script(name).page()
+
+
+def test_the_reference_has_all_public_names() -> None:
+    assert {*script("make_reference").MEMBERS, "KEYPOINT_NAMES", "__version__"} == set(posecli.__all__)
 
 
 def test_the_drawing_shows_the_measured_angles() -> None:

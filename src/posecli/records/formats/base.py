@@ -53,6 +53,7 @@ class Format(NamedTuple):
 
     write: the records of a run into one file, as they come.
     image_suffix: what the full input name gets for the file of one image.
+    summary: what the file of a run contains, for the documentation.
     write_one: the record of one image into a file of its own; None: as a run of one.
     needs_all: `write` goes through the records more than once, so they must be at hand.
     one_file_a_run: False where there is no such file.
@@ -66,6 +67,7 @@ class Format(NamedTuple):
     name: str
     write: Callable[[Iterable[Record], ByteSink, WriteOptions], None]
     image_suffix: str
+    summary: str
     write_one: Callable[[Record, ByteSink, WriteOptions], None] | None = None
     needs_all: bool = False
     one_file_a_run: bool = True

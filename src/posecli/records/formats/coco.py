@@ -116,4 +116,5 @@ def image_id(name: str, known: Mapping[str, int]) -> int | None:
     return int(stem) if stem.isascii() and stem.isdecimal() else None
 
 
-FORMAT = Format("coco", write, ".coco.json", write_one, needs_all=True)
+_SUMMARY = "a list of COCO keypoint results; the third number of each keypoint is its score"
+FORMAT = Format("coco", write, ".coco.json", _SUMMARY, write_one, needs_all=True)

@@ -361,4 +361,5 @@ def _without_fraction(value: Any) -> Any:
     return int(value) if type(value) is float and value.is_integer() else value
 
 
-FORMAT = Format("coco-annotations", write, ".coco-annotations.json", write_one, needs_all=True)
+_SUMMARY = "COCO keypoint annotations, for annotation tools"
+FORMAT = Format("coco-annotations", write, ".coco-annotations.json", _SUMMARY, write_one, needs_all=True)

@@ -49,4 +49,5 @@ def cell_text(text: str) -> str:
     return "./" * text.startswith(_FORMULA_STARTS) + text_name(text)
 
 
-FORMAT = Format("csv", write, ".csv")
+_SUMMARY = "one row for each keypoint, and one for a picture without people or with an error"
+FORMAT = Format("csv", write, ".csv", _SUMMARY)

@@ -88,4 +88,5 @@ def _cells(poses: Sequence[Pose], tracks: Sequence[int]) -> list[float | None]:
     return cells
 
 
-FORMAT = Format("dlc", write, ".csv", needs_all=True, one_clip=True)
+_SUMMARY = "the CSV of DeepLabCut for one clip: one row for each frame, one individual for each track"
+FORMAT = Format("dlc", write, ".csv", _SUMMARY, needs_all=True, one_clip=True)

@@ -29,4 +29,4 @@ def read(file: IO[bytes]) -> Iterator[Record]:
     return records_of(data if isinstance(data, list) else (data,), "record")
 
 
-FORMAT = Format("json", write, ".json", write_one, keeps_failures=True, read=read)
+FORMAT = Format("json", write, ".json", "an array of all records", write_one, keeps_failures=True, read=read)

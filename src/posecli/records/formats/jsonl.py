@@ -28,4 +28,6 @@ def read(file: IO[bytes]) -> Iterator[Record]:
             yield record
 
 
-FORMAT = Format("jsonl", write, ".jsonl", keeps_failures=True, read=read)
+FORMAT = Format(
+    "jsonl", write, ".jsonl", "one record on each line, written during the run", keeps_failures=True, read=read
+)

@@ -57,4 +57,5 @@ def _point(pose: Pose, name: str) -> tuple[float, float, float]:
     return round(x, 2), round(y, 2), round(score, 4)
 
 
-FORMAT = Format("openpose", write, "_keypoints.json", write_one, one_file_a_run=False)
+_SUMMARY = "the people of one picture, as OpenPose writes them: 18 points, or BODY_25"
+FORMAT = Format("openpose", write, "_keypoints.json", _SUMMARY, write_one, one_file_a_run=False)

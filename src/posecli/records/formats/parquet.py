@@ -113,4 +113,5 @@ def _from_text(text: str) -> str:
     return _ESCAPE.sub(lambda match: chr(int(match[1], 16)), text)
 
 
-FORMAT = Format("parquet", write, ".parquet", keeps_failures=True, read=read)
+_SUMMARY = "one row for each record, with nested poses (extra `parquet`)"
+FORMAT = Format("parquet", write, ".parquet", _SUMMARY, keeps_failures=True, read=read)
