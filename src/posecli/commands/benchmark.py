@@ -1,4 +1,4 @@
-"""`posecli benchmark`: how fast it is on this machine."""
+"""`posecli benchmark`: measures the speed on this machine."""
 
 from __future__ import annotations
 
@@ -24,20 +24,32 @@ if TYPE_CHECKING:
     "strides",
     multiple=True,
     type=click.Choice([str(s) for s in STRIDES]),
-    help="Repeatable.  [default: the model's]",
+    help="Output stride; repeatable.  [default: the model's]",
 )
-@click.option("--input-size", "sizes", multiple=True, type=int, metavar="N", help="Repeatable.  [default: the model's]")
-@click.option("--threads", multiple=True, type=click.IntRange(1), metavar="N", help="Repeatable.  [default: 1 and all]")
-@click.option("--workers", multiple=True, type=click.IntRange(1), metavar="N", help="Repeatable.  [default: 1 and all]")
-@click.option("--fit", type=click.Choice(FITS), default=Settings.fit, show_default=True)
 @click.option(
-    "--count", type=click.IntRange(1), default=40, show_default=True, metavar="N", help="Pictures a measurement."
+    "--input-size", "sizes", multiple=True, type=int, metavar="N",
+    help="Input size, as for estimate; repeatable.  [default: the model's]",
+)  # fmt: skip
+@click.option(
+    "--threads", multiple=True, type=click.IntRange(1), metavar="N",
+    help="CPU cores of the network; repeatable.  [default: 1 and all]",
+)  # fmt: skip
+@click.option(
+    "--workers", multiple=True, type=click.IntRange(1), metavar="N",
+    help="Worker processes; repeatable.  [default: 1 and all cores]",
+)  # fmt: skip
+@click.option(
+    "--fit", type=click.Choice(FITS), default=Settings.fit, show_default=True,
+    help="How pictures are fitted to the input.",
+)  # fmt: skip
+@click.option(
+    "--count", type=click.IntRange(1), default=40, show_default=True, metavar="N", help="Pictures per measurement."
 )
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(**options: Any) -> None:
-    """Measure milliseconds for each stage and pictures a second on this machine.
+    """Measure milliseconds per stage and pictures per second on this machine.
 
-    INPUT is what `posecli estimate` takes; without it, a picture of 640 x 480 made for the purpose.
+    INPUT is an input of `posecli estimate`. Without it, a generated picture of 640 x 480 pixels is used.
 
     \b
     Examples:
