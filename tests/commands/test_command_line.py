@@ -72,7 +72,7 @@ def test_a_json_file_and_an_annotated_picture_are_not_replaced_without_overwrite
     with Image.open(drawn) as picture:
         assert (picture.size, picture.mode) == ((257, 257), "RGBA")
     again = posecli(*args)
-    assert (again.returncode, b"exists already" in again.stderr) == (2, True)
+    assert (again.returncode, b"already exists" in again.stderr) == (2, True)
     assert posecli(*args, "--overwrite").returncode == 0
 
 
@@ -135,7 +135,7 @@ def test_output_folders_mirror_the_input_tree_and_keep_full_names(
         (("x.png", "--input-size", "258"), b"nearest are 257 and 289"),
         (("x.png", "--wrong"), b"--wrong"),
         (("x.png", "-o", "out.xyz"), b"names no format"),
-        (("x.png", "y.png", "-a", "one.png"), b"inputs may be many"),
+        (("x.png", "y.png", "-a", "one.png"), b"there may be several inputs"),
         (("x.png", "--max-poses", "0"), b"max_poses"),
         (("x.png", "--person", "tallest"), b"largest, center, best"),
         (("x.png", "--person", "-1"), b"or an index from 0"),

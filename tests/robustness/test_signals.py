@@ -65,7 +65,9 @@ def test_a_worker_that_hangs_while_it_loads_is_given_up(
 ) -> None:
     monkeypatch.setattr(processes, "LOADING_SECONDS", 0.2)
     model = make_gate(tmp_path / "model")
-    with pytest.raises(EngineError, match=r"3 workers did nothing for 0\.2 seconds before they could begin"):
+    with pytest.raises(
+        EngineError, match=r"3 worker processes failed to load the model; the last one hung for 0\.2 seconds"
+    ):
         list(
             processes.run(
                 [ImageInput("a.png", "a.png")], job._replace(model=JobModel(str(model.path), "0" * 64)), OPTIONS

@@ -21,11 +21,11 @@ def clip(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["CLIP", "wave.jpg", "-o", "x.csv", "--track"], b"dlc writes one file a clip"),
-        ([".", "-o", "x.csv", "--track"], b"dlc writes one file a clip"),
-        (["CLIP", "-o", "x/", "--track"], b"dlc writes one file a clip"),
-        (["wave.jpg", "-o", "x.csv", "--track"], b"wave.jpg is a picture, and dlc writes clips"),
-        (["CLIP", "-o", "x.csv"], b"dlc tells people apart by their tracks"),
+        (["CLIP", "wave.jpg", "-o", "x.csv", "--track"], b"dlc writes one clip to one file"),
+        ([".", "-o", "x.csv", "--track"], b"dlc writes one clip to one file"),
+        (["CLIP", "-o", "x/", "--track"], b"dlc writes one clip to one file"),
+        (["wave.jpg", "-o", "x.csv", "--track"], b"wave.jpg is a picture, and the format dlc is for clips"),
+        (["CLIP", "-o", "x.csv"], b"dlc needs tracks if there are several people"),
     ],
 )
 def test_dlc_is_one_clip_with_tracks(

@@ -142,7 +142,7 @@ def test_a_run_that_is_stopped_takes_its_cluster_with_it(
     gate.close()
     assert process.returncode == status, text
     assert "Traceback" not in text
-    assert "--resume carries on" in text
+    assert "--resume continues" in text
     wait_for(lambda: not any(found.session == process.pid for found in running()))
 
 

@@ -76,7 +76,7 @@ def test_that_stills_have_no_order_is_said_once(capsys: pytest.CaptureFixture[st
         (False, False, [make_record()], 0),
     ):
         list(Report(tracks=tracks, quiet=quiet).watch(map(done, records)))
-        assert capsys.readouterr().err.count("stills have no order") == times
+        assert capsys.readouterr().err.count("have no effect on still pictures") == times
 
 
 def test_quiet(capsys: pytest.CaptureFixture[str]) -> None:

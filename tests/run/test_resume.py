@@ -164,7 +164,7 @@ def test_signals_keep_what_is_done(
     assert process.returncode == status, text
     assert "Traceback" not in text
     assert "interrupted: " in text
-    assert "--resume carries on" in text
+    assert "--resume continues" in text
     assert 0 < len(records_of(out.read_bytes())) < 60
     group = subprocess.run(["ps", "-o", "pid=", "-g", str(process.pid)], capture_output=True, text=True, check=False)
     assert group.stdout.strip() == ""
@@ -244,7 +244,7 @@ def test_dry_run_lists_and_finds_what_is_in_the_way(folder: Path, tmp_path: Path
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "05.png.json").touch()
     result = posecli("estimate", folder, "-o", f"{tmp_path}/out/", "--dry-run")
-    assert (result.returncode, b"05.png.json exists already" in result.stderr) == (2, True)
+    assert (result.returncode, b"05.png.json already exists" in result.stderr) == (2, True)
 
 
 def test_standard_output_keeps_nothing_to_resume(folder: Path, posecli: Posecli) -> None:

@@ -150,7 +150,7 @@ def test_options_that_cannot_be_meant(pictures: Path, posecli: Posecli) -> None:
 def test_expectations_are_held_where_the_records_are(pictures: Path, posecli: Posecli) -> None:
     draw_discs([]).save(pictures / "3.png")
     result = estimate(posecli, pictures, "--require-pose")
-    assert (result.returncode, b"3.png: nobody found" in result.stderr) == (3, True)
+    assert (result.returncode, b"3.png: no people found" in result.stderr) == (3, True)
 
 
 def test_what_would_be_written_is_listed(pictures: Path, posecli: Posecli) -> None:
@@ -191,7 +191,7 @@ def test_stopped_and_started_again(
     text = process.communicate()[1]
     if stop == signal.SIGINT:
         assert process.returncode == 130
-        assert b"--resume carries on" in text
+        assert b"--resume continues" in text
         assert all(Part.parse(name) for name in names(out))
     done = len(list(list_parts(str(out))))
     assert 3 <= done <= 25

@@ -36,18 +36,18 @@ def test_a_clip_that_turns_out_longer_or_shorter_corrects_the_total() -> None:
     for name, frames in (("a.mp4", 10), ("b.mp4", 10), ("c.ts", 1), ("d.jpg", None)):
         total.expect(name, frames)
     total.complete()
-    total.see({"a.mp4": 12})
+    total.count({"a.mp4": 12})
     assert total.value == 24
-    total.see({"b.mp4": 3})
+    total.count({"b.mp4": 3})
     assert total.value == 24
     total.end(["b.mp4"])
-    total.see({"c.ts": 5, "d.jpg": 1})
+    total.count({"c.ts": 5, "d.jpg": 1})
     assert total.value == 12 + 3 + 5 + 1
 
 
 def test_a_clip_may_be_done_before_it_is_counted() -> None:
     total = Total()
-    total.see({"a.mp4": 7, "b.mp4": 3, "c.jpg": 1})
+    total.count({"a.mp4": 7, "b.mp4": 3, "c.jpg": 1})
     total.end(["a.mp4", "c.jpg"])
     for name, frames in (("a.mp4", 10), ("b.mp4", 10), ("c.jpg", None)):
         total.expect(name, frames)
@@ -57,10 +57,10 @@ def test_a_clip_may_be_done_before_it_is_counted() -> None:
 
 def test_where_nothing_is_counted_no_name_is_kept() -> None:
     total = Total(counted=False)
-    total.see({"a.mp4": 7})
+    total.count({"a.mp4": 7})
     total.end(["a.mp4", "b.jpg"])
     assert total.value is None
-    assert not total._seen
+    assert not total._found
     assert not total._ended
 
 

@@ -20,7 +20,7 @@ from posecli.records.journal import read_records
 from ..conftest import PATIENCE, Posecli, running, wait_for
 from ..tiny_model import draw_discs, person_at
 
-BEGIN = b"posecli: watching in; Ctrl-C ends it\n"
+BEGIN = b"posecli: watching in; Ctrl-C ends the run\n"
 
 
 @contextmanager
@@ -93,7 +93,7 @@ def test_pictures_are_taken_as_they_arrive(engine: str, by: signal.Signals, fold
     assert said.startswith(BEGIN)
     assert said.count(b"bad.png") == 1
     assert b"posecli: interrupted: 4 pictures = 2 ok + 2 failed + 0 skipped; 2 people in 2 pictures\n" in said
-    assert b"finished records are kept in out.jsonl; --resume carries on from there" in said
+    assert b"finished records are kept in out.jsonl; --resume continues the run" in said
     for name in ("a.png", "gone.png"):
         (folder / "in" / name).unlink()
     draw(folder / "in" / "bad.png")
@@ -251,10 +251,13 @@ def test_overwrite_begins_anew(folder: Path, tiny_model: Path) -> None:
         (["--watch", "in", "-o", "x.json"], b"x.json would be written at the end of the run"),
         (["--watch", "in", "-o", "x.csv"], b"x.csv would be written at the end of the run"),
         (["--watch", "in", "-f", "coco"], b"standard output would be written at the end of the run"),
-        (["--watch", "in", "-a", "x.png"], b"x.png is one picture, but the inputs may be many"),
-        (["--watch", "in", "-a", "in/"], b"in/ is watched, and annotated pictures would be taken for new ones"),
-        (["--watch", "in", "-o", "full/"], b"full/ holds files already"),
-        (["--watch", "in", "-o", "full/old.jsonl"], b"old.jsonl exists already"),
+        (["--watch", "in", "-a", "x.png"], b"x.png is one picture, but there may be several inputs"),
+        (
+            ["--watch", "in", "-a", "in/"],
+            b"in/ is watched: annotated pictures in it would be processed as new pictures",
+        ),
+        (["--watch", "in", "-o", "full/"], b"full/ already contains files"),
+        (["--watch", "in", "-o", "full/old.jsonl"], b"old.jsonl already exists"),
     ],
 )
 def test_what_does_not_go_together_is_one_usage_error(

@@ -135,7 +135,7 @@ def command(**options: Any) -> None:
 
 def plan_of(options: dict[str, Any]) -> RunPlan:
     """Turn the options into a plan. Raises UsageError."""
-    from posecli.run.plan import Concurrency, EngineName, InputNames, RunPlan, Talk
+    from posecli.run.plan import Concurrency, EngineName, InputNames, RunPlan, Verbosity
 
     settings, policy = settings_of(options), policy_of(options)
     if options["watch"] is not None:
@@ -144,7 +144,7 @@ def plan_of(options: dict[str, Any]) -> RunPlan:
         raise UsageError("there is no picture to read", "name files, folders, or - for standard input")
     names = InputNames(options["inputs"], options["files_from"], options["null"], options["as_clip"], options["watch"])
     one_input = names.inputs().is_one_file()
-    talk = Talk.QUIET if options["quiet"] else Talk.VERBOSE if options["verbose"] else Talk.NORMAL
+    verbosity = Verbosity.QUIET if options["quiet"] else Verbosity.VERBOSE if options["verbose"] else Verbosity.NORMAL
     return RunPlan(
         names=names,
         settings=settings,
@@ -165,7 +165,7 @@ def plan_of(options: dict[str, Any]) -> RunPlan:
         offline=options["offline"],
         fail_fast=options["fail_fast"],
         progress=options["progress"],
-        talk=talk,
+        verbosity=verbosity,
     )
 
 

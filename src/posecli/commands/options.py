@@ -266,7 +266,7 @@ def refuse_existing(*paths: str | None, overwrite: bool) -> None:
     """Raise UsageError for the first output that exists, unless overwrite. None: no such output."""
     for path in paths:
         if path is not None and not overwrite and os.path.lexists(path):
-            raise UsageError(f"{path} exists already", "--overwrite replaces it")
+            raise UsageError(f"{path} already exists", "--overwrite replaces it")
 
 
 def policy_of(options: dict[str, Any]) -> Policy:
