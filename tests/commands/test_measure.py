@@ -20,7 +20,7 @@ from ..test_types import make_record
 
 
 def frames(image: str, count: int, rate: float, *tracks: int | None) -> list[Record]:
-    """A clip of people who lean a little more in each frame, each person by another angle."""
+    """A clip of people who lean a little more in each frame, each person with a different angle."""
     return [
         replace(
             make_record(image),

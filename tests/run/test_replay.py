@@ -1,9 +1,9 @@
-"""A run that was killed anywhere, and resumed, leaves the same bytes as one that nothing disturbed.
+"""A run that is killed at any point and resumed writes the same bytes as an uninterrupted run.
 
-Every kind of destination, with and without annotation, tracking and smoothing, is ended at boundaries that matter:
-before a record is journalled, in the middle of its line, behind it, before a file appears under its name, in the
-middle of a clip, before the journal goes. The process ends there at once, as by `kill -9`; then --resume. Runs are
-forked from a process that has everything imported, so that each takes little.
+Runs of every kind of destination, with and without annotation, tracking and smoothing, are killed at critical points:
+before a record is added to the journal, in the middle of its line, after it, before a file is renamed, in the middle of
+a clip, before the journal is deleted. The process ends there at once, as by `kill -9`, and is resumed. Runs are forked
+from a process that has imported everything, so that each is fast.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ PRELOADED = [
 
 
 class Boundary(NamedTuple):
-    """Where a run is ended: at a call of a function (the first is 1), before it or after it, or with half its text."""
+    """The point where a run is killed: before, after, or halfway through the text of a call (from 1) of a function."""
 
     function: str
     call: int
@@ -75,7 +75,7 @@ BOUNDARIES = (
 
 
 class Command(NamedTuple):
-    """A run of posecli in a folder. boundary: where it is ended; None: it ends by itself."""
+    """A run of posecli in a folder. boundary: the point where it is killed; None: it is not killed."""
 
     folder: str
     model: str
@@ -83,13 +83,13 @@ class Command(NamedTuple):
     boundary: Boundary | None = None
 
     def __call__(self) -> None:
-        os.setsid()  # so that what it has started can be killed with it
+        os.setsid()  # its child processes can be killed with it
         os.chdir(self.folder)
         os.environ["POSECLI_MODEL"] = self.model
         sys.argv[1:] = ["estimate", "in", "-q", *self.arguments]
         sys.stderr = open("stderr.txt", "a")  # noqa: SIM115 (the process ends with it)
-        # Workers and the decoder of clips are forked as well: to spawn them takes longer than all the rest. The serial
-        # engine does its work in this process, which is the one to be ended.
+        # Workers and the clip decoder are forked too: spawning them would take most of the time. The serial engine
+        # works in this process, which is the one that is killed.
         child_process._START_METHOD = "fork"
         processes.may_fork = lambda: False
         if self.boundary is not None:
@@ -98,7 +98,7 @@ class Command(NamedTuple):
 
 
 def _end_at(boundary: Boundary) -> None:
-    """Replace the function of a boundary by one that ends this process; the workers that are forked from it keep on."""
+    """Replace the function of a boundary by one that kills this process, but not the workers forked from it."""
     path, name = boundary.function.rsplit(".", 1)
     try:
         owner: Any = importlib.import_module(path)
@@ -121,7 +121,7 @@ def _end_at(boundary: Boundary) -> None:
 
 @pytest.fixture(scope="module")
 def fork() -> Callable[[Command], int]:
-    """Run a command in a process forked from one that has everything imported; its exit status."""
+    """Run a command in a fork of a process that has imported everything; return its exit status."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(PRELOADED)
 
@@ -140,7 +140,7 @@ def fork() -> Callable[[Command], int]:
 
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Pictures before and behind a clip in which two people cross."""
+    """Pictures before and after a clip in which two people cross."""
     folder = tmp_path_factory.mktemp("inputs") / "in"
     folder.mkdir()
     for index, name in enumerate(["a.png", "b.png", "x.png", "y.png"]):
@@ -151,7 +151,7 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class World(NamedTuple):
-    """A kind of run, and what it leaves if nothing disturbs it."""
+    """A kind of run, and the files of an uninterrupted run."""
 
     folder: Path
     model: Path
@@ -166,12 +166,12 @@ class World(NamedTuple):
 
 
 def content(out: Path) -> dict[str, bytes]:
-    """Every file below a folder."""
+    """All files below a folder."""
     return {str(path.relative_to(out)): path.read_bytes() for path in out.rglob("*") if path.is_file()}
 
 
 def combinations() -> Iterator[tuple[str, str, str, str]]:
-    """Everything in one process; what differs between engines, in several."""
+    """All combinations with the serial engine, and those that depend on the engine with processes."""
     for data, drawn, over_time, engine in itertools.product(DATA, ("", "drawn"), OVER_TIME, ("serial", "processes")):
         if data == "nothing" and not drawn:
             continue
@@ -196,7 +196,7 @@ def world(
     return world._replace(wanted=found)
 
 
-def ends_like_an_undisturbed_run(world: World, fork: Callable[[Command], int], what: object) -> None:
+def resumes_to_the_same_files(world: World, fork: Callable[[Command], int], what: object) -> None:
     assert fork(world.command("--resume")) == 0, (what, world.said())
     found = content(world.folder / "out")
     assert sorted(found) == sorted(world.wanted), what
@@ -205,12 +205,14 @@ def ends_like_an_undisturbed_run(world: World, fork: Callable[[Command], int], w
 
 @pytest.mark.parametrize(
     ("world", "boundaries"),
-    # Neighbours take turns: each boundary meets every kind of output, and half of the combinations.
+    # Boundaries alternate: each is tested with every kind of output, and with half of the combinations.
     [(combination, BOUNDARIES[number % 2 :: 2]) for number, combination in enumerate(combinations())],
     indirect=["world"],
     ids=["-".join(filter(None, combination)) for combination in combinations()],
 )
-def test_killed_anywhere(world: World, boundaries: tuple[Boundary, ...], fork: Callable[[Command], int]) -> None:
+def test_a_killed_run_is_resumed_to_the_same_files(
+    world: World, boundaries: tuple[Boundary, ...], fork: Callable[[Command], int]
+) -> None:
     reached = 0
     for boundary in boundaries:
         shutil.rmtree(world.folder / "out")
@@ -218,15 +220,15 @@ def test_killed_anywhere(world: World, boundaries: tuple[Boundary, ...], fork: C
         assert status in (0, KILLED), (boundary, world.said())
         if status == KILLED:
             reached += 1
-            ends_like_an_undisturbed_run(world, fork, boundary)
+            resumes_to_the_same_files(world, fork, boundary)
     assert reached > 0
 
 
 @pytest.mark.parametrize(
     "world", list(combinations()), indirect=True, ids=lambda combination: "-".join(filter(None, combination))
 )
-def test_files_deleted(world: World, fork: Callable[[Command], int]) -> None:
-    """Each file by itself. A finished table of all records cannot be resumed, and says so."""
+def test_deleted_files_are_written_again(world: World, fork: Callable[[Command], int]) -> None:
+    """One file at a time. A finished table of all records cannot be resumed, which is an error."""
     whole_tables = ("r.csv",) if "coco" not in world.arguments else ("r.json",)
     if any(name in world.wanted for name in whole_tables):
         assert fork(world.command("--resume")) == 2
@@ -234,4 +236,4 @@ def test_files_deleted(world: World, fork: Callable[[Command], int]) -> None:
         return
     for name in sorted(world.wanted):
         (world.folder / "out" / name).unlink()
-        ends_like_an_undisturbed_run(world, fork, name)
+        resumes_to_the_same_files(world, fork, name)

@@ -175,7 +175,7 @@ def _check_watch(options: dict[str, Any]) -> None:
         raise UsageError("--watch reads its folder only: other inputs cannot be given")
     for name in ("as_clip", "dry_run", "shards", "expect"):
         if options[name]:
-            raise UsageError(f"--watch and --{name.replace('_', '-')} exclude one another")
+            raise UsageError(f"--watch and --{name.replace('_', '-')} cannot be combined")
     if options["engine"] == "ray":
         raise UsageError("--watch does not run on a Ray cluster", "use --engine processes")
     if not os.path.isdir(options["watch"]):

@@ -232,7 +232,7 @@ def settings_of(options: dict[str, Any]) -> Settings:
 def drawing_of(options: dict[str, Any]) -> Drawing:
     """Turn the options into a drawing. Raises UsageError if they contradict each other."""
     if options["blur_faces"] and options["pixelate_faces"]:
-        raise UsageError("--blur-faces and --pixelate-faces exclude one another")
+        raise UsageError("--blur-faces and --pixelate-faces cannot be combined")
     faces = "blurred" if options["blur_faces"] else "pixelated" if options["pixelate_faces"] else None
     skeletons = "none" not in options["draw"]
     if not skeletons and set(options["draw"]) != {"none"}:
@@ -274,5 +274,5 @@ def policy_of(options: dict[str, Any]) -> Policy:
     from posecli.run.destinations import Policy
 
     if options["overwrite"] and options.get("resume"):
-        raise UsageError("--overwrite and --resume exclude one another")
+        raise UsageError("--overwrite and --resume cannot be combined")
     return Policy.OVERWRITE if options["overwrite"] else Policy.RESUME if options.get("resume") else Policy.REFUSE
