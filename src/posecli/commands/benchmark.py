@@ -49,12 +49,12 @@ if TYPE_CHECKING:
 def command(**options: Any) -> None:
     """Measure milliseconds per stage and pictures per second on this machine.
 
-    INPUT is an input of `posecli estimate`. Without it, a generated picture of 640 x 480 pixels is used.
-
     \b
     Examples:
       posecli benchmark
       posecli benchmark photos/ --stride 32 --stride 16 --input-size 257 --input-size 513
+
+    INPUT is an input of `posecli estimate`. Without it, a generated picture of 640 x 480 pixels is used.
     """
     from posecli.model.locate import load_model_file
     from posecli.model.runtime_choice import choose_runtime
@@ -119,12 +119,12 @@ def _table(stages: list[StageTimes], rates: list[Throughput]) -> str:
     lines = [
         f"{'input':>11} {'stride':>6} {'threads':>7} "
         + " ".join(f"{stage + ' ms':>10}" for stage in STAGES)
-        + f" {'a second':>9}"
+        + f" {'pictures/s':>10}"
     ]
     for row in stages:
         size = f"{row.input[1]} x {row.input[0]}"
         times = " ".join(f"{row.milliseconds[stage]:10.2f}" for stage in STAGES)
-        lines.append(f"{size:>11} {row.stride:>6} {row.threads:>7} {times} {row.pictures_per_second:9.1f}")
-    lines += ["", f"{'workers':>11} {'a second':>9}"]
-    lines += [f"{row.workers:>11} {row.pictures_per_second:9.1f}" for row in rates]
+        lines.append(f"{size:>11} {row.stride:>6} {row.threads:>7} {times} {row.pictures_per_second:10.1f}")
+    lines += ["", f"{'workers':>11} {'pictures/s':>10}"]
+    lines += [f"{row.workers:>11} {row.pictures_per_second:10.1f}" for row in rates]
     return "\n".join(lines)

@@ -25,15 +25,15 @@ if TYPE_CHECKING:
 def command(expected: str, actual: str, *, ignore_missing: bool, as_json: bool, github: bool, **options: Any) -> None:
     """List the differences between two files of records; exit with status 3 if there are any.
 
-    Differences are missing or new pictures and people, moved keypoints, and changed scores. Pictures are matched by
-    name, people by similarity. EXPECTED and ACTUAL are output of `posecli estimate`, or COCO annotations; - is
-    standard input.
-
     \b
     Examples:
       posecli compare expected.jsonl poses.jsonl
       posecli compare labels.json corrected.json
       posecli estimate samples/ | posecli compare expected.jsonl - --max-distance 8
+
+    Differences are missing or new pictures and people, moved keypoints, and changed scores. Pictures are matched by
+    name, people by similarity. EXPECTED and ACTUAL are output of `posecli estimate`, or COCO annotations; - is
+    standard input.
     """
     from posecli.checks.compare import compare
     from posecli.records.journal import read_records

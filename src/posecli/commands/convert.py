@@ -22,15 +22,15 @@ from posecli.errors import UsageError
 def command(records: str, image_root: str | None, quiet: bool, **options: Any) -> None:
     """Convert saved records to another format, or draw them, without running the model again.
 
-    RECORDS is output of `posecli estimate` (JSON Lines, JSON, Parquet, or a folder of parts), or COCO annotations from
-    an annotation tool. - is standard input.
-
     \b
     Examples:
       posecli convert poses.jsonl -o poses.csv
       posecli convert poses.jsonl -a annotated/ --draw scores
       posecli convert poses.jsonl -f coco-annotations -o labels.json
       posecli convert corrected.json -o corrected.jsonl
+
+    RECORDS is output of `posecli estimate` (JSON Lines, JSON, Parquet, or a folder of parts), or COCO annotations from
+    an annotation tool. - is standard input.
     """
     from posecli.run.conversion import Conversion, convert
 

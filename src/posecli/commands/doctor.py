@@ -16,12 +16,12 @@ from posecli.commands.options import model_option
 def command(model: str | None, *, as_json: bool) -> None:
     """Test this installation: Python, packages, runtime, model, one inference. Nothing is downloaded.
 
-    Each line says ok, or what is wrong and how to fix it. If anything is wrong, the exit status is 3.
-
     \b
     Examples:
       posecli doctor
       posecli doctor --model my_posenet.tflite --json
+
+    Each line says ok, or what is wrong and how to fix it. If anything is wrong, the exit status is 3.
     """
     from posecli.checks.doctor import examine
     from posecli.run.report import EXIT_EXPECTATION, EXIT_OK

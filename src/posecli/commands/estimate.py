@@ -115,9 +115,6 @@ _SECTIONS = {
 def command(**options: Any) -> None:
     """Find people and their keypoints in pictures and clips.
 
-    INPUT is a picture, a clip, a folder (searched recursively), a quoted glob pattern, or - for a picture on standard
-    input. Without -o and -a, one JSON record per picture or frame is written to standard output.
-
     \b
     Examples:
       posecli estimate photo.jpg
@@ -126,6 +123,9 @@ def command(**options: Any) -> None:
       posecli estimate clip.mp4 -o clip.jsonl -a annotated.mp4 --track
       posecli estimate --watch incoming/ -o poses.jsonl --resume
       find . -name '*.jpg' -print0 | posecli estimate --files-from - -0
+
+    INPUT is a picture, a clip, a folder (searched recursively), a quoted glob pattern, or - for a picture on standard
+    input. Without -o and -a, one JSON record per picture or frame is written to standard output.
     """
     from posecli.run.start import dry_run, start
 

@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 def command(ground_truth: str, results: str, *, as_json: bool) -> None:
     """Measure COCO keypoint precision (AP) and recall (AR), with pycocotools (extra eval).
 
-    GROUND_TRUTH is a file of COCO person keypoint annotations. Pictures are matched by its file_name entries.
-    RESULTS is output of `posecli estimate` (records or COCO results), or COCO keypoint results from another program.
-
-    For a fair measurement, keep poses with low scores: --min-pose-score 0.05 --score-threshold 0.3.
-
     \b
     Examples:
       posecli evaluate person_keypoints.json poses.jsonl
       posecli evaluate person_keypoints.json results.json --json
+
+    GROUND_TRUTH is a file of COCO person keypoint annotations. Pictures are matched by its file_name entries.
+    RESULTS is output of `posecli estimate` (records or COCO results), or COCO keypoint results from another program.
+
+    For a fair measurement, keep poses with low scores: --min-pose-score 0.05 --score-threshold 0.3.
     """
     from posecli.checks.evaluate import evaluate
 

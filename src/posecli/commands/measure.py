@@ -44,16 +44,16 @@ def command(
 ) -> None:  # fmt: skip
     """Measure joint angles in degrees: elbows, shoulders, hips and knees, trunk lean, neck, ankle line.
 
-    RECORDS is output of `posecli estimate`, or COCO annotations; - is standard input. The table has one row per person
-    and picture or frame. A straight joint has 180 degrees, or 0 with --convention flexion. Lean and neck are 0 if they
-    are straight, and positive to the right of the picture. The quality of an angle is the lowest score of its
-    keypoints; it is 0 if the angle changes faster than a body can move. --smooth and --plot need the extra measure.
-
     \b
     Examples:
       posecli measure poses.jsonl -o angles.csv
       posecli measure clip.jsonl --convention flexion --smooth 0.5 -o angles.csv
       posecli measure clip.jsonl -f json --track 1 --plot angles.png
+
+    RECORDS is output of `posecli estimate`, or COCO annotations; - is standard input. The table has one row per person
+    and picture or frame. A straight joint has 180 degrees, or 0 with --convention flexion. Lean and neck are 0 if they
+    are straight, and positive to the right of the picture. The quality of an angle is the lowest score of its
+    keypoints; it is 0 if the angle changes faster than a body can move. --smooth and --plot need the extra measure.
     """
     from posecli.poses import curves
     from posecli.poses.angles import in_convention, measure

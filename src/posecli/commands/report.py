@@ -20,14 +20,14 @@ from posecli.commands.options import refuse_existing
 def command(records: str, *, output: str, image_root: str | None, link: bool, size: int, overwrite: bool) -> None:
     """Make one self-contained HTML page of pictures with their skeletons, which can be filtered and sorted.
 
-    RECORDS is output of `posecli estimate`; - is standard input. The page needs no network. Tracked people have the
-    same colours as in annotated clips, and can be shown one at a time. Arrow keys move through the pictures, Enter
-    opens one, Escape closes it. Needs the extra report.
-
     \b
     Examples:
       posecli report poses.jsonl -o report.html
       posecli report poses.jsonl -o report.html --link --image-root photos/
+
+    RECORDS is output of `posecli estimate`; - is standard input. The page needs no network. Tracked people have the
+    same colours as in annotated clips, and can be shown one at a time. Arrow keys move through the pictures, Enter
+    opens one, Escape closes it. Needs the extra report.
     """
     from posecli.inputs.opening import limit_pillow
     from posecli.records.journal import read_records
