@@ -21,7 +21,7 @@ from posecli.records.journal import Journal, RecordedLines, read_lines, read_rec
 from posecli.run.destinations import Destinations, Policy, RunFile
 from posecli.run.engines import Estimate
 from posecli.run.pipeline import Done, Pipeline, Work
-from posecli.run.progress import NothingKnown, Progress, RecordedInputs, recorded_image_files
+from posecli.run.progress import NothingFinished, Progress, RecordedInputs, recorded_image_files
 from posecli.run.report import Report
 from posecli.types import ImageInput, Record
 
@@ -109,7 +109,7 @@ def _load_earlier(work: Work, policy: Policy, identity: RunIdentity, *, grows: b
     stale = destinations.run_file.journal_path if destinations.run_file is not None and path is not None else None
     journal = Journal(path, anew=anew, stale=stale) if path is not None else None
     if anew:
-        return _Earlier(NothingKnown(destinations), journal, anew=True)
+        return _Earlier(NothingFinished(destinations), journal, anew=True)
     recorded: RecordedInputs | None = None
     if destinations.run_file is not None and path is not None:
         load = _load_growing_lines if grows else _load_run_file

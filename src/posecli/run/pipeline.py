@@ -18,7 +18,7 @@ from posecli.inputs.clip_decoder import ReadLimits, expand
 from posecli.inputs.clips import ClipOptions, read_file_of_frame
 from posecli.poses.steps import finished, steps_over_time, taken
 from posecli.run.destinations import AnnotatedClips, Destinations
-from posecli.run.progress import Known, Progress
+from posecli.run.progress import InputState, Progress
 from posecli.types import ImageInput, Pose, Record, Settings
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ class _Expected(NamedTuple):
     """An input whose record has not come yet; they come in the order of the inputs. draws: see `_Held`."""
 
     image: ImageInput
-    known: Known
+    state: InputState
     draws: bool = False
 
 
@@ -119,7 +119,7 @@ class Pipeline:
             # the last one, since the result for a frame may depend on the frame before.
             last: ImageInput | None = None
             for image in unfinished:
-                if image.recorded is None or self._expected[-1].known.files_missing:
+                if image.recorded is None or self._expected[-1].state.files_missing:
                     before = () if last is None else (last,)
                     last = None
                     for raw in estimate(itertools.chain(before, (image,), unfinished)):
@@ -151,16 +151,16 @@ class Pipeline:
             is_finished=self._is_clip_finished,
         )
         for image in frames:
-            known = self._progress.of(image)
-            if known.complete:
+            state = self._progress.of(image)
+            if state.complete:
                 self._skipped(image.name)
                 continue
             self._discard_earlier(image)
             draws = clips is not None and image.frame is not None and self._must_draw(image)
             bare = image._replace(data=None, pixels=image.pixels if draws else None)
-            self._expected.append(_Expected(bare, known, draws))
-            if known.record is not None:
-                image = image._replace(recorded=known.record, pixels=None)  # noqa: PLW2901
+            self._expected.append(_Expected(bare, state, draws))
+            if state.record is not None:
+                image = image._replace(recorded=state.record, pixels=None)  # noqa: PLW2901
             yield image
 
     def _is_clip_finished(self, clip: ImageInput, frames: Iterator[ImageInput]) -> bool:
@@ -187,14 +187,14 @@ class Pipeline:
 
     def _finish(self, raw: Record) -> Iterator[Done]:
         """Accept the next record, in the order of the inputs; yield the inputs that are finished now."""
-        image, known, draws = self._expected.popleft()
+        image, state, draws = self._expected.popleft()
         failure = None
-        if known.record is not None:
-            failure, raw = None if raw.ok else raw, known.record
-        if known.is_final:
+        if state.record is not None:
+            failure, raw = None if raw.ok else raw, state.record
+        if state.is_final:
             yield from self._finish_steps()
-        self._held.append(_Held(image, raw, known.record is not None, failure, draws))
-        yield from map(self._write, (raw,) if known.is_final else taken(self._steps, raw))
+        self._held.append(_Held(image, raw, state.record is not None, failure, draws))
+        yield from map(self._write, (raw,) if state.is_final else taken(self._steps, raw))
         if image.ends_clip:  # do not wait for the next input, which may come much later
             yield from self._finish_steps()
             self._clips.finish()

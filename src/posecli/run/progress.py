@@ -60,8 +60,8 @@ class RecordedImageFiles:
         return record
 
 
-class Known(NamedTuple):
-    """What is known about an input.
+class InputState(NamedTuple):
+    """What an earlier run left of an input.
 
     record: the record after inference or, if `is_final`, after all steps over time.
     complete: nothing is left to do. files_missing: its own output files are missing.
@@ -100,13 +100,13 @@ class Progress:
         self._doubtful_clips: set[str] = set()
         self._unfinished_clips: set[str] = set()
 
-    def of(self, image: ImageInput) -> Known:
-        """What is known about an input. Raises UsageError if its record was made by a different run."""
+    def of(self, image: ImageInput) -> InputState:
+        """The state of an input. Raises UsageError if its record was made by a different run."""
         if image.failure is not None:
-            return Known()
+            return InputState()
         record = self._recorded.get(image) if self._recorded is not None else None
         if record is None:
-            return Known(complete=self._is_complete_by_files(image))
+            return InputState(complete=self._is_complete_by_files(image))
         if (record.file, record.time) != (image.file, image.time) and image.file is not None:
             raise UsageError(
                 f"cannot resume: frame {image.frame} of {image.name} was {record.file} at {record.time} s, and is now "
@@ -116,10 +116,10 @@ class Progress:
         is_final = self._steps and bool(record.poses) and _has_taken_steps(record)
         doubtful = not record.poses and image.name in self._doubtful_clips
         if (is_final or doubtful) and image.name in self._unfinished_clips:
-            return Known()
+            return InputState()
         files_missing = self._is_file_missing(image)
         wanted = self._passes_all or files_missing or (image.frame is not None and self._needs_frame(image, record))
-        return Known(record, is_final, complete=not wanted, files_missing=files_missing)
+        return InputState(record, is_final, complete=not wanted, files_missing=files_missing)
 
     def examine_clip(self, frames: Iterable[ImageInput]) -> int | None:
         """Examine all frames of a clip before the first is processed. Return their number if the clip is finished, or
@@ -129,10 +129,10 @@ class Progress:
         used, and are inferred again. The same holds for records without people that may be final.
         """
         found = [(frame.name, self.of(frame)) for frame in frames]
-        if all(known.complete for _, known in found):
+        if all(state.complete for _, state in found):
             return len(found)
-        with_finals = {known.is_final for _, known in found if known.record is not None and known.record.poses}
-        if len(with_finals) > 1 or any(known.record is None for _, known in found):
+        with_finals = {state.is_final for _, state in found if state.record is not None and state.record.poses}
+        if len(with_finals) > 1 or any(state.record is None for _, state in found):
             self._unfinished_clips.update(name for name, _ in found)
             if self._steps_choose and with_finals != {False}:
                 self._doubtful_clips.update(name for name, _ in found)
@@ -170,7 +170,7 @@ def _has_taken_steps(record: Record) -> bool:
     return not any(pose.clothes for pose in record.poses)
 
 
-class NothingKnown(Progress):
+class NothingFinished(Progress):
     """The progress of a new run: nothing is finished."""
 
     def __init__(self, destinations: Destinations) -> None:

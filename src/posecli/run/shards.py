@@ -19,7 +19,7 @@ from posecli.run.destinations import Destinations, Policy, Shards
 from posecli.run.engines import Estimate
 from posecli.run.expectations import Expectations
 from posecli.run.pipeline import Pipeline, Work
-from posecli.run.progress import NothingKnown, Progress, RecordsByKey
+from posecli.run.progress import NothingFinished, Progress, RecordsByKey
 from posecli.run.report import Report, Tally
 from posecli.types import ImageInput, Record
 
@@ -77,7 +77,7 @@ class ShardWork(NamedTuple):
         """The finished inputs of an earlier part with the same inputs."""
         destinations = self.work.destinations
         if shard.earlier is None or shard.earlier.holds != shard.part.holds:
-            return NothingKnown(destinations)
+            return NothingFinished(destinations)
         recorded = RecordsByKey(read_part(os.path.join(self.folder, shard.earlier.name)))
         return Progress(
             recorded, destinations, steps=self.work.has_steps, passes_all=True, steps_choose=self.work.steps_choose
