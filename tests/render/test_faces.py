@@ -279,7 +279,7 @@ def test_a_face_stays_hidden_in_a_frame_that_misses_its_person(tmp_path: Path, p
         (["--blur-faces"], b"faces are hidden only in annotated pictures and clips"),
         (["--pixelate-faces", "-o", "x.jsonl"], b"-a FOLDER/"),
         (["--blur-faces", "--pixelate-faces", "-a", "y.png"], b"cannot be combined"),
-        (["--draw", "none", "--draw", "boxes", "-a", "y.png"], b"--draw none draws nothing"),
+        (["--draw", "none", "--draw", "boxes", "-a", "y.png"], b"--draw none cannot be combined"),
     ],
 )
 def test_what_cannot_be_meant(options: list[str], said: bytes, picture: Path, tmp_path: Path, posecli: Posecli) -> None:

@@ -240,8 +240,8 @@ def test_overwrite_replaces_existing_files(folder: Path, tiny_model: Path) -> No
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--watch", "in", "x.png"], b"no other inputs"),
-        (["--watch", "in", "--files-from", "x"], b"no other inputs"),
+        (["--watch", "in", "x.png"], b"other inputs cannot be given"),
+        (["--watch", "in", "--files-from", "x"], b"other inputs cannot be given"),
         (["--watch", "in", "--as-clip", "--fps", "9"], b"--watch and --as-clip cannot be combined"),
         (["--watch", "in", "--dry-run"], b"--watch and --dry-run cannot be combined"),
         (["--watch", "in", "-o", "x/", "--shards"], b"--watch and --shards cannot be combined"),
