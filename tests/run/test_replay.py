@@ -150,18 +150,18 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-class World(NamedTuple):
+class RunKind(NamedTuple):
     """A kind of run, and the files of an uninterrupted run."""
 
     folder: Path
     model: Path
     arguments: tuple[str, ...]
-    wanted: dict[str, bytes]
+    expected: dict[str, bytes]
 
     def command(self, *more: str, boundary: Boundary | None = None) -> Command:
         return Command(str(self.folder), str(self.model), (*self.arguments, *more), boundary)
 
-    def said(self) -> str:
+    def messages(self) -> str:
         return (self.folder / "stderr.txt").read_text()
 
 
@@ -183,57 +183,57 @@ def combinations() -> Iterator[tuple[str, str, str, str]]:
 
 
 @pytest.fixture
-def world(
+def run_kind(
     request: pytest.FixtureRequest, fork: Callable[[Command], int], inputs: Path, tiny_model: Path, tmp_path: Path
-) -> World:
+) -> RunKind:
     data, drawn, over_time, engine = request.param
     shutil.copytree(inputs, tmp_path / "in")
     arguments = [*DATA[data], *OVER_TIME[over_time], *(["-a", "out/drawn/"] if drawn else []), "--engine", engine]
-    world = World(tmp_path, tiny_model, (*arguments, "--workers", "1" if engine == "serial" else "2"), {})
-    assert fork(world.command()) == 0, world.said()
+    run_kind = RunKind(tmp_path, tiny_model, (*arguments, "--workers", "1" if engine == "serial" else "2"), {})
+    assert fork(run_kind.command()) == 0, run_kind.messages()
     found = content(tmp_path / "out")
     assert not [name for name in found if name.endswith((".tmp", ".partial.jsonl"))]
-    return world._replace(wanted=found)
+    return run_kind._replace(expected=found)
 
 
-def resumes_to_the_same_files(world: World, fork: Callable[[Command], int], what: object) -> None:
-    assert fork(world.command("--resume")) == 0, (what, world.said())
-    found = content(world.folder / "out")
-    assert sorted(found) == sorted(world.wanted), what
-    assert [name for name in found if found[name] != world.wanted[name]] == [], what
+def resumes_to_the_same_files(run_kind: RunKind, fork: Callable[[Command], int], what: object) -> None:
+    assert fork(run_kind.command("--resume")) == 0, (what, run_kind.messages())
+    found = content(run_kind.folder / "out")
+    assert sorted(found) == sorted(run_kind.expected), what
+    assert [name for name in found if found[name] != run_kind.expected[name]] == [], what
 
 
 @pytest.mark.parametrize(
-    ("world", "boundaries"),
+    ("run_kind", "boundaries"),
     # Boundaries alternate: each is tested with every kind of output, and with half of the combinations.
     [(combination, BOUNDARIES[number % 2 :: 2]) for number, combination in enumerate(combinations())],
-    indirect=["world"],
+    indirect=["run_kind"],
     ids=["-".join(filter(None, combination)) for combination in combinations()],
 )
 def test_a_killed_run_is_resumed_to_the_same_files(
-    world: World, boundaries: tuple[Boundary, ...], fork: Callable[[Command], int]
+    run_kind: RunKind, boundaries: tuple[Boundary, ...], fork: Callable[[Command], int]
 ) -> None:
     reached = 0
     for boundary in boundaries:
-        shutil.rmtree(world.folder / "out")
-        status = fork(world.command(boundary=boundary))
-        assert status in (0, KILLED), (boundary, world.said())
+        shutil.rmtree(run_kind.folder / "out")
+        status = fork(run_kind.command(boundary=boundary))
+        assert status in (0, KILLED), (boundary, run_kind.messages())
         if status == KILLED:
             reached += 1
-            resumes_to_the_same_files(world, fork, boundary)
+            resumes_to_the_same_files(run_kind, fork, boundary)
     assert reached > 0
 
 
 @pytest.mark.parametrize(
-    "world", list(combinations()), indirect=True, ids=lambda combination: "-".join(filter(None, combination))
+    "run_kind", list(combinations()), indirect=True, ids=lambda combination: "-".join(filter(None, combination))
 )
-def test_deleted_files_are_written_again(world: World, fork: Callable[[Command], int]) -> None:
+def test_deleted_files_are_written_again(run_kind: RunKind, fork: Callable[[Command], int]) -> None:
     """One file at a time. A finished table of all records cannot be resumed, which is an error."""
-    whole_tables = ("r.csv",) if "coco" not in world.arguments else ("r.json",)
-    if any(name in world.wanted for name in whole_tables):
-        assert fork(world.command("--resume")) == 2
-        assert "records cannot be read back from it" in world.said()
+    whole_tables = ("r.csv",) if "coco" not in run_kind.arguments else ("r.json",)
+    if any(name in run_kind.expected for name in whole_tables):
+        assert fork(run_kind.command("--resume")) == 2
+        assert "records cannot be read back from it" in run_kind.messages()
         return
-    for name in sorted(world.wanted):
-        (world.folder / "out" / name).unlink()
-        resumes_to_the_same_files(world, fork, name)
+    for name in sorted(run_kind.expected):
+        (run_kind.folder / "out" / name).unlink()
+        resumes_to_the_same_files(run_kind, fork, name)
