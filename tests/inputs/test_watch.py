@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from posecli.inputs import watch
+from posecli.inputs import walk, watch
 from posecli.inputs.walk import Found
 from posecli.inputs.watch import LOOK_SECONDS, PAUSE_FOR_A_LOOK, Watch
 
@@ -162,15 +162,20 @@ def test_a_folder_that_goes_is_an_error_each_time(tmp_path: Path, monkeypatch: p
     ]
 
 
-@pytest.mark.skipif(not hasattr(os, "getuid") or os.getuid() == 0, reason="everybody may list every folder")
 def test_a_folder_that_may_not_be_listed_is_one_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(tmp_path / "sub/a.png")()
-    (tmp_path / "sub").chmod(0)
+    write(tmp_path / "b.png")()
+    real, refused = walk._visible_entries, [str(tmp_path / "sub")]
+
+    def entries(folder: str) -> list[os.DirEntry[str]]:
+        if folder in refused:
+            raise PermissionError
+        return real(folder)
+
+    monkeypatch.setattr(walk, "_visible_entries", entries)
     looks = Looks(tmp_path, monkeypatch)
-    assert looks.names(nothing, nothing, nothing, lambda: (tmp_path / "sub").chmod(0o700), nothing, nothing) == [
-        "sub",
-        "sub/a.png",
-    ]
+    found = looks.names(nothing, nothing, nothing, refused.clear, nothing, nothing)
+    assert found == ["b.png", "sub", "sub/a.png"]
 
 
 def test_outputs_in_the_folder_are_no_inputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

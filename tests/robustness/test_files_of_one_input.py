@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -96,7 +97,7 @@ def test_estimate_fails_only_the_input_whose_file_cannot_be_written(
 def test_convert_fails_only_the_input_whose_file_cannot_be_written(
     outputs: list[str], obstructed: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    records = [make_record(obstructed), make_record("b.png")]
+    records = [replace(make_record(name), width=257, height=257) for name in (obstructed, "b.png")]
     Path("given.jsonl").write_text("".join(json.dumps(record.to_dict()) + "\n" for record in records))
     assert run("convert", "given.jsonl", *outputs) == 1
     assert "2 pictures = 1 ok + 1 failed + 0 skipped" in capsys.readouterr().err
