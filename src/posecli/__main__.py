@@ -1,4 +1,4 @@
-"""`posecli` and `python -m posecli`: run a command, turn what went wrong into an exit status."""
+"""`posecli` and `python -m posecli`: run a command, and turn errors into messages and an exit status."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ _BY_SIGNAL = 128
 
 
 class Terminated(BaseException):
-    """SIGTERM came: everything is put in order on the way out, as after Ctrl-C. No kind of KeyboardInterrupt, since
-    click turns those into its own."""
+    """Raised by SIGTERM, so that the program cleans up as after Ctrl-C. Not a KeyboardInterrupt, which click
+    replaces by its own exception."""
 
 
 def main() -> None:
-    """Run the command line and exit. Nothing ends in a traceback."""
+    """Run the command line and exit. No error ends in a traceback."""
     own_process.set_up()
     descriptors.make_safe()
     signal.signal(signal.SIGTERM, _terminate)
-    # So that worker processes know this for a start script and do not import it and all of click again.
+    # Worker processes then treat this module as a start script, and do not import it and click again.
     sys.modules["__main__"].__spec__ = __spec__
     try:
         status = _run()
@@ -47,7 +47,7 @@ def main() -> None:
 
 
 def _run() -> int:
-    """The exit status of the command. What it has printed is written out, so that a failure shows here."""
+    """Run the command and return its exit status. Standard output is flushed, so that its errors are raised here."""
     try:
         status = cli.main(sys.argv[1:] or ["--help"], prog_name="posecli", standalone_mode=False)
     except SystemExit as end:
@@ -57,9 +57,9 @@ def _run() -> int:
 
 
 def _status_of(error: PosecliError) -> int:
-    """Say what went wrong, except to a reader who has left; the exit status."""
+    """Print an error, and return the exit status. Nothing is printed if the reader of the output closed its pipe."""
     if isinstance(error, OutputError):
-        descriptors.discard_output()  # else what is still to be written raises once more at the end of Python
+        descriptors.discard_output()  # otherwise the buffered output raises again when Python ends
     if isinstance(error, ReaderLeft):
         return _BY_SIGNAL + getattr(signal, "SIGPIPE", 13)
     if isinstance(error, Unforeseen) and is_debugging():

@@ -1,3 +1,3 @@
-"""The version of posecli, in a file that imports nothing: the build reads it from here."""
+"""The version of posecli. This file imports nothing, since the build reads the version from it."""
 
 __version__ = "0.2.0"

@@ -1,7 +1,7 @@
-"""The values that travel from a picture to its record. Plain data: nothing here imports NumPy or Pillow.
+"""Data types from a picture to its record. Plain data: this module does not import NumPy or Pillow.
 
-Frames: *input pixels* are those of the network's input, *picture pixels* those of the upright picture; both have
-their origin at the top left corner of the top left pixel.
+Coordinates are in *input pixels* (of the network's input) or *picture pixels* (of the upright picture). The origin of
+both is the top left corner of the top left pixel.
 """
 
 from __future__ import annotations
@@ -23,30 +23,34 @@ if TYPE_CHECKING:
 SCHEMA = "posecli/1"
 DECODERS = ("multi", "single")
 FITS = ("aspect", "pad", "stretch")
-#: Whether pictures are searched turned by 90, 180 and 270 degrees too: never; in full where a small pass finds
-#: somebody so; always in full.
+#: Passes over pictures turned by 90, 180 and 270 degrees: off: never. auto: a small pass; if it finds people, a full
+#: pass. all: always full passes.
 TURNS = ("off", "auto", "all")
-#: Who may be chosen by name; a number chooses by rank.
+#: Names that choose one person; a number chooses by rank of the score.
 PERSONS = ("largest", "center", "best")
-#: So many people at least are looked for where one of them is chosen.
-LEAST_TO_CHOOSE_FROM = 20
+#: Minimum number of people that are searched for if one of them is chosen.
+MIN_CANDIDATES = 20
 STRIDES = (8, 16, 32)
-#: Output strides of all networks that records may come from; 1 stands for labels, which come from none.
+#: Output strides of all networks that records may come from; 1 stands for labels, which come from no network.
 RECORD_STRIDES = (1, 4, *STRIDES)
-#: What may be drawn besides skeletons, what people may be drawn on, and how faces are hidden.
+#: What can be drawn in addition to skeletons, the backgrounds of skeletons, and the ways of hiding faces.
 EXTRAS = ("scores", "boxes", "names", "angles")
 BACKGROUNDS = ("picture", "none", "black", "white")
 FACES = ("blurred", "pixelated")
 #: What `posecli model quantize` leaves in float32: the heads and the first block; the heads; nothing.
 RECIPES = ("float-ends", "float-heads", "int8")
-#: Input sizes are n times this, plus one, so that every output stride divides them evenly.
+#: Input sizes are a multiple of this plus one, so that every output stride divides size - 1.
 INPUT_SIZE_STEP = max(STRIDES)
 MAX_INPUT_SIZE = 128 * INPUT_SIZE_STEP + 1
 
 
 class Drawing(NamedTuple):
-    """How people are drawn. extras: of `EXTRAS`; background: of `BACKGROUNDS`; faces: of `FACES`, None where they are
-    shown; skeletons: whether these, and the extras, are drawn at all."""
+    """How people are drawn.
+
+    extras: from `EXTRAS`. background: from `BACKGROUNDS`.
+    faces: from `FACES`; None: faces are visible.
+    skeletons: whether skeletons and extras are drawn.
+    """
 
     extras: tuple[str, ...] = ()
     background: str = "picture"
@@ -55,7 +59,7 @@ class Drawing(NamedTuple):
 
     @property
     def may_keep_earlier(self) -> bool:
-        """Whether a picture that an earlier run drew may stay. It may show the faces that are to be hidden now."""
+        """Whether an annotated picture of an earlier run may stay. It may show faces that are now to be hidden."""
         return self.faces is None
 
 
@@ -64,14 +68,20 @@ PackedPixels = tuple[int, int, bytes]
 
 
 class ImageInput(NamedTuple):
-    """One picture or frame to look at: picklable, the only thing that goes into a worker.
+    """One picture or frame: picklable, the only data that is sent to a worker.
 
-    `name` is what the user called it, and its path unless `data` holds its bytes, or `pixels` those of a frame;
-    `output` is the relative path that files made for it are named after. `failure` (code, message) stands for what
-    could not be had from a clip. Frames of one `group` of a clip follow closely upon one another: they go to one
-    worker, which may use what it saw in the frame before. The last input of a clip has `ends_clip`. `recorded` is what
-    inference said of it in an earlier run: the network is not run again. `file` is the path of a frame that is a file
-    of its own; `members` are the pictures of a folder that is a clip.
+    name: as the user gave it. It is also the path, unless `data` or `pixels` is set.
+    output: relative path that the names of output files are derived from.
+    data: bytes of the file.
+    frame, time: number of the frame from 0, and its time in seconds; None for a picture.
+    pixels: pixels of a frame.
+    failure: error code and message, if a clip could not be read further.
+    group: number of a group of consecutive frames. A group goes to one worker, which may use results of the previous
+        frame.
+    recorded: record after inference of an earlier run; the network is not run again.
+    file: path of a frame that is a file of its own.
+    members: pictures of a folder that is a clip.
+    ends_clip: whether this is the last input of a clip.
     """
 
     name: str
@@ -89,7 +99,7 @@ class ImageInput(NamedTuple):
 
     @property
     def place(self) -> str:
-        """Where it is read from, and what messages call it."""
+        """The file that is read, and the name in messages."""
         return self.name if self.file is None else self.file
 
     def continues(self, other: ImageInput) -> bool:
@@ -98,48 +108,48 @@ class ImageInput(NamedTuple):
 
     @property
     def ends_group(self) -> bool:
-        """Whether it is known that no other input continues it."""
+        """Whether it is certain that no other input continues its group."""
         return self.group is None or self.ends_clip
 
     @property
     def key(self) -> str:
-        """What tells it from all other inputs."""
+        """Identifies the input among all inputs of a run."""
         return frame_key(self.name, self.frame)
 
     def failed(self, code: str, message: str) -> Record:
-        """The record of it where it gave no poses."""
+        """The failed record of this input."""
         return replace(Record.failed(self.name, code, message), frame=self.frame, time=self.time, file=self.file)
 
 
 def frame_key(name: str, frame: int | None) -> str:
-    """What tells a picture, or a frame of a clip, from all others: no name has a NUL in it."""
+    """A unique key of a picture or a frame of a clip. No file name contains a NUL."""
     return name if frame is None else f"{name}\0{frame}"
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What to compute. Checked when built; raises `UsageError`."""
+    """What to compute. Raises `UsageError` for invalid values."""
 
-    stride: int | None = None  # None: the model's own
-    input_size: tuple[int, ...] | None = None  # one first pass each; longer side, pixels; None: the model's own
+    stride: int | None = None  # output stride; None: the model's own
+    input_size: tuple[int, ...] | None = None  # one first pass each: see `inputs.pictures.input_size_for`
     fit: str = "aspect"
     turns: str = "off"  # first passes over the picture in quarter turns, and crops turned with the person
     zoom: bool = False  # second passes over each person
-    zoom_size: tuple[int, ...] = (257,)  # one second pass each; its input has about this many pixels squared
-    max_zooms: int = 20  # people who get them
-    zoom_model: str | None = None  # SHA-256 of the network of one more second pass
-    mirror: bool = False  # each last pass joined with one over the mirror image
+    zoom_size: tuple[int, ...] = (257,)  # one second pass each, with an input of about size × size pixels
+    max_zooms: int = 20  # maximum number of people with second passes
+    zoom_model: str | None = None  # SHA-256 of the network of an additional second pass
+    mirror: bool = False  # flip test: each last pass is averaged with one over the mirror image
     decoder: str = "multi"
     max_poses: int = 20
-    score_threshold: float = 0.5  # root part score, 0..1
+    score_threshold: float = 0.5  # minimum score of a root part, 0..1
     nms_radius: float = 20.0  # input pixels
     min_pose_score: float = 0.15  # 0..1
-    person: str | int | None = None  # the one to keep: a name, or a place in falling score from 0; None: everybody
-    region: Region | None = None  # what is looked at; None: all of the picture
-    track: bool = False  # people of clips keep a number
-    track_gap: float = 3.0  # seconds that somebody may be out of sight
-    smooth: bool = False  # steadier keypoints of tracked people
-    max_pixels: int = 200_000_000  # decoded pixels of one picture
+    person: str | int | None = None  # the person to keep: a name, or an index from 0 in descending score; None: all
+    region: Region | None = None  # the part of the picture that is searched; None: the whole picture
+    track: bool = False  # people in clips have an id
+    track_gap: float = 3.0  # seconds that a person may be out of sight and keep the id
+    smooth: bool = False  # keypoints of tracked people are smoothed over time
+    max_pixels: int = 200_000_000  # limit of decoded pixels of one picture
 
     def __post_init__(self) -> None:
         _check_choice("fit", self.fit, FITS)
@@ -148,7 +158,7 @@ class Settings:
             _check_choice("stride", self.stride, STRIDES)
         _check_choice("turns", self.turns, TURNS)
         if self.input_size == ():
-            raise UsageError("input_size names no size")
+            raise UsageError("input_size is empty")
         for size in (*(self.input_size or ()), *self.zoom_size):
             _check_input_size(size)
         _check_whole("max_zooms", self.max_zooms, 0)
@@ -164,22 +174,25 @@ class Settings:
 
     @property
     def second_passes(self) -> bool:
-        """Whether people are cropped and run again."""
+        """Whether there are second passes over crops of people."""
         return self.zoom or self.zoom_model is not None
 
     @property
     def most_people(self) -> int:
-        """People that are looked for."""
+        """Maximum number of people that are searched for."""
         if self.person is None:
             return self.max_poses
-        place = self.person if isinstance(self.person, int) else 0
-        return max(self.max_poses, LEAST_TO_CHOOSE_FROM, place + 1)
+        rank = self.person if isinstance(self.person, int) else 0
+        return max(self.max_poses, MIN_CANDIDATES, rank + 1)
 
     def to_dict(self) -> dict[str, Any]:
-        """What shapes the poses of a picture that can be read: written into each record, compared by --resume."""
-        shaping = {name: value for name, value in asdict(self).items() if name != "max_pixels"}
-        shaping["region"] = None if self.region is None else str(self.region)
-        return {name: list(value) if isinstance(value, tuple) else value for name, value in shaping.items()}  # as JSON
+        """The settings that affect poses, as JSON. They are written to each record and compared by --resume.
+
+        `max_pixels` is not included: it does not change the poses of a picture that is read.
+        """
+        relevant = {name: value for name, value in asdict(self).items() if name != "max_pixels"}
+        relevant["region"] = None if self.region is None else str(self.region)
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in relevant.items()}
 
 
 def _check_choice(name: str, value: object, choices: Iterable[object]) -> None:
@@ -193,7 +206,7 @@ def _check_person(person: str | int | None, decoder: str) -> None:
     elif person is not None and (type(person) is not int or person < 0):
         raise UsageError(f"person is {person!r}, not a whole number from 0, nor one of {', '.join(PERSONS)}")
     elif decoder == "single" and person:
-        raise UsageError(f"there is no person {person} where the decoder is single", "it finds person 0 alone")
+        raise UsageError(f"there is no person {person} with the decoder single", "it finds only person 0")
 
 
 def _check_range(name: str, value: float, low: float, high: float) -> None:
@@ -221,18 +234,19 @@ def _check_input_size(size: int) -> None:
         return
     below = min(max((size - 1) // step, 1) * step + 1, MAX_INPUT_SIZE - step)
     raise UsageError(
-        f"the input size must be a multiple of {step} plus one, from {step + 1} to {MAX_INPUT_SIZE}; "
-        f"{size} is not: the nearest are {below} and {below + step}"
+        f"the input size is {size}; it must be a multiple of {step} plus one, and at most {MAX_INPUT_SIZE}: "
+        f"the nearest are {below} and {below + step}"
     )
 
 
 @dataclass(frozen=True)
 class Maps:
-    """What the network says, named and checked. h, w: cells; all float32.
+    """The output of the network, checked. h, w: cells; all float32.
 
     heatmaps: [h, w, 17] scores, 0..1.
-    offsets: [h, w, 34] input pixels, 17 y then 17 x.
-    displacement_fwd, displacement_bwd: [h, w, 32] input pixels, 16 y then 16 x, parent to child and back.
+    offsets: [h, w, 34] short offsets, input pixels, 17 y then 17 x.
+    displacement_fwd, displacement_bwd: [h, w, 32] mid-range displacements, input pixels, 16 y then 16 x; from parent
+        to child, and back.
     output_stride: input pixels from one cell to the next.
     """
 
@@ -258,9 +272,11 @@ class Maps:
 
 
 class SinglePersonOutput(NamedTuple):
-    """What a network for a single person says, finite numbers as they come.
+    """The unprocessed output of a network for a single person; all numbers are finite.
 
-    network: its name in `model.heads`. values: float32, without the batch axis. input_size: pixels of both sides.
+    network: its name in `model.heads`.
+    values: float32, without the batch axis.
+    input_size: length of both sides of the input, pixels.
     """
 
     network: str
@@ -269,7 +285,7 @@ class SinglePersonOutput(NamedTuple):
 
 
 class DecodedPose(NamedTuple):
-    """One person as a decoder found it. xy: [17, 2] float64, input pixels; scores: [17] float64; score: 0..1."""
+    """One person found by a decoder. xy: [17, 2] float64, input pixels; scores: [17] float64; score: 0..1."""
 
     xy: npt.NDArray[np.float64]
     scores: npt.NDArray[np.float64]
@@ -277,7 +293,7 @@ class DecodedPose(NamedTuple):
 
 
 class Keypoint(NamedTuple):
-    """One body part: `x`, `y` in picture pixels (may lie outside the picture), `score` 0..1."""
+    """One body part: `x`, `y` in picture pixels (may be outside the picture), `score` 0..1."""
 
     id: int
     part: str
@@ -287,9 +303,15 @@ class Keypoint(NamedTuple):
 
 
 class Pose(NamedTuple):
-    """One person: all 17 keypoints in id order; `box` is x, y, width, height around them, picture pixels; `id` is the
-    same for one person in all frames where people are tracked. `clothes` are the colours worn (`clothes.clothes`), for
-    tracking; only the journal of a run keeps them (`Record.to_dict`, raw)."""
+    """One person.
+
+    score: 0..1.
+    box: x, y, width and height of the bounding box of all keypoints, picture pixels.
+    keypoints: all 17 keypoints in the order of their ids.
+    id: with tracking, the same for a person in all frames; otherwise None.
+    clothes: the appearance (`appearance.clothing_colours`), for tracking. Only the journal of a run stores it
+        (`Record.to_dict`, raw).
+    """
 
     score: float
     box: tuple[float, float, float, float]
@@ -299,14 +321,14 @@ class Pose(NamedTuple):
 
     @classmethod
     def from_keypoints(cls, score: float, keypoints: Iterable[Keypoint]) -> Pose:
-        """Build a pose and the box around its keypoints."""
+        """Create a pose and its bounding box from keypoints."""
         points = tuple(keypoints)
         left, right = min(p.x for p in points), max(p.x for p in points)
         top, bottom = min(p.y for p in points), max(p.y for p in points)
         return cls(score=score, box=(left, top, right - left, bottom - top), keypoints=points)
 
     def rounded(self) -> Pose:
-        """With the digits of the JSON form, so that a pose and what is read back of it are equal."""
+        """The pose rounded as in JSON, so that it equals the pose that is read back."""
         points = [p._replace(x=round(p.x, 2), y=round(p.y, 2), score=round(p.score, 4)) for p in self.keypoints]
         left, top, width, height = (round(value, 2) for value in self.box)
         colours = tuple(round(value, 4) for value in self.clothes)
@@ -314,7 +336,7 @@ class Pose(NamedTuple):
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Pose:
-        """Read the JSON form back; raises ValueError, with the field, where it is not one."""
+        """Read a pose from its JSON form. Raises ValueError, which names the field, if it is invalid."""
         data = fields.mapping(data, "the pose")
         keypoints = tuple(map(Keypoint._make, fields.keypoints(fields.member(data, "keypoints"))))
         x, y, width, height = fields.sequence(fields.member(data, "box"), "box", length=4)
@@ -334,7 +356,7 @@ class Pose(NamedTuple):
 
 
 class ModelInfo(NamedTuple):
-    """Which model, at which input size (height, width in pixels) and output stride, found the poses."""
+    """The model that found the poses. input: height and width of its input, pixels; stride: its output stride."""
 
     name: str
     sha256: str
@@ -343,13 +365,13 @@ class ModelInfo(NamedTuple):
 
 
 class Failure(NamedTuple):
-    """Why an input gave no poses. `code` is one of `errors.ERROR_CODES`."""
+    """Why an input failed. code: one of `errors.ERROR_CODES`."""
 
     code: str
     message: str
 
 
-#: Columns of tables with a row a keypoint.
+#: Columns of tables with one row per keypoint.
 TABLE_COLUMNS = (
     "image", "frame", "time", "status", "width", "height", "person", "track", "pose_score", "id", "part", "x", "y",
     "score", "message",
@@ -361,12 +383,19 @@ _TABLE_TYPES = dict.fromkeys(("frame", "width", "height", "person", "track", "id
 
 @dataclass(frozen=True)
 class Record:
-    """What became of one input: `ok` with poses (possibly none) in falling score, or `error` with its reason.
+    """The result of one picture or frame: poses (possibly none), or an error.
 
-    `frame` counts from 0 and `time` is in seconds where the input is a clip or has several pictures in it.
-    `file` is the path of a frame that is a file of its own.
-    `settings` are those that shaped the poses (`Settings.to_dict`). `timings` are milliseconds by stage; they stay
-    in the process and are not part of the JSON form.
+    image: the name of the input.
+    status: `ok` or `error`.
+    frame, time: number of the frame from 0, and its time in seconds, if the input is a clip or a file of several
+        pictures.
+    width, height: size of the upright picture, pixels.
+    model: the model that found the poses.
+    settings: the settings that affect poses (`Settings.to_dict`).
+    poses: the people, in descending score.
+    error: code and message, if the status is `error`.
+    timings: milliseconds by stage. They stay in the process, and are not part of the JSON form.
+    file: path of a frame that is a file of its own.
     """
 
     image: str
@@ -384,17 +413,19 @@ class Record:
 
     @property
     def key(self) -> str:
-        """What tells its input from all others."""
+        """Identifies the input among all inputs of a run."""
         return frame_key(self.image, self.frame)
 
     @property
     def ok(self) -> bool:
-        """True where the picture was read and looked at, people or not."""
+        """Whether the picture was read and processed, with or without people."""
         return self.status == "ok"
 
     def table_rows(self) -> Iterator[tuple[Any, ...]]:
-        """Rows of `TABLE_COLUMNS`: one a keypoint, people numbered from 0. A picture with nobody in it, or one that
-        failed, has one row with the rest left empty."""
+        """Rows of `TABLE_COLUMNS`: one row per keypoint, people numbered from 0.
+
+        A picture without people, or one that failed, has one row with empty cells.
+        """
         time = round(self.time, 6) if self.time is not None else None
         head = (self.image, self.frame, time, self.status, self.width, self.height)
         if not self.poses:
@@ -405,9 +436,10 @@ class Record:
                 yield (*head, person, pose.id, round(pose.score, 4), point.id, point.part, *position, None)
 
     def to_dataframe(self) -> pandas.DataFrame:
-        """The rows of `posecli estimate -f csv` as a pandas table: one a keypoint. Raises MissingExtra without pandas.
+        """The rows of `posecli estimate -f csv` as a pandas DataFrame: one row per keypoint.
 
-        Several records make one with `pandas.concat(record.to_dataframe() for record in records)`.
+        For several records: `pandas.concat(record.to_dataframe() for record in records)`.
+        Raises MissingExtra if pandas is not installed.
         """
         table = extras.need("pandas", extra="pandas").DataFrame(self.table_rows(), columns=TABLE_COLUMNS)
         typed: pandas.DataFrame = table.astype(_TABLE_TYPES)
@@ -415,13 +447,13 @@ class Record:
 
     @classmethod
     def failed(cls, image: str, code: str, message: str) -> Record:
-        """The record of an input that gave no poses because of an error."""
+        """Create the record of an input that failed."""
         return cls(image=image, status="error", error=Failure(code=code, message=message))
 
     def to_dict(self, *, raw: bool = False) -> dict[str, Any]:
-        """The JSON form, as `posecli schema` describes it: positions to 0.01 px, scores to four digits.
+        """The JSON form, as in `posecli schema`: positions are rounded to 0.01 pixels, scores to four digits.
 
-        raw: with what steps over time need besides, for the journal.
+        raw: include what steps over time need, for the journal.
         """
         data: dict[str, Any] = {"schema": SCHEMA, "image": self.image, "status": self.status}
         if self.frame is not None:
@@ -445,7 +477,7 @@ class Record:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Record:
-        """Read the JSON form back; raises ValueError, with the field, where it is not one."""
+        """Read a record from its JSON form. Raises ValueError, which names the field, if it is invalid."""
         data = fields.mapping(data, "the record")
         if (schema := fields.member(data, "schema")) != SCHEMA:
             raise ValueError(f"schema is {fields.shown(schema)}, expected {SCHEMA!r}")

@@ -1,4 +1,4 @@
-"""`posecli estimate` as a process: output, exit status, messages."""
+"""`posecli estimate` as a process: output, exit status and messages."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from ..tiny_model import draw_discs, person_at
 
 @pytest.fixture
 def pictures(tmp_path: Path) -> Path:
-    """Two good pictures (two people, nobody) and a damaged one."""
+    """Two readable pictures (one with two people, one without people) and a damaged one."""
     folder = tmp_path / "in"
     (folder / "sub").mkdir(parents=True)
     draw_discs([person_at(62.3, 41.7), person_at(187.6, 101.2)]).save(folder / "two.png")
@@ -31,7 +31,7 @@ def pictures(tmp_path: Path) -> Path:
     return folder
 
 
-def test_one_picture_prints_one_object(posecli: Posecli, pictures: Path) -> None:
+def test_one_picture_gives_one_json_object(posecli: Posecli, pictures: Path) -> None:
     result = posecli("estimate", pictures / "two.png")
     (record,) = records_of(result.stdout)
     assert (result.returncode, len(record.poses), record.image) == (0, 2, str(pictures / "two.png"))
@@ -40,7 +40,7 @@ def test_one_picture_prints_one_object(posecli: Posecli, pictures: Path) -> None
     jsonschema.validate(json.loads(result.stdout), schema)
 
 
-def test_a_folder_gives_a_line_each_and_names_what_failed(posecli: Posecli, pictures: Path) -> None:
+def test_a_folder_gives_one_line_per_picture_and_names_failures(posecli: Posecli, pictures: Path) -> None:
     result = posecli("estimate", pictures)
     records = records_of(result.stdout)
     assert {(Path(r.image).name, r.status, len(r.poses)) for r in records} == {
@@ -51,17 +51,19 @@ def test_a_folder_gives_a_line_each_and_names_what_failed(posecli: Posecli, pict
     assert b"3 pictures = 2 ok + 1 failed + 0 skipped; 2 people in 1 picture;" in result.stderr
 
 
-def test_quiet_says_nothing_unless_something_fails(posecli: Posecli, pictures: Path) -> None:
+def test_quiet_prints_only_failures(posecli: Posecli, pictures: Path) -> None:
     assert posecli("estimate", pictures / "two.png", "-q").stderr == b""
     assert b"1 failed" in posecli("estimate", pictures, "-q").stderr
 
 
-def test_bytes_on_standard_input(posecli: Posecli, pictures: Path) -> None:
+def test_a_picture_is_read_from_standard_input(posecli: Posecli, pictures: Path) -> None:
     result = posecli("estimate", "-", input=(pictures / "two.png").read_bytes())
     assert [(r.image, len(r.poses)) for r in records_of(result.stdout)] == [("stdin", 2)]
 
 
-def test_json_file_and_annotated_picture(posecli: Posecli, pictures: Path, tmp_path: Path) -> None:
+def test_a_json_file_and_an_annotated_picture_are_not_replaced_without_overwrite(
+    posecli: Posecli, pictures: Path, tmp_path: Path
+) -> None:
     out, drawn = tmp_path / "new" / "out.json", tmp_path / "drawn.png"
     args = ("estimate", pictures / "two.png", "-o", out, "-a", drawn, "--draw", "scores", "--background", "none")
     result = posecli(*args)
@@ -70,11 +72,13 @@ def test_json_file_and_annotated_picture(posecli: Posecli, pictures: Path, tmp_p
     with Image.open(drawn) as picture:
         assert (picture.size, picture.mode) == ((257, 257), "RGBA")
     again = posecli(*args)
-    assert (again.returncode, b"exists already" in again.stderr) == (2, True)
+    assert (again.returncode, b"already exists" in again.stderr) == (2, True)
     assert posecli(*args, "--overwrite").returncode == 0
 
 
-def test_parquet_file_folder_and_standard_output(posecli: Posecli, pictures: Path, tmp_path: Path) -> None:
+def test_parquet_is_written_to_file_folder_and_standard_output(
+    posecli: Posecli, pictures: Path, tmp_path: Path
+) -> None:
     pytest.importorskip("pyarrow", reason="needs the extra parquet")
     expected = records_of(posecli("estimate", pictures).stdout)
     assert posecli("estimate", pictures, "-o", tmp_path / "x.parquet").returncode == 1
@@ -91,7 +95,7 @@ def test_parquet_file_folder_and_standard_output(posecli: Posecli, pictures: Pat
 
 
 @pytest.mark.parametrize("options", ["-o x.parquet", "-f parquet", "-f parquet -o out/", "-f parquet -o out/ --shards"])
-def test_a_missing_package_is_one_error_before_the_model(
+def test_a_missing_package_is_one_error_before_the_model_is_loaded(
     options: str, posecli: Posecli, pictures: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "none").mkdir()
@@ -105,7 +109,9 @@ def test_a_missing_package_is_one_error_before_the_model(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in", "none"]
 
 
-def test_folders_mirror_the_tree_and_keep_full_names(posecli: Posecli, pictures: Path, tmp_path: Path) -> None:
+def test_output_folders_mirror_the_input_tree_and_keep_full_names(
+    posecli: Posecli, pictures: Path, tmp_path: Path
+) -> None:
     result = posecli(
         "estimate", pictures, "-o", f"{tmp_path}/out/", "-a", f"{tmp_path}/drawn", "--picture-format", "webp"
     )
@@ -129,17 +135,17 @@ def test_folders_mirror_the_tree_and_keep_full_names(posecli: Posecli, pictures:
         (("x.png", "--input-size", "258"), b"nearest are 257 and 289"),
         (("x.png", "--wrong"), b"--wrong"),
         (("x.png", "-o", "out.xyz"), b"names no format"),
-        (("x.png", "y.png", "-a", "one.png"), b"inputs may be many"),
+        (("x.png", "y.png", "-a", "one.png"), b"there may be several inputs"),
         (("x.png", "--max-poses", "0"), b"max_poses"),
         (("x.png", "--person", "tallest"), b"largest, center, best"),
-        (("x.png", "--person", "-1"), b"not a number from 0 on"),
+        (("x.png", "--person", "-1"), b"or an index from 0"),
         (("x.png", "--person", "1", "--decoder", "single"), b"no person 1"),
         (("x.png", "--region", "1,2,3"), b"is not X,Y,WIDTH,HEIGHT"),
         (("x.png", "--region", "0,0,0,5"), b"is empty"),
         (("x.png", "--region", "100%,0,5,5"), b"outside of every picture"),
     ],
 )
-def test_wrong_use_says_what_to_do(args: tuple[str, ...], message: bytes, posecli: Posecli, tmp_path: Path) -> None:
+def test_wrong_usage_is_explained(args: tuple[str, ...], message: bytes, posecli: Posecli, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     result = posecli("estimate", *(str(tmp_path / "empty") if a == "EMPTY" else a for a in args), cwd=tmp_path)
     assert (result.returncode, result.stdout) == (2, b"")
@@ -147,7 +153,7 @@ def test_wrong_use_says_what_to_do(args: tuple[str, ...], message: bytes, posecl
 
 
 def test_a_region_outside_of_a_picture_fails_that_picture(posecli: Posecli, tmp_path: Path) -> None:
-    """Records name the region, and so does --resume."""
+    """Records contain the region, and --resume compares it."""
     draw_discs([person_at(200, 80)], (321, 257)).save(tmp_path / "large.png")
     draw_discs([person_at(60, 80)], (129, 257)).save(tmp_path / "small.png")
     result = posecli("estimate", "large.png", "small.png", "--region", "150,0,50%,100%", "-o", "x.jsonl", cwd=tmp_path)
@@ -164,7 +170,7 @@ def test_a_region_outside_of_a_picture_fails_that_picture(posecli: Posecli, tmp_
     assert b"it was made with region 150,0,50%,100%, not 150,0,50%,90%" in result.stderr
 
 
-def test_one_person_of_a_picture(posecli: Posecli, pictures: Path) -> None:
+def test_person_keeps_one_person_by_index(posecli: Posecli, pictures: Path) -> None:
     both = records_of(posecli("estimate", pictures / "two.png").stdout)[0].poses
     for person in (0, 1):
         (record,) = records_of(posecli("estimate", pictures / "two.png", "--person", str(person)).stdout)
@@ -174,7 +180,7 @@ def test_one_person_of_a_picture(posecli: Posecli, pictures: Path) -> None:
     assert records_of(posecli("estimate", pictures / "two.png", "--person", "2").stdout)[0].poses == ()
 
 
-def test_require_pose_and_fail_fast(posecli: Posecli, pictures: Path) -> None:
+def test_exit_status_of_require_pose_and_fail_fast(posecli: Posecli, pictures: Path) -> None:
     assert posecli("estimate", pictures / "sub", "--require-pose").returncode == 3
     assert posecli("estimate", pictures / "two.png", "--require-pose").returncode == 0
     result = posecli("estimate", pictures, "--fail-fast")
@@ -222,12 +228,12 @@ def test_a_closed_pipe_ends_quietly(pictures: Path, tiny_model: Path, tmp_path: 
     assert b"Broken" not in result.stderr
 
 
-def test_options_come_from_the_environment_too(posecli: Posecli, pictures: Path) -> None:
+def test_options_can_be_environment_variables(posecli: Posecli, pictures: Path) -> None:
     result = posecli("estimate", pictures / "two.png", env={"POSECLI_ESTIMATE_MAX_POSES": "1"})
     assert [len(record.poses) for record in records_of(result.stdout)] == [1]
 
 
-def test_a_hanging_picture_is_given_up(posecli: Posecli, tmp_path: Path) -> None:
+def test_a_picture_that_hangs_times_out(posecli: Posecli, tmp_path: Path) -> None:
     pipe = tmp_path / "pipe.png"
     os.mkfifo(pipe)
     result = posecli("estimate", pipe, "--timeout", "0.5")
@@ -236,7 +242,9 @@ def test_a_hanging_picture_is_given_up(posecli: Posecli, tmp_path: Path) -> None
     assert (record.error.code, result.returncode) == ("timed_out", 1)
 
 
-def test_names_from_hell(posecli: Posecli, pictures: Path, tmp_path: Path) -> None:
+def test_unusual_file_names_are_kept_in_records_and_escaped_in_messages(
+    posecli: Posecli, pictures: Path, tmp_path: Path
+) -> None:
     odd = [b"new\nline.png", b"-dash.png", "ünïcode 人.png".encode(), b"bytes\xff.png", b"\x1b[31mred.png"]
     for name in odd:
         (tmp_path / os.fsdecode(name)).write_bytes(b"bad")
@@ -257,13 +265,13 @@ def test_the_real_model_finds_people(posecli: Posecli, real_model: Path, test_da
 
 
 @pytest.mark.parametrize("command", [name for name in COMMANDS if name != "schema"])
-def test_every_command_shows_two_examples(command: str, posecli: Posecli) -> None:
+def test_the_help_of_every_command_has_two_examples(command: str, posecli: Posecli) -> None:
     text = posecli(command, "--help").stdout.decode()
     examples = text.split("Examples:")[1].split("\n\n")[0]
     assert sum(line.strip().startswith(("posecli", "find")) for line in examples.splitlines()) >= 2
 
 
-def test_shell_completion(posecli: Posecli) -> None:
+def test_shells_complete_options(posecli: Posecli) -> None:
     for shell in ("bash", "zsh", "fish"):
         result = posecli(env={"_POSECLI_COMPLETE": f"{shell}_source"})
         assert b"_POSECLI_COMPLETE" in result.stdout, result.stderr

@@ -1,4 +1,4 @@
-"""`posecli convert`: saved records in other forms, without the model."""
+"""`posecli convert`: saved records in other formats, without the model."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def records(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("name", ["x.json", "x.csv", "x.jsonl"])
-def test_formats(name: str, records: Path, tmp_path: Path, posecli: Posecli) -> None:
+def test_records_are_converted_by_extension(name: str, records: Path, tmp_path: Path, posecli: Posecli) -> None:
     result = posecli("convert", records, "-o", tmp_path / name, model=Path("/no/such/model"))
     assert result.returncode == 1, result.stderr  # one of the records is a failure
     assert "a.jpg" in (tmp_path / name).read_text()
@@ -33,13 +33,13 @@ def test_formats(name: str, records: Path, tmp_path: Path, posecli: Posecli) -> 
     assert posecli("convert", records, "-o", tmp_path / name, "--overwrite").returncode == 1
 
 
-def test_standard_input_to_standard_output(records: Path, posecli: Posecli) -> None:
+def test_standard_input_is_converted_to_standard_output(records: Path, posecli: Posecli) -> None:
     result = posecli("convert", "-", "-f", "jsonl", input=records.read_bytes())
     assert len(records_of(result.stdout)) == 2
     assert json.loads(posecli("convert", "-", "-f", "coco", input=records.read_bytes()).stdout)[0]["image_id"] == 1
 
 
-def test_parquet_both_ways(records: Path, tmp_path: Path, posecli: Posecli) -> None:
+def test_parquet_is_read_and_written(records: Path, tmp_path: Path, posecli: Posecli) -> None:
     pytest.importorskip("pyarrow", reason="needs the extra parquet")
     table = tmp_path / "x.parquet"
     assert posecli("convert", records, "-o", table, model=Path("/no/such/model")).returncode == 1
@@ -59,7 +59,7 @@ READERS = [
 
 
 @pytest.mark.parametrize("command", READERS)
-def test_readers_take_parquet(command: str, records: Path, tmp_path: Path, posecli: Posecli) -> None:
+def test_commands_that_read_records_read_parquet(command: str, records: Path, tmp_path: Path, posecli: Posecli) -> None:
     for package in ("pyarrow", "pycocotools", "jinja2"):
         pytest.importorskip(package)
     person = {"id": 1, "image_id": 7, "category_id": 1, "iscrowd": 0, "num_keypoints": 17, "area": 900}
@@ -72,12 +72,12 @@ def test_readers_take_parquet(command: str, records: Path, tmp_path: Path, posec
     assert results[0].stdout == results[1].stdout != b""
 
 
-def test_openpose_folder(records: Path, tmp_path: Path, posecli: Posecli) -> None:
+def test_openpose_files_are_written_to_a_folder(records: Path, tmp_path: Path, posecli: Posecli) -> None:
     posecli("convert", records, "-f", "openpose", "-o", f"{tmp_path}/op/")
     assert [path.name for path in (tmp_path / "op").iterdir()] == ["a.jpg_keypoints.json"]
 
 
-def test_annotated_pictures_from_another_place(records: Path, tmp_path: Path, posecli: Posecli) -> None:
+def test_image_root_is_the_folder_of_the_pictures(records: Path, tmp_path: Path, posecli: Posecli) -> None:
     result = posecli("convert", records, "-a", tmp_path / "drawn", "--image-root", tmp_path / "pics")
     assert result.returncode == 1
     with Image.open(tmp_path / "drawn" / "a.jpg.png") as picture:
@@ -86,7 +86,7 @@ def test_annotated_pictures_from_another_place(records: Path, tmp_path: Path, po
     assert b"a.jpg: no such file" in missing.stderr
 
 
-def test_what_is_no_record_is_wrong_usage(tmp_path: Path, posecli: Posecli) -> None:
+def test_a_file_without_records_is_wrong_usage(tmp_path: Path, posecli: Posecli) -> None:
     (tmp_path / "x").write_text("hello\n")
     result = posecli("convert", tmp_path / "x", "-f", "csv")
     assert (result.returncode, b"does not hold posecli records" in result.stderr) == (2, True)

@@ -1,4 +1,4 @@
-"""What a newcomer types first: a picture without a command, a mistyped command, `help`, nothing at all."""
+"""First attempts of a new user: a picture without a command, a mistyped command, `help`, no arguments."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ..conftest import Posecli
 
 
 @pytest.mark.parametrize(
-    ("arguments", "meant"),
+    ("arguments", "suggestion"),
     [
         (["img.jpg"], "`posecli estimate img.jpg`"),
         (["img.jpg", "-o", "two words.json"], "`posecli estimate img.jpg -o 'two words.json'`"),
@@ -30,8 +30,8 @@ from ..conftest import Posecli
         (["help", "model", "verfy"], "`posecli model verify --help`"),
     ],
 )
-def test_a_wrong_word_is_answered_with_what_was_meant(
-    arguments: list[str], meant: str, posecli: Posecli, tmp_path: Path
+def test_a_word_that_is_not_a_command_gets_a_suggestion(
+    arguments: list[str], suggestion: str, posecli: Posecli, tmp_path: Path
 ) -> None:
     (tmp_path / "FOLDER").mkdir()
     result = posecli(*arguments, cwd=tmp_path)
@@ -39,17 +39,17 @@ def test_a_wrong_word_is_answered_with_what_was_meant(
     error, hint = result.stderr.decode().splitlines()
     assert "is not a command" in error
     assert hint.startswith("posecli: hint: did you mean ")
-    assert meant in hint
+    assert suggestion in hint
 
 
-def test_a_word_like_nothing_else(posecli: Posecli) -> None:
+def test_a_word_without_a_similar_command_gets_the_help(posecli: Posecli) -> None:
     result = posecli("xyzzy")
     assert result.returncode == 2
     assert b"'xyzzy' is not a command" in result.stderr
     assert b"`posecli help`" in result.stderr
 
 
-def test_a_name_that_is_a_folder_and_nearly_a_command(posecli: Posecli, tmp_path: Path) -> None:
+def test_the_name_of_a_folder_like_a_command_gets_two_suggestions(posecli: Posecli, tmp_path: Path) -> None:
     (tmp_path / "reports").mkdir()
     assert b"`posecli estimate reports` or `posecli report`?" in posecli("reports", cwd=tmp_path).stderr
 
@@ -64,20 +64,20 @@ def test_a_name_that_is_a_folder_and_nearly_a_command(posecli: Posecli, tmp_path
         (["help"], "posecli help [OPTIONS] [COMMAND]"),
     ],
 )
-def test_help_is_a_command_too(words: list[str], title: str, posecli: Posecli) -> None:
+def test_help_is_a_command(words: list[str], title: str, posecli: Posecli) -> None:
     result = posecli("help", *words)
     assert (result.returncode, result.stderr) == (0, b"")
     assert result.stdout.decode().startswith(f"Usage: {title}")
     assert result.stdout == posecli(*words, "--help").stdout
 
 
-def test_nothing_at_all_shows_the_help(posecli: Posecli) -> None:
+def test_no_arguments_show_the_help(posecli: Posecli) -> None:
     result = posecli()
     assert (result.returncode, result.stderr) == (0, b"")
     assert result.stdout == posecli("--help").stdout
 
 
-def test_a_wrong_option_is_answered_by_a_right_one(posecli: Posecli) -> None:
+def test_a_mistyped_option_gets_a_suggestion(posecli: Posecli) -> None:
     result = posecli("estimate", "img.jpg", "--outptu", "x.json")
     assert result.returncode == 2
     assert b"--output" in result.stderr

@@ -1,4 +1,4 @@
-"""`posecli measure`: tables of angles, who is in them, and what is said about --smooth."""
+"""`posecli measure`: tables of angles, the choice of people, and messages about --smooth."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ..test_types import make_record
 
 
 def frames(image: str, count: int, rate: float, *tracks: int | None) -> list[Record]:
-    """A clip of people who lean a little more in each frame, each person by another angle."""
+    """A clip of people who lean a little more in each frame, each person with a different angle."""
     return [
         replace(
             make_record(image),
@@ -42,7 +42,7 @@ def rows_of(table: bytes) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(table.decode())))
 
 
-def test_table(tmp_path: Path, posecli: Posecli) -> None:
+def test_a_csv_table_has_one_row_per_person_and_frame(tmp_path: Path, posecli: Posecli) -> None:
     still = replace(make_record("a.jpg"), poses=(figure(), figure(20)))
     failed = Record.failed("b.jpg", "not_found", "b.jpg: no such file")
     result = posecli("measure", written([still, failed, *frames("c.mp4", 3, 25, 7)], tmp_path))
@@ -57,7 +57,7 @@ def test_table(tmp_path: Path, posecli: Posecli) -> None:
     assert (rows[-1]["frame"], rows[-1]["time"]) == ("2", "0.08")
 
 
-def test_json(tmp_path: Path, posecli: Posecli) -> None:
+def test_json_has_one_object_per_person_and_frame(tmp_path: Path, posecli: Posecli) -> None:
     still = replace(make_record("a.jpg"), poses=(figure(),))
     path = written([still, *frames("c.mp4", 1, 25, 7)], tmp_path)
     assert posecli("measure", path, "-o", tmp_path / "a.json").returncode == 0
@@ -69,7 +69,7 @@ def test_json(tmp_path: Path, posecli: Posecli) -> None:
     assert posecli("measure", path, "-o", tmp_path / "a.json").returncode == 2
 
 
-def test_flexion(tmp_path: Path, posecli: Posecli) -> None:
+def test_the_flexion_convention_changes_names_and_angles(tmp_path: Path, posecli: Posecli) -> None:
     path = written([replace(make_record("a.jpg"), poses=(figure(),))], tmp_path)
     (row,) = rows_of(posecli("measure", path, "--convention", "flexion").stdout)
     assert list(row)[6:] == [*names_in("flexion"), *(f"{name} quality" for name in names_in("flexion"))]
@@ -87,27 +87,29 @@ def test_flexion(tmp_path: Path, posecli: Posecli) -> None:
         (["--person", "0", "--track", "7"], [(0, 7)]),
     ],
 )
-def test_who_is_written(options: list[str], expected: list[tuple[int, int]], tmp_path: Path, posecli: Posecli) -> None:
+def test_track_and_person_select_rows(
+    options: list[str], expected: list[tuple[int, int]], tmp_path: Path, posecli: Posecli
+) -> None:
     path = written(frames("c.mp4", 2, 25, 7, 9, 8), tmp_path)
     rows = rows_of(posecli("measure", path, *options).stdout)
     assert [(int(row["person"]), int(row["track"])) for row in rows] == expected * 2
 
 
-def test_somebody_who_is_not_there_is_wrong_usage(tmp_path: Path, posecli: Posecli) -> None:
+def test_a_missing_person_or_track_is_wrong_usage(tmp_path: Path, posecli: Posecli) -> None:
     path = written(frames("c.mp4", 2, 25, 7, 9), tmp_path)
     result = posecli("measure", path, "--track", "8")
     assert (result.returncode, result.stdout) == (2, b"")
-    assert b"nobody has --track 8" in result.stderr
-    assert b"there is 7, 9" in result.stderr
+    assert b"there is no track 8" in result.stderr
+    assert b"the records have 7, 9" in result.stderr
     assert posecli("measure", path, "--person", "2").returncode == 2
 
 
 @pytest.mark.parametrize(
     ("records", "seconds", "said"),
     [
-        (frames("slow.gif", 9, 10, 1), "0.3", [b"too short for 10 frames a second", b"--smooth 0.4 or more"]),
-        ([make_record("a.jpg"), make_record("b.jpg")], "1", [b"not on pictures: a.jpg and 1 more"]),
-        (frames("c.mp4", 9, 25, None, None), "1", [b"several have no tracks: c.mp4", b"estimate --track"]),
+        (frames("slow.gif", 9, 10, 1), "0.3", [b"too short for 10 frames per second", b"--smooth 0.4 or more"]),
+        ([make_record("a.jpg"), make_record("b.jpg")], "1", [b"these are pictures: a.jpg and 1 more"]),
+        (frames("c.mp4", 9, 25, None, None), "1", [b"if there are several people: c.mp4", b"estimate --track"]),
     ],
 )
 def test_smoothing_that_does_nothing_is_wrong_usage(
@@ -119,7 +121,7 @@ def test_smoothing_that_does_nothing_is_wrong_usage(
     assert not (tmp_path / "x.csv").exists()
 
 
-def test_smoothing_says_what_it_leaves_as_it_is(tmp_path: Path, posecli: Posecli) -> None:
+def test_smoothing_names_the_inputs_that_it_does_not_change(tmp_path: Path, posecli: Posecli) -> None:
     pytest.importorskip("scipy", reason="needs the extra measure")
     slow, fast = frames("slow.gif", 9, 10, 1), frames("fast.mp4", 30, 50, 1)
     path = written([make_record("a.jpg"), *slow, *fast], tmp_path)
@@ -127,8 +129,9 @@ def test_smoothing_says_what_it_leaves_as_it_is(tmp_path: Path, posecli: Posecli
     assert result.returncode == 0
     assert len(rows_of(result.stdout)) == 40
     assert result.stderr.decode().splitlines() == [
-        "posecli: --smooth works over time, and not on pictures: a.jpg (leave --smooth out)",
-        "posecli: --smooth 0.3 is too short for 10 frames a second, and does nothing: slow.gif (--smooth 0.4 or more)",
+        "posecli: --smooth needs clips, and these are pictures: a.jpg (omit --smooth)",
+        "posecli: --smooth 0.3 is too short for 10 frames per second, and changes nothing: slow.gif "
+        "(use --smooth 0.4 or more)",
     ]
     nobody = written([make_record("a.jpg", people=0)], tmp_path)
     assert posecli("measure", nobody, "--smooth", "0.3").returncode == 0

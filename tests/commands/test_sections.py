@@ -16,9 +16,9 @@ SECTIONS = {
     "Output": ("--output", "--format", "--overwrite", "--resume", "--shards"),
     "Annotated pictures": ("--annotate", "--draw", "--background", "--blur-faces", "--pixelate-faces"),
     "Model": ("--model", "--zoom-model", "--offline"),
-    "What is computed": ("--preset", "--zoom", "--max-poses", "--person", "--region", "--max-pixels"),
+    "Estimation": ("--preset", "--zoom", "--max-poses", "--person", "--region", "--max-pixels"),
     "Clips": ("--track", "--smooth", "--every", "--fps", "--as-clip", "--from", "--to"),
-    "How it runs": ("--engine", "--workers", "--timeout", "--max-memory", "--fail-fast"),
+    "Execution": ("--engine", "--workers", "--timeout", "--max-memory", "--fail-fast"),
     "Expectations": ("--require-pose", "--expect-people", "--expect", "--max-distance"),
     "Other options": ("--dry-run", "--progress", "--quiet", "--verbose", "--help"),
 }
@@ -30,7 +30,7 @@ def help_of(command: click.Command, width: int = 100) -> str:
 
 
 def sections_of(text: str) -> dict[str, str]:
-    """Title → what stands below it, for all that is below the first option."""
+    """Title → text of the section."""
     parts = re.split(r"^(\S.*):$", text, flags=re.MULTILINE)[1:]
     return dict(zip(parts[::2], parts[1::2], strict=True))
 
@@ -43,7 +43,7 @@ def test_options_are_in_their_sections() -> None:
             assert re.search(rf"{option}\b(?!-)", found[title]), (title, option)
 
 
-def test_no_section_begins_with_an_option_that_is_none() -> None:
+def test_every_section_begins_with_an_existing_option() -> None:
     assert len({parameter.name for parameter in command.params} & set(command.sections)) == len(SECTIONS)
 
 
@@ -57,13 +57,13 @@ def test_every_option_has_a_short_text() -> None:
 
 
 @pytest.mark.parametrize("width", [60, 100])
-def test_texts_of_all_sections_begin_in_one_column(width: int) -> None:
+def test_texts_of_all_sections_are_aligned(width: int) -> None:
     rows = re.findall(r"^(  (?:-\w, )?--\S+(?: \S+)*  +)\S", help_of(command, width), flags=re.MULTILINE)
     assert len(rows) > 30
     assert len({len(row) for row in rows}) == 1
 
 
-def test_options_before_the_first_section_have_a_title_too() -> None:
+def test_options_before_the_first_section_are_titled_options() -> None:
     options = [click.Option(["--one"]), click.Option(["--secret"], hidden=True), click.Option(["--two"])]
     found = sections_of(help_of(SectionedCommand("name", params=options, sections={"two": "More"})))
     assert {title: re.findall("--[a-z]+", text) for title, text in found.items()} == {

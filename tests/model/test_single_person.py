@@ -164,7 +164,7 @@ def test_model_commands_support_it(tiny_movenet: Path, tmp_path: Path, posecli: 
     info = json.loads(posecli("model", "info", tiny_movenet, "--json").stdout)
     assert (info["network"], "output stride" in info) == ("MoveNet SinglePose", False)
     assert info["outputs"]["keypoints"].endswith("y, x and score, as fractions of the input")
-    assert b"but a sound MoveNet SinglePose" in posecli("model", "verify", tiny_movenet).stdout
+    assert b"but a valid MoveNet SinglePose" in posecli("model", "verify", tiny_movenet).stdout
     result = posecli("model", "quantize", tiny_movenet, "-o", tmp_path / "x", "--calibrate", SAMPLES)
     assert (result.returncode, b"only PoseNet models can be quantised" in result.stderr) == (2, True)
 

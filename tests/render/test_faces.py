@@ -232,7 +232,7 @@ def test_convert_draws_on_no_other_picture(picture: Path, tmp_path: Path, posecl
     Image.open(picture).resize((160, 128)).save(picture)
     result = posecli("convert", tmp_path / "x.jsonl", "-a", tmp_path / "y.png", "--blur-faces")
     assert result.returncode == 1
-    assert b"has 160 x 128 pixels, and the record is of a picture of 320 x 257" in result.stderr
+    assert b"has 160 x 128 pixels, but the picture of the record has 320 x 257" in result.stderr
     assert not (tmp_path / "y.png").exists()
 
 
@@ -276,10 +276,10 @@ def test_a_face_stays_hidden_in_a_frame_that_misses_its_person(tmp_path: Path, p
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--blur-faces"], b"faces are hidden in annotated pictures and clips, and there are none"),
+        (["--blur-faces"], b"faces are hidden only in annotated pictures and clips"),
         (["--pixelate-faces", "-o", "x.jsonl"], b"-a FOLDER/"),
-        (["--blur-faces", "--pixelate-faces", "-a", "y.png"], b"exclude one another"),
-        (["--draw", "none", "--draw", "boxes", "-a", "y.png"], b"--draw none draws nothing"),
+        (["--blur-faces", "--pixelate-faces", "-a", "y.png"], b"cannot be combined"),
+        (["--draw", "none", "--draw", "boxes", "-a", "y.png"], b"--draw none cannot be combined"),
     ],
 )
 def test_what_cannot_be_meant(options: list[str], said: bytes, picture: Path, tmp_path: Path, posecli: Posecli) -> None:

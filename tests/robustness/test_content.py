@@ -1,4 +1,4 @@
-"""Files whose content lies: damaged, of another format than they are called, or a program's work to run."""
+"""Files with hostile content: damaged, of another format than their extension, or with commands for a program."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ LIMIT = 10**6
 
 
 @pytest.mark.parametrize("as_bytes", [False, True])
-def test_no_picture_starts_ghostscript(*, as_bytes: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ghostscript_is_never_started(*, as_bytes: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ghostscript, started = tmp_path / "bin" / "gs", tmp_path / "started"
     ghostscript.parent.mkdir()
     ghostscript.write_text(f"#!/bin/sh\ntouch {started}\n")
     ghostscript.chmod(0o755)
     monkeypatch.setenv("PATH", str(ghostscript.parent), prepend=":")
-    monkeypatch.setattr(EpsImagePlugin, "gs_binary", None)  # it looks once
+    monkeypatch.setattr(EpsImagePlugin, "gs_binary", None)  # Pillow caches its search
     picture = tmp_path / "holiday.jpg"
     Image.new("RGB", (40, 30), "red").save(picture, "EPS")
     with pytest.raises(UnsupportedImage, match="EPS"):
@@ -57,7 +57,7 @@ STILLS = ("GIF", "PNG", "WEBP", "TIFF", "JPEG", "BMP", "PPM", *(("AVIF",) if fea
 
 
 @pytest.mark.parametrize("kind", SEQUENCES)
-def test_several_pictures_are_frames_whatever_they_are_called(kind: str, tmp_path: Path) -> None:
+def test_a_file_of_several_pictures_is_a_clip_with_any_extension(kind: str, tmp_path: Path) -> None:
     path = saved(tmp_path / "called.jpg", kind)
     assert content_of(str(path)) is Content.SEQUENCE
     from_bytes = ImageInput("stdin", "stdin", data=path.read_bytes())
@@ -67,7 +67,7 @@ def test_several_pictures_are_frames_whatever_they_are_called(kind: str, tmp_pat
 
 
 @pytest.mark.parametrize("kind", STILLS)
-def test_one_picture_is_one_input_and_needs_no_process(
+def test_one_picture_is_one_input_and_starts_no_process(
     kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = saved(tmp_path / "called.gif", kind, 1)
@@ -77,28 +77,28 @@ def test_one_picture_is_one_input_and_needs_no_process(
     assert list(expand([given], ClipOptions(), limits=ReadLimits())) == [given]
 
 
-def test_a_worker_that_finds_several_pictures_says_so(tmp_path: Path) -> None:
+def test_a_worker_reports_a_file_of_several_pictures(tmp_path: Path) -> None:
     for kind in SEQUENCES:
         with pytest.raises(UnsupportedImage, match="several pictures"):
             read_frame(saved(tmp_path / "x", kind), max_pixels=LIMIT)
 
 
-def test_a_preview_behind_a_picture_is_no_frame(tmp_path: Path) -> None:
+def test_a_preview_after_a_picture_is_not_a_frame(tmp_path: Path) -> None:
     frames(1, (64, 48))[0].save(tmp_path / "x.jpg", "MPO", save_all=True, append_images=frames(1, (16, 12)))
     given = ImageInput(str(tmp_path / "x.jpg"), "x.jpg")
     assert list(expand([given], ClipOptions(), limits=ReadLimits())) == [given]
     assert read_frame(given.name, max_pixels=LIMIT).width == 64
 
 
-def test_folders_hold_mpo(tmp_path: Path) -> None:
+def test_mpo_files_in_folders_are_read(tmp_path: Path) -> None:
     saved(tmp_path / "stereo.mpo", "MPO", 2)
     assert [Path(image.name).name for image in Inputs([str(tmp_path)])] == ["stereo.mpo"]
 
 
-def test_a_tiff_of_endless_directories_costs_the_leading_process_nothing(
+def test_a_tiff_with_endless_directories_does_not_block_the_main_process(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each directory names the next one: the file is only looked at where that may take long."""
+    """Each directory refers to the next one: such a file is examined in a child process with a time limit."""
     directories = b"".join(struct.pack("<HI", 0, 8 + 6 * number) for number in range(1, 2000))
     path = tmp_path / "x.tif"
     path.write_bytes(b"II*\0" + struct.pack("<I", 8) + directories)
@@ -114,7 +114,7 @@ def test_a_tiff_of_endless_directories_costs_the_leading_process_nothing(
 @pytest.mark.parametrize(
     "head", [b"\xff\xd8" + b"\xff\xe0\0\2" * 9999, b"\x89PNG\r\n\x1a\n" + b"\0\0\0\0tEXt\0\0\0\0" * 9999]
 )
-def test_a_look_ends_after_a_bounded_number_of_reads(head: bytes) -> None:
+def test_the_number_of_reads_to_recognize_a_file_is_bounded(head: bytes) -> None:
     class Counted(io.BytesIO):
         reads = 0
 
@@ -145,7 +145,7 @@ def video(
 
 
 @pytest.mark.parametrize(("name", "options"), [("x.mp4", {"movflags": "faststart"}), ("x.avi", {}), ("x.mkv", {})])
-def test_a_video_that_is_cut_off_is_an_error(name: str, options: dict[str, str], tmp_path: Path) -> None:
+def test_a_truncated_video_is_an_error(name: str, options: dict[str, str], tmp_path: Path) -> None:
     path = video(tmp_path / name, **options)
     assert len(list(frames_of(str(path), ClipOptions()))) == 30
     whole = path.read_bytes()
@@ -154,18 +154,20 @@ def test_a_video_that_is_cut_off_is_an_error(name: str, options: dict[str, str],
         found = []
         with pytest.raises(UnreadableImage, match=r"cut off|breaks off"):
             found.extend(frame.number for frame in frames_of(str(path), ClipOptions()))
-        assert len(list(frames_of(str(path), ClipOptions(end=0.3)))) <= 3  # as far as that, nothing is missing
+        assert len(list(frames_of(str(path), ClipOptions(end=0.3)))) <= 3  # the video is complete up to this time
 
 
 @pytest.mark.parametrize("name", ["12:30.avi", "http:a.mkv", "-x.mp4", "a%03d.avi"])
-def test_no_name_of_a_video_is_an_address(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_name_of_a_video_is_never_used_as_an_address(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     written = video(tmp_path / f"x{Path(name).suffix}", 3)
     monkeypatch.chdir(tmp_path)
     written.rename(name)
     assert [frame.number for frame in frames_of(name, ClipOptions())] == [0, 1, 2]
 
 
-def test_a_playlist_in_disguise_leads_nowhere(tmp_path: Path) -> None:
+def test_a_playlist_with_the_extension_of_a_video_is_not_followed(tmp_path: Path) -> None:
     secret = video(tmp_path / "secret.ts", 3, codec="mpeg2video")
     playlist = f"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n{secret}\n#EXT-X-ENDLIST\n"
     for name, text in (("x.avi", playlist), ("y.mp4", f"ffconcat version 1.0\nfile {secret}\n")):
@@ -180,12 +182,12 @@ PILLOW_FORMATS = (
 )
 VIDEO_FORMATS = {"x.mp4": "mpeg4", "x.avi": "mpeg4", "x.mkv": "mpeg4", "x.flv": "flv", "x.ts": "mpeg2video"}
 MODES = {"BLP": "P", "MSP": "1", "XBM": "1", "SPIDER": "F"}
-#: Tries for a format.
+#: Damaged copies per format.
 MUTATIONS = 24
 
 
 def mutated(data: bytes, seed: int) -> Iterator[bytes]:
-    """Damaged copies: bytes and bits changed, most of them near the beginning; parts cut out, doubled, cut off."""
+    """Damaged copies: changed bytes and bits, most of them near the beginning; parts deleted, duplicated, truncated."""
     chance = random.Random(seed)
     for number in range(MUTATIONS):
         damaged = bytearray(data)
@@ -204,7 +206,7 @@ def mutated(data: bytes, seed: int) -> Iterator[bytes]:
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("kind", PILLOW_FORMATS)
-def test_a_damaged_picture_is_read_or_an_error(kind: str) -> None:
+def test_a_damaged_picture_gives_a_picture_or_an_error(kind: str) -> None:
     if kind == "AVIF" and not features.check("avif"):
         pytest.skip("this Pillow has no AVIF")
     file = io.BytesIO()
@@ -242,7 +244,7 @@ def test_a_damaged_video_gives_frames_or_an_error(name: str, tmp_path: Path) -> 
                     assert len(pixels) == 3 * width * height
 
 
-def test_a_video_of_an_unknown_codec_is_one_error(tmp_path: Path) -> None:
+def test_a_video_with_an_unknown_codec_is_one_error(tmp_path: Path) -> None:
     path = video(tmp_path / "x.mkv", 3)
     path.write_bytes(path.read_bytes().replace(b"V_MPEG4/ISO", b"V_ZZZZZ/ISO"))
     with pytest.raises(UnsupportedImage, match="codec"):

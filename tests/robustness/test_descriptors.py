@@ -1,4 +1,4 @@
-"""Standard input, output and error that are closed, full, or left by their reader."""
+"""Standard input, output and error that are closed, full, or pipes without a reader."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def redirected(tiny_model: Path) -> Posecli:
 
 
 @needs_shell
-def test_records_for_a_closed_standard_output_are_an_error(redirected: Posecli, picture: Path) -> None:
+def test_records_to_a_closed_standard_output_are_an_error(redirected: Posecli, picture: Path) -> None:
     result = redirected(">&-", "estimate", picture, picture.parent / "other.png")
     assert result.returncode == 4
     assert b"posecli: error: cannot write standard output" in result.stderr
@@ -54,7 +54,7 @@ def test_records_for_a_closed_standard_output_are_an_error(redirected: Posecli, 
 
 
 @needs_shell
-def test_a_file_needs_no_standard_streams(redirected: Posecli, picture: Path, tmp_path: Path) -> None:
+def test_output_to_a_file_needs_no_standard_streams(redirected: Posecli, picture: Path, tmp_path: Path) -> None:
     more = [tmp_path / f"{number}.png" for number in range(3)]
     for path in more:
         os.link(picture, path)
@@ -66,7 +66,9 @@ def test_a_file_needs_no_standard_streams(redirected: Posecli, picture: Path, tm
 @needs_shell
 @needs_full
 @pytest.mark.parametrize("redirection", ["2>&-", "2>/dev/full"])
-def test_messages_that_cannot_be_written_end_no_run(redirection: str, redirected: Posecli, picture: Path) -> None:
+def test_messages_that_cannot_be_written_do_not_end_the_run(
+    redirection: str, redirected: Posecli, picture: Path
+) -> None:
     result = redirected(redirection, "estimate", "nothere.png", picture)
     assert [json.loads(line)["status"] for line in result.stdout.splitlines()] == ["error", "ok"]
     assert (result.returncode, result.stderr) == (1, b"")
@@ -75,7 +77,7 @@ def test_messages_that_cannot_be_written_end_no_run(redirection: str, redirected
 @needs_shell
 @needs_full
 @pytest.mark.parametrize("redirection", [">&-", ">/dev/full"])
-def test_what_is_printed_is_not_lost_in_silence(redirection: str, redirected: Posecli) -> None:
+def test_printed_text_that_cannot_be_written_is_an_error(redirection: str, redirected: Posecli) -> None:
     result = redirected(redirection, "schema")
     assert (result.returncode, result.stderr.count(b"\n")) == (4, 1)
     assert result.stderr.startswith(b"posecli: error: cannot write standard output: ")
@@ -83,7 +85,7 @@ def test_what_is_printed_is_not_lost_in_silence(redirection: str, redirected: Po
 
 @needs_shell
 @pytest.mark.parametrize("arguments", [["estimate", "FOLDER"], ["estimate", "FOLDER", "-f", "csv"], ["schema"]])
-def test_a_reader_who_leaves_is_141_and_no_word(arguments: list[str], tiny_model: Path, picture: Path) -> None:
+def test_a_closed_pipe_gives_status_141_and_no_message(arguments: list[str], tiny_model: Path, picture: Path) -> None:
     for number in range(20):
         os.link(picture, picture.parent / f"{number}.png")
     reading, writing = os.pipe()
@@ -102,7 +104,7 @@ def test_a_reader_who_leaves_is_141_and_no_word(arguments: list[str], tiny_model
     assert (result.returncode, result.stderr) == (141, b"")
 
 
-def test_every_kind_of_output_file_tells_its_errors(tmp_path: Path) -> None:
+def test_errors_of_every_kind_of_output_file_are_raised(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.touch()
     with pytest.raises(OutputError, match="standard output"), descriptors._StandardOutput(path, "rb") as file:
@@ -115,8 +117,8 @@ def test_every_kind_of_output_file_tells_its_errors(tmp_path: Path) -> None:
         file.write(b"text")
 
 
-def test_standard_error_is_restored_whatever_threads_do() -> None:
-    """Where two could hold it back at once, the one that came first would end first, and the other restore its file."""
+def test_standard_error_is_restored_after_two_threads() -> None:
+    """If two threads could redirect it at once, the second would restore the file of the first, which has ended."""
     before = os.fstat(2)
     first_is_in, second_is_in = threading.Event(), threading.Event()
     first_is_out = threading.Event()
@@ -125,7 +127,7 @@ def test_standard_error_is_restored_whatever_threads_do() -> None:
         with chatter_held_back() as written:
             first_is_in.set()
             os.write(2, b"of the first")
-            second_is_in.wait(0.2)  # which it never is
+            second_is_in.wait(0.2)  # times out, since the second thread must wait
             said.append(written())
         first_is_out.set()
 
@@ -147,7 +149,7 @@ def test_standard_error_is_restored_whatever_threads_do() -> None:
     assert said == ["of the first", "of the second"]
 
 
-def test_chatter_shows_where_it_cannot_be_held_back(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_messages_of_native_code_are_shown_if_they_cannot_be_redirected(monkeypatch: pytest.MonkeyPatch) -> None:
     def no_room() -> None:
         raise OSError(28, "No space left on device")
 

@@ -1,4 +1,4 @@
-"""Downloads from servers that answer nonsense end, and say what was answered."""
+"""Downloads from servers with invalid answers end, and the error contains the answer."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from posecli.model.sources.progress import Progress
 from ..web_server import serving
 
 
-def test_a_range_that_nobody_asked_for_is_no_shortened_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unrequested_range_does_not_shorten_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("POSECLI_DOWNLOAD_BACKOFF", "0.001")
     with serving(b"x") as server, pytest.raises(DownloadError, match="the server answered 416"):
         download(f"{server.url}/416", tmp_path / "part", size=9, sha256="", progress=Progress(shown=False))
@@ -24,7 +24,7 @@ def test_a_range_that_nobody_asked_for_is_no_shortened_file(tmp_path: Path, monk
 
 @pytest.fixture
 def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A server is given a second, once."""
+    """One attempt with a timeout of one second."""
     monkeypatch.setenv("POSECLI_DOWNLOAD_TIMEOUT", "1")
     monkeypatch.setattr(http, "TRIES", 1)
 
@@ -38,14 +38,14 @@ def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 @pytest.mark.usefixtures("hurried")
-def test_a_server_that_keeps_one_waiting_is_given_up(kind: str, reason: str, tmp_path: Path) -> None:
+def test_a_server_that_does_not_answer_times_out(kind: str, reason: str, tmp_path: Path) -> None:
     data = bytes(100_000)
     with serving(data) as server, pytest.raises(DownloadError, match=reason):
         download(f"{server.url}/{kind}", tmp_path / "part", size=len(data), sha256="", progress=Progress(shown=False))
 
 
 @pytest.mark.usefixtures("hurried")
-def test_the_next_source_is_tried_then(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_next_source_is_tried_after_a_timeout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data = bytes(range(256)) * 100
     known = KnownModel("m", "m.tflite", len(data), hashlib.sha256(data).hexdigest(), (257, 257))
     with serving(data) as server:

@@ -1,4 +1,4 @@
-"""Paths on several drives, as Windows has them, by its rules of paths."""
+"""Paths on several drives, with the path rules of Windows."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from posecli.render import gallery
 
 @pytest.fixture(autouse=True)
 def _windows(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Everything that these modules ask of the system's paths is answered as Windows does."""
+    """Replace the path functions of these modules by those of Windows."""
     system = types.SimpleNamespace(**{**vars(os), "path": ntpath, "sep": "\\", "getcwd": lambda: "C:\\here"})
     with monkeypatch.context() as patched:
         patched.setattr(ntpath, "abspath", lambda path: ntpath.normpath(ntpath.join("C:\\here", path)))
@@ -34,13 +34,13 @@ def outputs(*names: str) -> list[str]:
     return [image.output for image in Inputs(names)]
 
 
-def test_arguments_on_two_drives_have_a_folder_each() -> None:
+def test_outputs_of_two_drives_have_separate_folders() -> None:
     names = ("C:\\a\\x.jpg", "D:\\a\\x.jpg", "\\\\server\\share\\x.jpg", "E:/b/y.jpg")
     assert outputs(*names) == ["C\\a\\x.jpg", "D\\a\\x.jpg", "server_share\\x.jpg", "E\\b\\y.jpg"]
     assert outputs("C:\\a\\x.jpg", "C:\\b\\x.jpg") == ["a\\x.jpg", "b\\x.jpg"]
 
 
-def test_relative_and_upward_names_beside_another_drive() -> None:
+def test_relative_and_upward_names_with_another_drive() -> None:
     assert outputs("x.jpg", "..\\y.jpg", "D:\\z.jpg") == ["x.jpg", "C\\y.jpg", "D\\z.jpg"]
 
 

@@ -1,4 +1,4 @@
-"""Names that a terminal, a locale or a spreadsheet reads in another way: nothing fails, and tables keep their rows."""
+"""Names that are special to a terminal, a locale or a spreadsheet: nothing fails, and tables keep their rows."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def shown(name: str) -> str:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_name_is_one_cell_and_a_record_its_rows(name: str, tmp_path: Path) -> None:
+def test_a_name_is_one_cell_and_a_record_keeps_its_rows(name: str, tmp_path: Path) -> None:
     records = [make_record(name), Record.failed(name, "not_found", f"{name}: no such file")]
     rows = rows_of(table_of(records))
     assert [row["image"] for row in rows] == [shown(name)] * 18
@@ -61,7 +61,7 @@ def test_pandas_reads_the_names() -> None:
 
 
 @pytest.mark.parametrize("name", FORMULAS)
-def test_no_cell_is_a_formula_and_the_path_stays_the_same(name: str, tmp_path: Path) -> None:
+def test_no_cell_is_a_formula_and_paths_are_unchanged(name: str, tmp_path: Path) -> None:
     records = [make_record(name), Record.failed(name, "not_found", f"{name}: no such file")]
     rows = [*rows_of(table_of(records)), *rows_of(measured(records, tmp_path))]
     assert {row["image"] for row in rows} == {f"./{name}"}
@@ -69,7 +69,7 @@ def test_no_cell_is_a_formula_and_the_path_stays_the_same(name: str, tmp_path: P
     assert os.path.normpath(f"./{name}") == os.path.normpath(name)
 
 
-#: Commands that print names, one after the other in a process whose standard output is as the test says.
+#: Commands that print names. They run one after the other in a process with the encoding of the test.
 COMMANDS = """
 import sys
 from posecli.files import descriptors
@@ -95,8 +95,8 @@ sys.stdout.flush()
     ],
     ids=["utf-8", "ascii", "latin-1", "ascii-locale"],
 )
-def test_what_is_printed_fits_every_encoding(environment: dict[str, str], tmp_path: Path, tiny_model: Path) -> None:
-    """Names that are no text, and characters that the encoding lacks, in all that commands print or write."""
+def test_output_can_be_printed_in_every_encoding(environment: dict[str, str], tmp_path: Path, tiny_model: Path) -> None:
+    """With names that are not valid text, and characters that the encoding does not have."""
     pytest.importorskip("jinja2")
     records = [make_record(name) for name in ("a\udcff é\u20ac.jpg", "=b\u20ac.jpg")]
     for name, people in (("r.jsonl", records), ("s.jsonl", [replace(record, poses=()) for record in records])):
@@ -125,4 +125,4 @@ def test_what_is_printed_fits_every_encoding(environment: dict[str, str], tmp_pa
     assert result.returncode == 0, result.stderr.decode(errors="replace")
     assert b"a%FF%20%C3%A9%E2%82%AC.jpg" in (tmp_path / "p.html").read_bytes()
     table = "a\\udcff é\u20ac.jpg,,,0,,".encode()
-    assert table in result.stdout  # tables are UTF-8, always
+    assert table in result.stdout  # tables are always UTF-8

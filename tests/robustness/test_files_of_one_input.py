@@ -1,4 +1,4 @@
-"""A file of one input that cannot be where it should costs that input, not the run."""
+"""If a file of one input cannot be written, that input fails, and the run continues."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from posecli.types import Record
 from ..test_types import make_record
 from ..tiny_model import draw_discs, person_at
 
-#: The longest name that common file systems take: with a suffix it is too long.
+#: The longest name on common file systems: with a suffix it is too long.
 LONG = "a" * 251 + ".png"
 
 
 def run(*arguments: object) -> int:
-    """The exit status of a command in this process."""
+    """Run a command in this process; return its exit status."""
     with pytest.raises(SystemExit) as end:
         cli.main([*map(str, arguments)], prog_name="posecli", standalone_mode=False)
     return int(end.value.code or 0)
 
 
 def nothing_there() -> None:
-    """The name alone is too long."""
+    """Create nothing: the name itself is too long."""
 
 
 def a_folder() -> None:
@@ -43,7 +43,7 @@ def a_file_for_a_folder() -> None:
     Path("d/sub").touch()
 
 
-#: The name of an input whose files cannot be written, and what is in their way.
+#: The name of an input whose files cannot be written, and a function that creates the obstacle.
 OBSTACLES: list[tuple[str, Callable[[], None]]] = [
     (LONG, nothing_there),
     ("a.png", a_folder),
@@ -54,7 +54,7 @@ OUTPUTS = [["-o", "d/"], ["-o", "d/", "-f", "coco"], ["-a", "d/"], ["-o", "r.jso
 
 @pytest.fixture(params=OBSTACLES, ids=["long", "folder", "file"])
 def obstructed(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The name of the picture whose files cannot be written, from a folder that holds another one too."""
+    """The name of the picture whose files cannot be written. Its folder has another picture too."""
     name: str
     name, obstruct = request.param
     monkeypatch.chdir(tmp_path)
@@ -76,7 +76,7 @@ def obstructed(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pyte
         ["-o", "r.jsonl", "-a", "d/", "--resume"],
     ],
 )
-def test_estimate(
+def test_estimate_fails_only_the_input_whose_file_cannot_be_written(
     options: list[str],
     obstructed: str,
     tiny_model: Path,
@@ -94,7 +94,9 @@ def test_estimate(
 
 @pytest.mark.skipif(os.name != "posix", reason="names may be longer there")
 @pytest.mark.parametrize("outputs", OUTPUTS)
-def test_convert(outputs: list[str], obstructed: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_convert_fails_only_the_input_whose_file_cannot_be_written(
+    outputs: list[str], obstructed: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     records = [replace(make_record(name), width=257, height=257) for name in (obstructed, "b.png")]
     Path("given.jsonl").write_text("".join(json.dumps(record.to_dict()) + "\n" for record in records))
     assert run("convert", "given.jsonl", *outputs) == 1
@@ -104,7 +106,7 @@ def test_convert(outputs: list[str], obstructed: str, capsys: pytest.CaptureFixt
 
 @pytest.fixture
 def clips(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Two clips, of which the first cannot be drawn under its own name."""
+    """Two clips. The annotated clip of the first cannot be written."""
     monkeypatch.chdir(tmp_path)
     names = ["a" * 251 + ".gif", "b.gif"]
     pages = [draw_discs([person_at(62 + page, 41)]) for page in range(3)]
@@ -114,7 +116,7 @@ def clips(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 @pytest.mark.skipif(os.name != "posix", reason="names may be longer there")
-def test_an_annotated_clip(
+def test_an_annotated_clip_that_cannot_be_written_is_one_failure(
     clips: list[str], tiny_model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("POSECLI_MODEL", str(tiny_model))
@@ -122,7 +124,7 @@ def test_an_annotated_clip(
     assert "6 pictures = 5 ok + 1 failed" in capsys.readouterr().err
     assert os.listdir("d") == ["b.gif.gif"]
     records = [Record.from_dict(json.loads(line)) for line in Path("r.jsonl").read_text().splitlines()]
-    assert [record.ok for record in records] == [True] * 6  # what was found is kept
+    assert [record.ok for record in records] == [True] * 6  # the poses are kept
 
     assert run("estimate", *clips, "-a", "d/", "-o", "r.jsonl", "--engine", "serial", "--resume") == 1
     assert "6 pictures = 0 ok + 1 failed + 5 skipped" in capsys.readouterr().err
@@ -136,7 +138,9 @@ def test_an_annotated_clip(
 
 @pytest.mark.skipif(os.name != "posix", reason="names may be longer there")
 @pytest.mark.parametrize("place", ["a" * 300 + "/", "file/sub/"])
-def test_a_folder_that_takes_nothing_ends_the_run(place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_output_folder_that_cannot_be_written_ends_the_run(
+    place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     Path("file").touch()
     Path("given.jsonl").write_text(json.dumps(make_record("b.png").to_dict()) + "\n")

@@ -1,4 +1,4 @@
-"""What a worker was writing when it was ended does not stay, however the run ends."""
+"""Temporary files of killed workers are deleted, however the run ends."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from posecli.types import ImageInput, Record, Settings
 
 @pytest.fixture
 def leave(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], Path]:
-    """Leave a temporary file of a process that is no more among the annotated pictures."""
+    """Create a temporary file of a process that has ended, in the folder of annotated pictures."""
 
     def make() -> Path:
         dead = subprocess.Popen([sys.executable, "-c", ""])
@@ -43,7 +43,9 @@ def work(tmp_path: Path) -> Work:
 
 
 @pytest.mark.parametrize("end", [KeyboardInterrupt, None])
-def test_a_whole_run(end: type[BaseException] | None, leave: Callable[[], Path], work: Work) -> None:
+def test_a_run_deletes_dead_temporary_files(
+    end: type[BaseException] | None, leave: Callable[[], Path], work: Work
+) -> None:
     left: list[Path] = []
 
     def estimate(images: Iterable[ImageInput]) -> Iterator[Record]:
@@ -72,7 +74,7 @@ def test_a_whole_run(end: type[BaseException] | None, leave: Callable[[], Path],
     assert not any(path.exists() for path in left)
 
 
-def test_a_run_in_shards(leave: Callable[[], Path], work: Work, tmp_path: Path) -> None:
+def test_a_run_in_shards_deletes_dead_temporary_files(leave: Callable[[], Path], work: Work, tmp_path: Path) -> None:
     left: list[Path] = []
 
     def do(pieces: Iterable[shards.Shard]) -> Iterator[shards.ShardDone]:

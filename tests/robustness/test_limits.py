@@ -1,4 +1,4 @@
-"""Limits that inputs run into: time, memory, pixels, the files that can be written."""
+"""Limits for inputs: time, memory, pixels, and output files."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ def animation(path: Path, frames: int, size: tuple[int, int] = (64, 48)) -> Path
 
 
 def estimate(model: Path, *arguments: object) -> int:
-    """Run `posecli estimate` in this process; its exit status."""
+    """Run `posecli estimate` in this process; return its exit status."""
     with pytest.raises(SystemExit) as ended:
         command.main([*map(str, arguments), "--model", str(model), "-q", "--engine", "serial"], standalone_mode=False)
     return int(ended.value.code or 0)
 
 
-def test_a_clip_that_fails_is_told_from_its_finished_frames(
+def test_the_failure_of_a_clip_is_not_confused_with_its_finished_frames(
     tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clip, out = animation(tmp_path / "clip.gif", 8), tmp_path / "r.jsonl"
@@ -74,7 +74,7 @@ def undisturbed(clip: Path, out: Path, model: Path) -> bytes:
 
 @pytest.fixture
 def pillow_limit(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Pillow's limit as in a process of posecli's own, with a --max-pixels of 1,000."""
+    """Pillow's limit as in a process of posecli with --max-pixels 1000."""
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)
     with warnings.catch_warnings():
         limit_pillow(1000)
@@ -88,26 +88,26 @@ def bytes_of(picture: Image.Image, kind: str, **options: object) -> bytes:
 
 
 def icon_with_lie(png: bytes) -> bytes:
-    """An ICO that says 16 x 16 and holds a larger PNG."""
+    """An ICO file that declares 16 x 16 pixels and contains a larger PNG."""
     entry = struct.pack("<BBBBHHII", 16, 16, 0, 0, 1, 32, len(png), 22)
     return struct.pack("<HHH", 0, 1, 1) + entry + png
 
 
 def mac_icon_with_lie(png: bytes) -> bytes:
-    """An ICNS that says 16 x 16 and holds a larger PNG."""
+    """An ICNS file that declares 16 x 16 pixels and contains a larger PNG."""
     return b"icns" + struct.pack(">I", 16 + len(png)) + b"icp4" + struct.pack(">I", 8 + len(png)) + png
 
 
 @pytest.mark.usefixtures("pillow_limit")
 @pytest.mark.parametrize("wrap", [icon_with_lie, mac_icon_with_lie])
-def test_the_limit_on_pixels_holds_inside_icons(wrap: Callable[[bytes], bytes]) -> None:
+def test_the_pixel_limit_applies_inside_icons(wrap: Callable[[bytes], bytes]) -> None:
     png = bytes_of(Image.new("RGB", (40, 30)), "PNG")
     with pytest.raises(ImageTooLarge, match="pixels"):
         read_frame(wrap(png), max_pixels=1000)
 
 
 @pytest.mark.parametrize("kind", ["GIF", "PNG", "WEBP", "TIFF", "MPO"])
-def test_the_limit_on_pixels_holds_for_animations(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_pixel_limit_applies_to_animations(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     data = bytes_of(Image.new("RGB", (40, 30)), kind, save_all=True, append_images=[Image.new("RGB", (40, 30), "red")])
     assert len(list(frames_of(data, ClipOptions(), max_pixels=1200))) == 2
     monkeypatch.setattr(clips, "pack", None)  # nothing is decoded
@@ -115,7 +115,7 @@ def test_the_limit_on_pixels_holds_for_animations(kind: str, monkeypatch: pytest
         list(frames_of(data, ClipOptions(), max_pixels=1199))
 
 
-def test_the_limit_on_pixels_holds_for_a_later_page() -> None:
+def test_the_pixel_limit_applies_to_later_pages() -> None:
     pages = [Image.new("RGB", (20, 20)), Image.new("RGB", (40, 30))]
     data = bytes_of(pages[0], "TIFF", save_all=True, append_images=pages[1:])
     frames = frames_of(data, ClipOptions(), max_pixels=1000)
@@ -125,7 +125,7 @@ def test_the_limit_on_pixels_holds_for_a_later_page() -> None:
 
 
 @pytest.mark.parametrize("name", ["x.mp4", "x.avi", "x.mkv"])
-def test_the_limit_on_pixels_holds_for_videos(name: str, tmp_path: Path) -> None:
+def test_the_pixel_limit_applies_to_videos(name: str, tmp_path: Path) -> None:
     path = str(video(tmp_path / name, 3, size=(64, 48)))
     assert len(list(frames_of(path, ClipOptions(), max_pixels=64 * 48))) == 3
     with pytest.raises(ImageTooLarge, match="64 x 48 pixels"):
@@ -153,17 +153,17 @@ def test_a_picture_that_needs_too_much_memory_is_an_error(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("text", "size"), [("2048", 2 << 30), ("4G", 4 << 30), ("4gib", 4 << 30), ("0.5 g", 1 << 29), ("700MB", 700 << 20)]
 )
-def test_sizes_of_memory(text: str, size: int) -> None:
+def test_sizes_of_memory_are_parsed(text: str, size: int) -> None:
     assert parse_size(text) == size
 
 
 @pytest.mark.parametrize("text", ["", "x", "nan", "-1", "inf", "1e99", "4P", "1", "0"])
-def test_sizes_of_memory_that_cannot_be_meant(text: str) -> None:
+def test_invalid_sizes_of_memory_are_refused(text: str) -> None:
     with pytest.raises(click.UsageError):
         command.make_context("estimate", ["x.jpg", "--max-memory", text])
 
 
-def test_control_groups_limit_the_share(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_control_groups_limit_the_memory_share(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "memory.max").write_text(f"{10 << 30}\n")
     (tmp_path / "unlimited").write_text("max\n")
     monkeypatch.setattr(memory, "_CGROUP_FILES", (str(tmp_path / "unlimited"), str(tmp_path / "none")))
@@ -174,7 +174,7 @@ def test_control_groups_limit_the_share(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize(("kind", "width"), [("jpg", 66_000), ("webp", 17_000)])
-def test_a_picture_that_its_format_does_not_take_is_one_error(
+def test_a_picture_that_its_format_cannot_store_is_one_error(
     kind: str, width: int, tmp_path: Path, tiny_model: Path
 ) -> None:
     Image.new("L", (width, 1)).save(tmp_path / "a.png")
@@ -189,7 +189,7 @@ def test_a_picture_that_its_format_does_not_take_is_one_error(
     assert [path.name for path in (tmp_path / "drawn").iterdir()] == [f"b.png.{kind}"]
 
 
-def test_a_destination_that_takes_nothing_ends_the_run(tmp_path: Path) -> None:
+def test_a_destination_that_cannot_be_written_ends_the_run(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(OutputError):
         save_picture(Image.new("RGB", (4, 3)), str(tmp_path / "file" / "x.png"), "png")
@@ -205,8 +205,8 @@ def test_a_destination_that_takes_nothing_ends_the_run(tmp_path: Path) -> None:
         ((1920, 1080), 8, 2, 24), ((1920, 1080), 8, 16, 86), ((13_000, 13_000), 1, 16, 1),
     ],
 )  # fmt: skip
-def test_large_frames_are_begun_in_small_numbers(size: tuple[int, int], group: int, workers: int, ahead: int) -> None:
-    """A worker that stalls holds up all frames behind its own, and the leading process keeps them."""
+def test_few_large_frames_are_in_flight(size: tuple[int, int], group: int, workers: int, ahead: int) -> None:
+    """A worker that stalls delays all later frames, and the main process keeps their pixels."""
     weight = 3 * size[0] * size[1]
     assert max(bytes_ahead(group * weight, workers=workers) // weight, 1) == ahead
 

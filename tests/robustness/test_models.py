@@ -1,4 +1,4 @@
-"""Crafted model files are refused at once, in little memory."""
+"""Crafted model files are refused quickly, with little memory."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from posecli.model.flatbuffer import MAX_TABLES, append_table, read_model, write
 
 
 def with_shared_table(kind: str, field: str, table: dict[str, object]) -> bytes:
-    """A model that refers to one and the same table as often as the limit of one vector allows, in three vectors."""
+    """A model with three vectors, each of which refers to the same table as often as the limit allows."""
     inner = {"tensors": [table]} if kind == "SubGraph" else table
     data = bytearray(write_model({"version": 3, field: [inner]}))
     root = read_model(bytes(data))
     vector = len(data) + -len(data) % 4
     data += bytes(vector - len(data)) + struct.pack("<I", MAX_TABLES) + bytes(4 * MAX_TABLES)
-    # Offsets lead forwards: the table lies behind the vector.
+    # Offsets point forwards: the table is after the vector.
     shared = append_table(data, kind, inner)
     for index in range(MAX_TABLES):
         slot = vector + 4 + 4 * index
@@ -36,16 +36,14 @@ def with_shared_table(kind: str, field: str, table: dict[str, object]) -> bytes:
         ("SignatureDef", "signature_defs", {"inputs": [{"name": "a", "tensor_index": 0}] * 50}),
     ],
 )
-def test_what_is_referred_to_many_times_is_not_read_without_end(
-    kind: str, field: str, table: dict[str, object]
-) -> None:
+def test_the_work_for_repeated_references_is_bounded(kind: str, field: str, table: dict[str, object]) -> None:
     data = with_shared_table(kind, field, {**table, "shape": [1] * 500} if kind == "SubGraph" else table)
     with pytest.raises(ModelError, match=r"damaged: .*more than"):
         read_model(data)
 
 
 @pytest.mark.parametrize("text", ["{", "\0", "[" * 100_000, "\x1b[2J"])
-def test_a_damaged_text_of_where_a_model_comes_from_is_said(
+def test_a_damaged_provenance_is_shown_as_damaged(
     text: str, tiny_model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("posecli.model.graph._provenance", lambda model, data: text)

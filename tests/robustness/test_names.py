@@ -1,4 +1,4 @@
-"""Hostile names: what is printed is fit for a terminal, whatever is in it."""
+"""Hostile names: printed text is safe for a terminal."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_a_line_is_one_line_in_every_encoding(encoding: str) -> None:
     assert b"\\x1b[2J\\r\\nb\\udcff\\u202ec.jpg" in shown
 
 
-def test_what_compare_prints_is_fit_for_a_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_output_of_compare_is_safe_for_a_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for name, record in (("a", make_record(HOSTILE)), ("b", Record.failed(HOSTILE, "not_found", HOSTILE))):
         (tmp_path / name).write_text(json.dumps(record.to_dict()) + "\n")
     with pytest.raises(SystemExit) as end:
@@ -40,7 +40,7 @@ def test_what_compare_prints_is_fit_for_a_terminal(tmp_path: Path, capsys: pytes
     assert all(line.isprintable() for line in out.split("\n"))
 
 
-def test_dry_run_prints_rows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_dry_run_prints_one_line_per_input(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     picture = tmp_path / "a\x1b[2J\tb\udcff.jpg"
     picture.write_bytes(b"")
     with pytest.raises(SystemExit) as end:
@@ -57,7 +57,7 @@ def frames(image: str, *numbers: int, people: int = 1) -> list[Record]:
     return [replace(make_record(image, people), frame=number, time=number / 10) for number in numbers]
 
 
-def test_clips_of_one_base_name_are_not_mixed_up() -> None:
+def test_clips_with_the_same_base_name_are_not_confused() -> None:
     expected = [*frames("a/x.mp4", 0, 1), *frames("b/x.mp4", 0, 1, people=2)]
     assert list(compare(expected, expected, Limits())) == []
     elsewhere = list(compare(expected, frames("c/x.mp4", 0), Limits(), ignore_missing=True))
@@ -84,6 +84,6 @@ def test_differences_name_the_frame() -> None:
         *(["measure", "a", name, "nan"] for name in ("--smooth", "--keypoint-threshold")),
     ],
 )
-def test_numbers_that_cannot_be_meant_are_refused(arguments: list[str]) -> None:
+def test_invalid_numbers_are_refused(arguments: list[str]) -> None:
     with pytest.raises(click.UsageError):
         cli.main(arguments, standalone_mode=False)

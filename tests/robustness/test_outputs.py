@@ -1,4 +1,4 @@
-"""Odd outputs, and two runs into one: what is there is kept until something whole replaces it."""
+"""Special outputs, and two runs with one output: existing files are kept until a complete file replaces them."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ from ..tiny_model import draw_discs, person_at
 
 
 def run(*arguments: object) -> int:
-    """The exit status of a command in this process."""
+    """Run a command in this process; return its exit status."""
     with pytest.raises(SystemExit) as end:
         cli.main([*map(str, arguments)], prog_name="posecli", standalone_mode=False)
     return int(end.value.code or 0)
 
 
 def estimate(*arguments: object) -> int:
-    """The exit status of a run."""
+    """Run `posecli estimate` in this process; return its exit status."""
     return run("estimate", *arguments)
 
 
@@ -66,7 +66,7 @@ OUTPUTS = [["-o", "x.jsonl"], ["-o", "x.csv"], ["-o", "d/"], ["-a", "d/"], ["-a"
 
 @pytest.mark.parametrize("policy", [[], ["--resume"], ["--overwrite"]])
 @pytest.mark.parametrize("outputs", OUTPUTS)
-def test_a_second_run_into_one_output_is_refused_and_no_lock_stays(
+def test_a_second_run_with_the_same_output_is_refused_and_no_lock_stays(
     outputs: list[str], policy: list[str], picture: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(picture.parent)
@@ -84,7 +84,7 @@ def test_a_second_run_into_one_output_is_refused_and_no_lock_stays(
 
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="needs /proc")
-def test_of_two_processes_the_second_is_refused_until_the_first_has_ended(
+def test_a_second_process_is_refused_until_the_first_has_ended(
     picture: Path, records: Path, posecli: Posecli, make_gate: Callable[[Path], Gate], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(picture.parent)
@@ -92,7 +92,7 @@ def test_of_two_processes_the_second_is_refused_until_the_first_has_ended(
     outputs = ["-o", "x.jsonl", "-a", "d/"]
     command = [sys.executable, "-m", "posecli", "estimate", "a.png", "gate.png", *outputs]
     with subprocess.Popen(command, stderr=subprocess.DEVNULL) as first, closing(gate):
-        gate.reader()  # it is in the midst of its second picture
+        gate.reader()  # the run is processing its second picture
         wait_for(lambda: Path("x.jsonl").is_file())
         before = Path("x.jsonl").read_bytes()
         second = posecli("estimate", "a.png", "-o", "x.jsonl", "--resume")
@@ -116,7 +116,7 @@ def test_of_two_processes_the_second_is_refused_until_the_first_has_ended(
     assert {name for name in os.listdir() if "lock" in name} == set()
 
 
-def test_convert_is_refused_too(records: Path, tmp_path: Path) -> None:
+def test_convert_to_a_locked_output_is_refused(records: Path, tmp_path: Path) -> None:
     from posecli.records.formats import get_format
     from posecli.run.destinations import Destinations, RunFile
 
@@ -127,13 +127,13 @@ def test_convert_is_refused_too(records: Path, tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["r.jsonl"]
 
 
-def test_one_folder_for_all_is_locked_once(picture: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_of_two_kinds_of_output_is_locked_once(picture: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(picture.parent)
     assert estimate("a.png", "-o", "d/", "-a", f"{picture.parent}/d", "-q", "--engine", "serial") == 0
     assert sorted(os.listdir("d")) == ["a.png.json", "a.png.png"]
 
 
-def test_a_lock_file_that_a_killed_run_left_is_no_lock(tmp_path: Path) -> None:
+def test_the_lock_file_of_a_killed_run_does_not_lock(tmp_path: Path) -> None:
     path = str(tmp_path / "x.lock")
     Path(path).touch()
     with locked([(path, "x")]):
@@ -142,7 +142,7 @@ def test_a_lock_file_that_a_killed_run_left_is_no_lock(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["x.jsonl", "x.csv", "x.jsonl.partial.jsonl"])
-def test_what_is_there_stays_until_there_is_a_record(name: str, picture: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_existing_files_stay_until_there_is_a_record(name: str, picture: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(picture.parent)
     Path(name).write_text("what was there")
     output = name.removesuffix(".partial.jsonl")
@@ -160,7 +160,7 @@ Engine = Callable[..., Callable[..., Iterator[Record]]]
 
 
 def engine(*records: Record, end: Callable[[], object] = lambda: None) -> Engine:
-    """An engine that gives these records, then does something more, then gives the last once more for each input."""
+    """An engine that yields these records, then calls `end`, then repeats the last record for each other input."""
 
     def run(images: Iterable[ImageInput], *_: object) -> Iterator[Record]:
         for number, _ in enumerate(images):
@@ -179,19 +179,19 @@ FAILED = Record.failed("a.png", "not_found", "a.png is not there")
 
 
 @pytest.mark.parametrize("options", [["-o", "x.jsonl"], ["-o", "x.jsonl", "--track"], ["-o", "x.csv"]])
-def test_failures_replace_nothing_before_the_end(
+def test_failures_replace_no_files_before_the_end(
     options: list[str], picture: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(picture.parent)
-    there = [options[1], f"{options[1]}.partial.jsonl"]
-    for name in there:
+    existing = [options[1], f"{options[1]}.partial.jsonl"]
+    for name in existing:
         Path(name).write_text("what was there")
     monkeypatch.setattr(start, "get_engine", engine(FAILED, FAILED, end=no_engine))
     arguments = ["estimate", "a.png", "b.png", "c.png", *options, "--overwrite", "-q"]
     with pytest.raises(EngineError):
         cli.main(arguments, standalone_mode=False)
-    assert [Path(name).read_text() for name in there] == ["what was there"] * 2
-    assert sorted(os.listdir()) == ["a.png", *there]
+    assert [Path(name).read_text() for name in existing] == ["what was there"] * 2
+    assert sorted(os.listdir()) == ["a.png", *existing]
     monkeypatch.setattr(start, "get_engine", engine(FAILED, FAILED))
     assert estimate(*arguments[1:]) == 1
     assert "what was there" not in "".join(Path(name).read_text() for name in os.listdir() if name != "a.png")
@@ -199,7 +199,7 @@ def test_failures_replace_nothing_before_the_end(
 
 
 @pytest.mark.parametrize("steps", [[], ["--track"]])
-def test_the_first_record_that_is_ok_replaces_lines(
+def test_the_first_ok_record_replaces_existing_lines(
     steps: list[str], picture: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(picture.parent)
@@ -219,7 +219,7 @@ def test_the_first_record_that_is_ok_replaces_lines(
 @pytest.mark.skipif(os.name != "posix", reason="a file in use cannot be deleted here")
 @pytest.mark.parametrize("options", [[], ["--track"], ["--resume"], ["--resume", "--track"], ["--overwrite"]])
 @pytest.mark.parametrize("replaced", [True, False])
-def test_lines_that_are_deleted_while_the_run_goes_on_are_an_error(
+def test_a_file_of_lines_that_is_deleted_during_the_run_is_an_error(
     replaced: bool,
     options: list[str],
     picture: Path,
@@ -245,7 +245,7 @@ def test_lines_that_are_deleted_while_the_run_goes_on_are_an_error(
 
 
 @pytest.mark.parametrize("change", [os.unlink, lambda path: path.write_text("{}\n")])
-def test_lines_that_change_while_they_are_carried_on_are_an_error(
+def test_a_file_of_lines_that_changes_during_a_resumed_run_is_an_error(
     change: Callable[[Path], object], records: Path
 ) -> None:
     recorded = RecordedLines(str(records), RunIdentity("0" * 64, Settings()))
@@ -256,8 +256,8 @@ def test_lines_that_change_while_they_are_carried_on_are_an_error(
 
 @pytest.mark.skipif(os.name != "posix", reason="no such device here")
 @pytest.mark.parametrize("name", ["json", "csv", "coco"])
-def test_nothing_is_made_beside_a_device(name: str, records: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A device that could be anywhere is linked from a folder."""
+def test_no_file_is_created_beside_a_device(name: str, records: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The device is a link in a folder, so that new files beside it are noticed."""
     monkeypatch.chdir(records.parent)
     os.symlink(os.devnull, "null")
     assert run("convert", records, "-o", "null", "-f", name, "-q") == 0
@@ -265,19 +265,21 @@ def test_nothing_is_made_beside_a_device(name: str, records: Path, monkeypatch: 
 
 
 @pytest.mark.skipif(os.name != "posix", reason="no such device here")
-def test_no_place_for_temporary_files(records: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As in a container whose file system is read-only."""
+def test_a_missing_folder_for_temporary_files_is_an_error(
+    records: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a container with a read-only file system."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nowhere"))
     with pytest.raises(OutputError, match="cannot write temporary files: No such file"):
         cli.main(["convert", str(records), "-o", os.devnull, "-f", "json"], standalone_mode=False)
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
-@pytest.mark.parametrize(("name", "start_of_it"), [("csv", b"image,"), ("jsonl", b'{"schema"'), ("parquet", b"PAR1")])
+@pytest.mark.parametrize(("name", "prefix"), [("csv", b"image,"), ("jsonl", b'{"schema"'), ("parquet", b"PAR1")])
 def test_a_pipe_is_written_to_and_stays(
-    name: str, start_of_it: bytes, picture: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, prefix: bytes, picture: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As with -o >(command)."""
+    """As with `-o >(command)` in a shell."""
     if name == "parquet":
         pytest.importorskip("pyarrow")
     monkeypatch.chdir(picture.parent)
@@ -285,14 +287,14 @@ def test_a_pipe_is_written_to_and_stays(
     reader = os.open("pipe", os.O_RDWR)
     try:
         assert estimate("a.png", "-o", "pipe", "-f", name, "-q", "--engine", "serial") == 0
-        assert os.read(reader, 1 << 16).startswith(start_of_it)
+        assert os.read(reader, 1 << 16).startswith(prefix)
     finally:
         os.close(reader)
     assert sorted(os.listdir()) == ["a.png", "pipe"]
 
 
 @pytest.mark.parametrize("steps", [[], ["--track"]])
-def test_overwrite_replaces_what_was_there(steps: list[str], picture: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_overwrite_replaces_existing_files(steps: list[str], picture: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(picture.parent)
     for name in ("x.jsonl", "x.jsonl.partial.jsonl"):
         Path(name).write_text("what was there\n")
@@ -303,7 +305,9 @@ def test_overwrite_replaces_what_was_there(steps: list[str], picture: Path, monk
 
 
 @pytest.mark.parametrize("output", ["x.csv", "x.json", "x.jsonl", "d/"])
-def test_convert_of_no_file_leaves_nothing(output: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_convert_of_a_missing_file_creates_no_files(
+    output: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UsageError, match=r"cannot read nothere\.jsonl"):
         cli.main(["convert", "nothere.jsonl", "-o", output], standalone_mode=False)
@@ -313,10 +317,10 @@ def test_convert_of_no_file_leaves_nothing(output: str, tmp_path: Path, monkeypa
 @pytest.mark.parametrize("options", [["-o", "d/"], ["-o", "d/", "-f", "csv"], ["-a", "d/"], ["-o", "d/", "--track"]])
 @pytest.mark.parametrize("listed", [True, False])
 @pytest.mark.parametrize("address", ["http://127.0.0.1:9/q.png", "HTTPS://127.0.0.1:9/q.png"])
-def test_two_inputs_for_one_file_are_refused_before_the_run(
+def test_two_inputs_with_the_same_output_are_refused_before_the_run(
     address: str, listed: bool, options: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A model that is not there shows that nothing was loaded."""
+    """The model does not exist, which shows that no model is loaded."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("POSECLI_MODEL", "nothere.tflite")
     names = [address, "127.0.0.1:9/q.png"]
@@ -328,7 +332,7 @@ def test_two_inputs_for_one_file_are_refused_before_the_run(
 
 @pytest.mark.parametrize("options", [["-o", "d/"], ["-a", "d/"]])
 @pytest.mark.parametrize("frames", [[None], [0, 1]])
-def test_two_records_for_one_file_are_refused(
+def test_two_records_with_the_same_output_are_refused(
     frames: list[int | None], options: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -357,7 +361,7 @@ def test_two_records_for_one_file_are_refused(
         ["r.jsonl"],
     ],
 )
-def test_convert_names_no_option_that_it_lacks(
+def test_hints_of_convert_name_only_its_own_options(
     arguments: list[str], records: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(records.parent)
@@ -367,18 +371,18 @@ def test_convert_names_no_option_that_it_lacks(
     with pytest.raises(UsageError) as error:
         cli.main(["convert", *arguments], standalone_mode=False)
     named = set(re.findall(r"--[a-z-]+", error.value.hint))
-    theirs = {"--shards"}  # what `estimate` wrote
-    assert named <= {option for parameter in convert.command.params for option in parameter.opts} | theirs
+    of_estimate = {"--shards"}  # the hint says how `estimate` wrote the folder
+    assert named <= {option for parameter in convert.command.params for option in parameter.opts} | of_estimate
 
 
-def test_overwritten_parts_stay_until_there_is_one_to_replace_them(tmp_path: Path) -> None:
+def test_overwritten_parts_stay_until_a_new_part_replaces_them(tmp_path: Path) -> None:
     folder, destinations = tmp_path / "parts", Destinations(shards=shards.Shards(f"{tmp_path}/parts", 1))
     work = Work(Settings(), ClipOptions(), destinations, timeout=60)
     images = [ImageInput(name, name) for name in ("a.png", "b.png", "c.png")]
-    seen: list[int] = []
+    part_counts: list[int] = []
 
     def overwrite(model: str, fails: set[str], *, end: Callable[[], object] = lambda: None) -> int:
-        """Parts of three pictures, of which some fail."""
+        """Write parts of three pictures, of which some fail."""
 
         def estimate(inputs: Iterable[ImageInput]) -> Iterator[Record]:
             for image in inputs:
@@ -387,7 +391,7 @@ def test_overwritten_parts_stay_until_there_is_one_to_replace_them(tmp_path: Pat
         def do(pieces: Iterable[shards.Shard]) -> Generator[shards.ShardDone, None, None]:
             for piece in pieces:
                 yield shards.ShardWork(work, Expectations()).do(piece, estimate)
-                seen.append(len(list(folder.iterdir())))
+                part_counts.append(len(list(folder.iterdir())))
             end()
 
         identity = RunIdentity(model * 64, work.settings)
@@ -399,11 +403,11 @@ def test_overwritten_parts_stay_until_there_is_one_to_replace_them(tmp_path: Pat
     with pytest.raises(EngineError):
         overwrite("1", {"a.png", "b.png", "c.png"}, end=no_engine)
     assert old < set(folder.iterdir())
-    seen.clear()
-    assert overwrite("1", {"a.png"}) == 1  # those of another model go with the first picture that is ok
-    assert seen == [6, 3, 3]
+    part_counts.clear()
+    assert overwrite("1", {"a.png"}) == 1  # the first ok picture deletes the parts of another model
+    assert part_counts == [6, 3, 3]
     images.pop()
-    seen.clear()
-    assert overwrite("1", set()) == 0  # of the same model, one after the other
-    assert seen == [3, 3]
+    part_counts.clear()
+    assert overwrite("1", set()) == 0  # parts of the same model are replaced one by one
+    assert part_counts == [3, 3]
     assert len(list(folder.iterdir())) == 2

@@ -1,4 +1,4 @@
-"""No name may make a file outside of the output folder, whoever gave it."""
+"""No name of an input or a record creates a file outside the output folder."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from posecli.run.report import EXIT_USAGE
 from ..test_types import make_record
 from ..tiny_model import draw_discs, person_at
 
-#: `{out}` is the folder around the output folder: what is written there has escaped.
+#: `{out}` is the parent of the output folder: files that are written there have escaped.
 REMOTE = (
     "http://127.0.0.1:9/../../X.jpg", "http://127.0.0.1:9/../../../../../../{out}/X.jpg", "nosuch://b/../../../X",
     "nosuch://../X", "nosuch://", "nosuch:///etc/X.jpg", "nosuch://..", "nosuch://b/%2e%2e/%2e%2e/X.jpg",
@@ -46,7 +46,7 @@ HOSTILE = (*REMOTE, *LOCAL)
 
 @pytest.fixture
 def deep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_model: Path) -> Path:
-    """A folder to stand in, deep enough for what climbs out of it to lie in the test's own. Every name can be read."""
+    """A deep working folder: paths that climb out of it stay inside the folder of the test. All names can be read."""
     folder = tmp_path / "1" / "2" / "3"
     folder.mkdir(parents=True)
     monkeypatch.chdir(folder)
@@ -63,7 +63,7 @@ def deep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_model: Path) -> P
 
 
 def run(*arguments: str) -> int:
-    """posecli in this process; its exit status. Nothing but a usage error may be raised."""
+    """Run posecli in this process; return its exit status. Only a usage error may be raised."""
     try:
         cli.main(arguments, standalone_mode=False)
     except SystemExit as end:
@@ -73,22 +73,22 @@ def run(*arguments: str) -> int:
     return 0
 
 
-def meant(name: str, folder: Path) -> str:
+def expanded(name: str, folder: Path) -> str:
     return name.replace("{out}", str(folder).strip("/") if "://" in name else str(folder))
 
 
 def escaped(folder: Path) -> set[str]:
-    """Files that were made beside the output folders."""
+    """Files that were created outside the output folders."""
     files = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
     return {name for name in files if not name.startswith(("1/2/3/out/", "1/2/3/drawn/", "given/"))}
 
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_estimate_writes_below_its_folders(name: str, deep: Path) -> None:
-    if os.path.isdir(meant(name, deep)):
+    if os.path.isdir(expanded(name, deep)):
         return  # all that is below the root would be read
     (deep / "given").mkdir()
-    (deep / "given" / "list").write_bytes(os.fsencode(meant(name, deep)))
+    (deep / "given" / "list").write_bytes(os.fsencode(expanded(name, deep)))
     options = ["-q", "--engine", "serial", "-o", "out/", "-a", "drawn/"]
     status = run("estimate", *options, "--files-from", str(deep / "given" / "list"))
     assert status in (0, 2)
@@ -97,9 +97,10 @@ def test_estimate_writes_below_its_folders(name: str, deep: Path) -> None:
 
 @pytest.mark.parametrize("name", [name for name in LOCAL if "\0" not in name])
 def test_an_argument_writes_below_its_folders(name: str, deep: Path) -> None:
-    if os.path.isdir(meant(name, deep)):
+    if os.path.isdir(expanded(name, deep)):
         return  # all that is below the root would be read
-    assert run("estimate", "-q", "--engine", "serial", "-o", "out/", "-a", "drawn/", "--", meant(name, deep)) in (0, 2)
+    argument = expanded(name, deep)
+    assert run("estimate", "-q", "--engine", "serial", "-o", "out/", "-a", "drawn/", "--", argument) in (0, 2)
     assert escaped(deep) == set()
 
 
@@ -109,16 +110,16 @@ def test_convert_and_report_write_below_their_folders(root: tuple[str, ...], fra
     (deep / "given").mkdir()
     path, written = deep / "given" / "records.jsonl", 0
     for name in HOSTILE:
-        path.write_text(json.dumps(replace(make_record(meant(name, deep)), frame=frame).to_dict()) + "\n")
+        path.write_text(json.dumps(replace(make_record(expanded(name, deep)), frame=frame).to_dict()) + "\n")
         status = run("convert", str(path), "-q", "-o", "out/", "-a", "drawn/", "--overwrite", *root)
-        assert status in (0, 1, EXIT_USAGE)  # a name that no file can have is no record's
+        assert status in (0, 1, EXIT_USAGE)  # a name that no file can have is an invalid record
         assert run("report", str(path), "-o", "out/page.html", "--link", "--overwrite", *root) in (0, EXIT_USAGE)
         written += status != EXIT_USAGE
     assert escaped(deep) == set()
     assert written > len(HOSTILE) / 2
 
 
-def test_a_name_that_cannot_be_one_of_a_file_is_not_found(tmp_path: Path) -> None:
+def test_a_name_that_no_file_can_have_is_not_found(tmp_path: Path) -> None:
     for name in ("a\0b.jpg", "x\ud800.jpg"):
         with pytest.raises(NotFound):
             read_frame(str(tmp_path / name), max_pixels=1)
@@ -127,13 +128,13 @@ def test_a_name_that_cannot_be_one_of_a_file_is_not_found(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     "name", ["a.jpg", "a/b.jpg", " a/ b .jpg", "a/x.tar.gz", "..a/b..jpg", "a\\b.jpg", "é/\udce9.jpg"]
 )
-def test_plain_names_stay_as_they_are(name: str) -> None:
+def test_plain_names_are_unchanged(name: str) -> None:
     assert inside(name, posixpath) == name
 
 
 @pytest.mark.parametrize("paths", [posixpath, ntpath])
-def test_made_up_names_stay_inside(paths: ModuleType) -> None:
-    """Any sequence of the pieces that paths are made of."""
+def test_generated_names_stay_inside_the_folder(paths: ModuleType) -> None:
+    """Any sequence of the components of paths."""
     dice, folder = random.Random(5), {posixpath: "/top/out", ntpath: "C:\\top\\out"}[paths]
     pieces = ["..", ".", "/", "\\", "a", "C:", "//", "\\\\?\\", "\0", "x.jpg", ":", "~", "con", " ", "\ud800", "s3://"]
     for _ in range(5_000):
@@ -149,13 +150,13 @@ def joined(folder: str, relative: str) -> str:
     return ntpath.normpath(ntpath.join(folder, relative + ".json"))
 
 
-def test_every_output_path_is_inside() -> None:
+def test_every_output_path_is_inside_the_folder() -> None:
     assert output_path("out", "../../x.jpg", ".json") == os.path.join("out", "x.jpg.json")
     assert output_path("out", "/etc/x.jpg", ".json") == os.path.join("out", "etc", "x.jpg.json")
 
 
 def test_the_page_does_not_depend_on_the_locale(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its parts are UTF-8 whatever the system's own encoding is."""
+    """Its templates are UTF-8, whatever the encoding of the system."""
     pytest.importorskip("jinja2")
     real = Path.read_text
 
@@ -169,7 +170,7 @@ def test_the_page_does_not_depend_on_the_locale(tmp_path: Path, monkeypatch: pyt
 
 
 def with_an_accent(folder: Path) -> Path:
-    """The parts of the page, with a character beyond ASCII in one."""
+    """The templates of the page, one of which has a non-ASCII character."""
     parts = folder / "parts"
     shutil.copytree(gallery.__path__[0], parts)
     (parts / "page.css").write_bytes((parts / "page.css").read_bytes() + "\n/* é */\n".encode())

@@ -1,4 +1,4 @@
-"""Hostile records through every reader: valid ones come back as they were, all others are a UsageError (exit 2)."""
+"""Hostile records in every reader: valid ones are read unchanged, all others are a UsageError (exit 2)."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ DEEP = "[" * 100_000 + "]" * 100_000
 
 
 def some_record(chance: random.Random) -> Record:
-    """A record that fits the schema."""
+    """A valid record."""
     name, frame = chance.choice(NAMES), chance.choice((None, 0, 12, 2**40))
     time = None if frame is None else round(chance.uniform(0, 1e6), 6)
     if chance.random() < 0.2:
@@ -50,7 +50,7 @@ def some_record(chance: random.Random) -> Record:
 
 
 @pytest.mark.parametrize("name", ["r.jsonl", "r.json", "r.parquet"])
-def test_valid_records_come_back_as_they_were(name: str, tmp_path: Path) -> None:
+def test_valid_records_are_read_unchanged(name: str, tmp_path: Path) -> None:
     if name.endswith(".parquet"):
         pytest.importorskip("pyarrow")
     chance = random.Random(SEED)
@@ -62,7 +62,7 @@ def test_valid_records_come_back_as_they_were(name: str, tmp_path: Path) -> None
 
 
 def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """The way to every value inside another; of the keypoints the first and the last are enough."""
+    """The path of every value inside another. Only the first and the last keypoint are included."""
     if path:
         yield path
     for key, inner in value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ():
@@ -71,7 +71,7 @@ def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
 
 
 def changed(data: Any, path: tuple[Any, ...], change: Callable[[Any, Any], None]) -> Any:
-    """A copy in which one place is changed."""
+    """A copy with a change at one path."""
     data = copy.deepcopy(data)
     holder = data
     for key in path[:-1]:
@@ -81,7 +81,7 @@ def changed(data: Any, path: tuple[Any, ...], change: Callable[[Any, Any], None]
 
 
 def changed_lines() -> Iterator[str]:
-    """Records with a field of another type or without it. Few of them are still records."""
+    """Records with a field of another type, or without it. Few of them are valid."""
     for record in (make_record("a.jpg"), Record.failed("a.jpg", "not_found", "x")):
         data = record.to_dict()
         for path in places(data):
@@ -91,7 +91,7 @@ def changed_lines() -> Iterator[str]:
 
 
 def broken_lines() -> list[str]:
-    """Lines that are no record: names that are none, numbers that are none, other JSON, no JSON."""
+    """Lines that are not records: invalid names, invalid numbers, other JSON, no JSON."""
     data = make_record("a.jpg").to_dict()
     whole = json.dumps(data)
     point = ("poses", 0, "keypoints", 3)
@@ -110,7 +110,7 @@ def broken_lines() -> list[str]:
 
 
 def status(*arguments: object) -> int:
-    """The exit status of a command in this process. Any exception but a UsageError fails the test."""
+    """Run a command in this process; return its exit status. Any exception but a UsageError fails the test."""
     try:
         cli.main([str(argument) for argument in arguments], prog_name="posecli", standalone_mode=False)
     except SystemExit as end:
@@ -120,7 +120,7 @@ def status(*arguments: object) -> int:
     return 0
 
 
-def test_what_is_no_record_is_told_with_file_line_and_reason(tmp_path: Path) -> None:
+def test_the_error_of_an_invalid_record_names_file_line_and_reason(tmp_path: Path) -> None:
     path, good = tmp_path / "r.jsonl", json.dumps(make_record("good.jpg").to_dict())
     for text in broken_lines():
         path.write_text(f"{good}\n{text}\n", errors="surrogatepass")
@@ -131,7 +131,7 @@ def test_what_is_no_record_is_told_with_file_line_and_reason(tmp_path: Path) -> 
             RecordedLines(str(path), RunIdentity("0" * 64, Settings()))
 
 
-def test_what_is_read_can_be_written_again() -> None:
+def test_records_that_are_read_can_be_written() -> None:
     read = [parsed(text) for text in changed_lines()]
     for record in read:
         assert record is None or parsed(to_json(record.to_dict(raw=True))) == rounded(record)
@@ -165,7 +165,7 @@ def commands(records: Path, folder: Path) -> list[list[object]]:
 
 @pytest.mark.parametrize("number", range(7))
 @pytest.mark.parametrize("name", ["r.jsonl", "r.json"])
-def test_every_command_refuses_what_is_no_record(number: int, name: str, tmp_path: Path) -> None:
+def test_every_command_refuses_invalid_records(number: int, name: str, tmp_path: Path) -> None:
     if number == 5:
         pytest.importorskip("jinja2")
     if number == 6:
@@ -208,7 +208,7 @@ def test_coco_results_are_checked(field: str, wrong: object, tmp_path: Path) -> 
 @pytest.mark.parametrize(
     "content", [b"my notes, without an end of line", b'{"schema": "other/1", "x', b"[1, 2", b"\0x"]
 )
-def test_resume_leaves_foreign_files_alone(content: bytes, tmp_path: Path) -> None:
+def test_resume_does_not_change_foreign_files(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "notes.jsonl"
     path.write_bytes(content)
     with pytest.raises(UsageError, match="does not hold posecli records"):
@@ -217,7 +217,7 @@ def test_resume_leaves_foreign_files_alone(content: bytes, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("torn", [b'{"sch', b'{"schema": "posecli/1", "image": "b', b"\0\0\0\0", b'{"schema"\0\0', b""])
-def test_resume_cuts_what_a_crash_left_of_a_line(torn: bytes, tmp_path: Path) -> None:
+def test_resume_drops_a_torn_last_line(torn: bytes, tmp_path: Path) -> None:
     path = tmp_path / "r.jsonl"
     whole = (json.dumps(make_record("a.jpg").to_dict()) + "\n").encode()
     path.write_bytes(whole + torn)

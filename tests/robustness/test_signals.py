@@ -1,4 +1,4 @@
-"""Processes that are stopped, killed or asked to end at the worst moment."""
+"""Processes that are stopped, killed or terminated at critical moments."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def clip(tmp_path: Path) -> ImageInput:
 
 
 def test_a_stopped_worker_does_not_stop_the_run(job: Job) -> None:
-    """Frames of a megabyte, more than a pipe takes: the parent would wait until the worker reads."""
+    """Frames of a megabyte are larger than a pipe: a blocking parent would wait until the worker reads."""
     pixels = (640, 480, np.full((480, 640, 3), 128, np.uint8).tobytes())
     frames = [ImageInput("clip", f"clip_{number}", frame=number, pixels=pixels) for number in range(12)]
     before = spawned_children()
@@ -60,12 +60,14 @@ def test_a_stopped_worker_does_not_stop_the_run(job: Job) -> None:
     assert [record.error.code for record in found if record.error is not None] == ["timed_out"]
 
 
-def test_a_worker_that_hangs_while_it_loads_is_given_up(
+def test_a_worker_that_hangs_during_loading_is_an_error(
     job: Job, tmp_path: Path, make_gate: Callable[[Path], Gate], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(processes, "LOADING_SECONDS", 0.2)
     model = make_gate(tmp_path / "model")
-    with pytest.raises(EngineError, match=r"3 workers did nothing for 0\.2 seconds before they could begin"):
+    with pytest.raises(
+        EngineError, match=r"3 worker processes failed to load the model; the last one hung for 0\.2 seconds"
+    ):
         list(
             processes.run(
                 [ImageInput("a.png", "a.png")], job._replace(model=JobModel(str(model.path), "0" * 64)), OPTIONS
@@ -73,19 +75,19 @@ def test_a_worker_that_hangs_while_it_loads_is_given_up(
         )
 
 
-def test_time_in_which_all_processes_were_stopped_does_not_count(
+def test_the_timeout_does_not_include_time_in_which_all_processes_were_stopped(
     job: Job, tmp_path: Path, make_gate: Callable[[Path], Gate], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    gate, real, jump, looks = make_gate(tmp_path / "gate.png"), child_process.monotonic, [0.0], [0]
+    gate, real, jump, calls = make_gate(tmp_path / "gate.png"), child_process.monotonic, [0.0], [0]
 
     def clock() -> float:
-        looks[0] += 1
+        calls[0] += 1
         return real() + jump[0]
 
     def stop_and_continue() -> None:
         gate.reader()
-        jump[0], before = 1000.0, looks[0]  # as the clock jumps for a process group that was stopped
-        wait_for(lambda: looks[0] > before + 2)
+        jump[0], before = 1000.0, calls[0]  # the clock jumps, as for a process group that was stopped
+        wait_for(lambda: calls[0] > before + 2)
         gate.close()
 
     monkeypatch.setattr(child_process, "monotonic", clock)
@@ -97,7 +99,7 @@ def test_time_in_which_all_processes_were_stopped_does_not_count(
     assert record.error.code == "unreadable_image"
 
 
-def test_a_clock_that_stands_while_nobody_can_look(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_running_time_does_not_include_stopped_time(monkeypatch: pytest.MonkeyPatch) -> None:
     times = iter([0.0, 0.25, 0.75, 600.0, 600.5])
     monkeypatch.setattr(child_process, "monotonic", lambda: next(times))
     clock = RunningTime()
@@ -109,7 +111,7 @@ def test_a_decoder_killed_between_two_clips_costs_no_clip(clip: ImageInput) -> N
     frames = []
     for image in expand([clip, clip], ClipOptions(), limits=ReadLimits()):
         frames.append(image)
-        if len(frames) == 3:  # the next one is of the second clip
+        if len(frames) == 3:  # the next frame is from the second clip
             (pid,) = spawned_children() - before
             os.kill(pid, signal.SIGKILL)
             wait_for(lambda: pid not in spawned_children())  # noqa: B023 (called at once)
@@ -119,7 +121,8 @@ def test_a_decoder_killed_between_two_clips_costs_no_clip(clip: ImageInput) -> N
     assert [frame.frame for frame in frames if frame.failure is None][-3:] == [0, 1, 2]
 
 
-#: Says which signals a child does not get. Run by a process of its own: what else tests load does not survive a fork.
+#: Prints the blocked signals of a child. Runs in a separate process: other modules loaded by tests do not survive a
+#: fork.
 FIRST_CHILD = """
 import signal, sys
 from posecli.files.child_process import Child
@@ -135,7 +138,7 @@ if __name__ == "__main__":
 
 
 @pytest.mark.parametrize("how", ["forked", "spawned"])
-def test_ctrl_c_is_held_back_from_the_first_child_too(how: str, tmp_path: Path) -> None:
+def test_ctrl_c_is_blocked_in_the_first_child_too(how: str, tmp_path: Path) -> None:
     (tmp_path / "first_child.py").write_text(FIRST_CHILD)
     found = subprocess.run([sys.executable, tmp_path / "first_child.py", how], capture_output=True, check=True)
     blocked = [int(number) for number in found.stdout.split()]
@@ -143,7 +146,7 @@ def test_ctrl_c_is_held_back_from_the_first_child_too(how: str, tmp_path: Path) 
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="forks only there")
-def test_one_picture_alone_that_crashes_is_its_record(
+def test_a_single_picture_that_crashes_gives_an_error_record(
     tiny_model: Path, tmp_path: Path, make_gate: Callable[[Path], Gate]
 ) -> None:
     gate = make_gate(tmp_path / "gate.png")
@@ -168,7 +171,7 @@ def noisy(connection: Connection) -> None:
 
 
 @pytest.mark.parametrize("debugging", ["", "1"])
-def test_what_workers_print_shows_only_when_asked_for(
+def test_output_of_workers_is_shown_only_with_debug(
     debugging: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("POSECLI_DEBUG", debugging)

@@ -1,4 +1,4 @@
-"""Whatever a remote store answers costs that input, and local ones beside it go on."""
+"""Errors of a remote store fail only its inputs; local inputs of the same run are processed."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def picture() -> bytes:
 
 
 class _Store:
-    """A store that answers every question with an error, but for the key `good`."""
+    """A store that answers each request with an error, except for the key `good`."""
 
     def __init__(self, error: Exception) -> None:
         self._error = error
@@ -48,7 +48,7 @@ class _Store:
 
 @pytest.fixture
 def run(tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """Runs over remote names and a local file; what became of each."""
+    """Run over remote names and a local file; return the status or error code of each."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("POSECLI_MODEL", str(tiny_model))
     monkeypatch.setattr(storage, "WAITS", (0.0,))
@@ -74,7 +74,9 @@ def run(tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> It
         (FileNotFoundError("no such bucket"), "not_found"),
     ],
 )
-def test_a_store_that_refuses(error: Exception, code: str, run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_errors_of_a_store_have_error_codes(
+    error: Exception, code: str, run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(storage, "_store", lambda path: (_Store(error), path))
     found = run("s3://b/good.png", "s3://b/other.png", "s3://b/folder/", "s3://b/*.png")
     assert found == {
@@ -83,7 +85,7 @@ def test_a_store_that_refuses(error: Exception, code: str, run: Any, monkeypatch
     }  # fmt: skip
 
 
-def test_a_store_that_cannot_be_made(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_store_that_cannot_be_opened_fails_its_inputs(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     def make(path: str) -> None:
         raise RuntimeError("the profile was not found")
 
@@ -91,7 +93,7 @@ def test_a_store_that_cannot_be_made(run: Any, monkeypatch: pytest.MonkeyPatch) 
     assert run("s3://b/x.png") == {"s3://b/x.png": "unreadable_image", "local.png": "ok"}
 
 
-def test_an_unknown_scheme(run: Any) -> None:
+def test_an_unknown_scheme_fails_its_inputs(run: Any) -> None:
     pytest.importorskip("fsspec")
     assert run("nosuch://b/x.png", "nosuch://b/*.png") == {
         "nosuch://b/x.png": "unreadable_image", "nosuch://b/*.png": "unreadable_image", "local.png": "ok",
@@ -107,7 +109,7 @@ def server() -> Iterator[Server]:
 
 @pytest.fixture
 def bucket(server: Server, monkeypatch: pytest.MonkeyPatch) -> str:
-    """A bucket of that server's."""
+    """A bucket on the server."""
     s3fs = pytest.importorskip("s3fs")
     for name, value in {
         "AWS_ENDPOINT_URL": server.url, "AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing",
@@ -119,14 +121,16 @@ def bucket(server: Server, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 @pytest.mark.parametrize("status", ["500", "503"])
-def test_a_server_that_never_recovers(status: str, run: Any, server: Server) -> None:
+def test_retries_end_if_a_server_never_recovers(status: str, run: Any, server: Server) -> None:
     url = f"{server.url}/always{status}/x.png"
     assert run(url) == {url: "unreadable_image", "local.png": "ok"}
-    assert server.count(f"/always{status}/x.png") == 2  # as often as WAITS says, and once more
+    assert server.count(f"/always{status}/x.png") == 2  # one try, and one retry per entry of WAITS
 
 
 @pytest.mark.parametrize("kind", ["endless", "bomb"])
-def test_bytes_of_one_picture_are_bounded(kind: str, run: Any, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_bytes_of_a_picture_are_bounded(
+    kind: str, run: Any, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(pictures, "MOST_REMOTE_BYTES", 1 << 20)
     url = f"{server.url}/{kind}/x.png"
     assert run(url, f"{server.url}/fine/x.png") == {
@@ -142,20 +146,20 @@ def test_the_bound_is_exact(server: Server, monkeypatch: pytest.MonkeyPatch) -> 
         storage.read_bytes(f"{server.url}/fine/x.png", most=size - 1)
 
 
-def test_bytes_of_an_object_are_bounded(bucket: str, server: Server) -> None:
+def test_the_bytes_of_an_object_are_bounded(bucket: str, server: Server) -> None:
     size = len(server.data)
     assert storage.read_bytes(f"{bucket}/x.png", most=size) == server.data
     with pytest.raises(storage.TooManyBytes):
         storage.read_bytes(f"{bucket}/x.png", most=size - 1)
 
 
-def test_a_key_is_read_where_nothing_may_be_listed(bucket: str, run: Any, server: Server) -> None:
+def test_a_key_is_read_if_listing_is_forbidden(bucket: str, run: Any, server: Server) -> None:
     assert run(f"{bucket}/x.png", f"{bucket}/a/") == {
         f"{bucket}/x.png": "ok", f"{bucket}/a/": "permission_denied", "local.png": "ok",
     }  # fmt: skip
 
 
-def test_whether_it_is_a_folder_is_asked_once(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_store_is_asked_once_whether_a_name_is_a_folder(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 
     class Store(_Store):
@@ -169,7 +173,7 @@ def test_whether_it_is_a_folder_is_asked_once(run: Any, monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize("output", ["s3://dead/x.json", "s3://dead/x.jsonl", "s3://dead/x/", "s3://dead/x.csv"])
-def test_an_output_on_a_dead_store(output: str, run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_output_on_an_unreachable_store_is_an_error(output: str, run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(storage, "_store", lambda path: (_Store(ConnectionRefusedError("refused")), path))
     for more in ([], ["--overwrite"], *([["--shards"]] if output.endswith("/") else [])):
         with pytest.raises(OutputError, match=r"cannot write s3://dead/x.*refused"):

@@ -1,4 +1,4 @@
-"""Lists of files that come through a pipe: the record of a name does not wait for the next name."""
+"""Lists of files from a pipe: the record of a name does not wait for the next name."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def pictures(tmp_path: Path) -> list[Path]:
 
 
 class _Listener:
-    """A run that reads a list from a pipe, and what it has written so far."""
+    """A run that reads a list from a pipe, and its output so far."""
 
     def __init__(self, model: Path, *options: str) -> None:
         self.process = subprocess.Popen(
@@ -51,7 +51,7 @@ class _Listener:
         return records_of(self._lines.get(timeout=PATIENCE))[0].image
 
     def end(self) -> int:
-        """Close the list; the exit status."""
+        """Close the list; return the exit status."""
         assert self.process.stdin is not None
         self.process.stdin.close()
         return self.process.wait(PATIENCE)
@@ -73,7 +73,7 @@ def listening(model: Path, *options: str) -> Iterator[_Listener]:
 
 
 @pytest.mark.parametrize("engine", ["auto", "serial", "processes"])
-def test_a_record_comes_while_the_list_is_open(engine: str, pictures: list[Path], tiny_model: Path) -> None:
+def test_a_record_is_written_while_the_list_is_open(engine: str, pictures: list[Path], tiny_model: Path) -> None:
     with listening(tiny_model, "--engine", engine) as run:
         for path in pictures:
             run.name(path)
@@ -90,7 +90,7 @@ def test_the_frames_of_a_clip_do_not_wait_for_the_next_name(tmp_path: Path, tiny
         assert run.end() == 0
 
 
-def test_a_reader_of_an_open_list_can_be_interrupted(pictures: list[Path], tiny_model: Path) -> None:
+def test_a_run_that_waits_for_names_can_be_interrupted(pictures: list[Path], tiny_model: Path) -> None:
     with listening(tiny_model) as run:
         run.name(pictures[0])
         assert run.image() == str(pictures[0])
@@ -99,7 +99,7 @@ def test_a_reader_of_an_open_list_can_be_interrupted(pictures: list[Path], tiny_
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
-def test_what_is_a_stream(tmp_path: Path) -> None:
+def test_a_list_from_a_pipe_is_a_stream(tmp_path: Path) -> None:
     (tmp_path / "list").write_text("a.png\n")
     os.mkfifo(tmp_path / "pipe")
     names = {"list": False, "pipe": True, "none": False}
@@ -121,13 +121,13 @@ def taken(ahead: ReadAhead[int]) -> Iterator[int]:
             yield number
 
 
-def test_what_is_read_ahead_comes_in_order_and_once() -> None:
+def test_items_are_read_in_order_and_once() -> None:
     with ReadAhead(numbers(500)) as ahead:
         assert list(taken(ahead)) == list(range(500))
         assert ahead.take() is None
 
 
-def test_an_error_of_the_reader_comes_where_it_was() -> None:
+def test_an_error_of_the_reader_is_raised_after_the_items_before_it() -> None:
     with ReadAhead(numbers(2, UsageError("no list"))) as ahead:
         found = taken(ahead)
         assert [next(found), next(found)] == [0, 1]
@@ -135,7 +135,7 @@ def test_an_error_of_the_reader_comes_where_it_was() -> None:
             next(found)
 
 
-def test_no_more_is_read_than_is_wanted_and_the_reader_ends() -> None:
+def test_the_reader_is_one_item_ahead_and_ends() -> None:
     begun, ended = 0, threading.Event()
 
     def endless() -> Generator[int, None, None]:

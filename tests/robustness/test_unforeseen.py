@@ -1,4 +1,4 @@
-"""What nobody foresaw: one line that asks for a report, exit status 4, and the traceback only with --debug."""
+"""Unexpected errors: one line that asks for a report, exit status 4, and a traceback only with --debug."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from posecli.commands import cli
 from posecli.errors import FatalError, ModelError
 from posecli.model.locate import cache_folder
 
-#: Starts posecli with a fault in a command, injected on purpose.
+#: Starts posecli with an injected fault in a command.
 FAULTY = """
 import sys
 import posecli.records.schema
@@ -48,7 +48,7 @@ def run(fault: str, *arguments: str, **environment: str) -> subprocess.Completed
         ("MemoryError", "MemoryError:"),
     ],
 )
-def test_it_is_one_line_that_asks_for_a_report(fault: str, said: str) -> None:
+def test_an_unexpected_error_is_one_line_that_asks_for_a_report(fault: str, said: str) -> None:
     result = run(fault, "schema")
     assert (result.returncode, result.stdout, result.stderr.count("\n")) == (4, "", 1)
     assert result.stderr.startswith(f"posecli: error: {said}")
@@ -56,7 +56,7 @@ def test_it_is_one_line_that_asks_for_a_report(fault: str, said: str) -> None:
 
 
 @pytest.mark.parametrize(("arguments", "environment"), [(["--debug"], {}), ([], {"POSECLI_DEBUG": "1"})])
-def test_the_traceback_shows_when_asked_for(arguments: list[str], environment: dict[str, str]) -> None:
+def test_debug_shows_the_traceback(arguments: list[str], environment: dict[str, str]) -> None:
     result = run("ZeroDivisionError('why')", *arguments, "schema", **environment)
     assert result.returncode == 4
     assert "Traceback (most recent call last)" in result.stderr
@@ -68,7 +68,7 @@ def test_the_variable_is_checked_like_the_option() -> None:
     assert (result.returncode, "--debug" in result.stderr, "Traceback" in result.stderr) == (2, True, False)
 
 
-def test_warnings_of_libraries_show_only_when_asked_for() -> None:
+def test_warnings_of_libraries_are_shown_only_with_debug() -> None:
     warns = "__import__('warnings').warn('odd bytes') or ZeroDivisionError"
     assert "odd bytes" not in run(warns, "schema").stderr
     assert "odd bytes" in run(warns, "--debug", "schema").stderr
@@ -84,7 +84,7 @@ def test_a_deleted_working_folder_is_one_error(tmp_path: Path, monkeypatch: pyte
 
 
 @pytest.mark.skipif(os.name != "posix", reason="another system finds the folder otherwise")
-def test_a_user_without_a_home_is_one_error(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_home_folder_is_one_error(monkeypatch: pytest.MonkeyPatch) -> None:
     def unknown(user: int) -> NoReturn:
         raise KeyError(f"getpwuid(): uid not found: {user}")
 

@@ -1,4 +1,4 @@
-"""What stands in the way while folders are walked costs one input, never the run."""
+"""Errors while folders are searched fail one input, never the run."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ DEPTH = 1200
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder to stand in: a picture, a link that leads to itself, one that leads nowhere, a second picture."""
+    """A working folder with a picture, a link to itself, a broken link, and a second picture."""
     draw_discs([person_at(80, 80)]).save(tmp_path / "a.png")
     (tmp_path / "loop.png").symlink_to("loop.png")
     (tmp_path / "nowhere.png").symlink_to("nothing/at/all.png")
@@ -37,7 +37,7 @@ def codes(records: list[Record]) -> dict[str, str]:
 FOUND = {"./a.png": "ok", "./loop.png": "unreadable_image", "./nowhere.png": "not_found", "./z.png": "ok"}
 
 
-def test_a_link_that_leads_to_itself_is_one_error_record(folder: Path, posecli: Posecli) -> None:
+def test_a_link_to_itself_is_one_error_record(folder: Path, posecli: Posecli) -> None:
     result = posecli("estimate", ".", "--engine", "serial")
     assert result.returncode == 1, result.stderr
     assert codes(records_of(result.stdout)) == FOUND
@@ -54,7 +54,7 @@ def test_a_link_that_leads_to_itself_is_one_error_record(folder: Path, posecli: 
     ],
     ids=["files", "shards", "drawn", "dry run"],
 )
-def test_the_rest_is_done_whatever_is_written(
+def test_other_pictures_are_processed_with_all_kinds_of_output(
     options: list[str], status: int, made: str, folder: Path, posecli: Posecli
 ) -> None:
     result = posecli("estimate", ".", "--engine", "serial", *options)
@@ -64,7 +64,7 @@ def test_the_rest_is_done_whatever_is_written(
 
 
 class _Entry:
-    """A folder's entry that cannot be asked what it is."""
+    """An entry of a folder whose type cannot be determined."""
 
     def __init__(self, path: str, error: OSError) -> None:
         self.path, self.name, self._error = path, os.path.basename(path), error
@@ -74,7 +74,7 @@ class _Entry:
 
 
 class _Listing:
-    """As what os.scandir returns: some entries, then perhaps an error."""
+    """A result of os.scandir: some entries, then an error if there is one."""
 
     def __init__(self, entries: list[Any], error: OSError | None = None) -> None:
         self._entries, self._error = entries, error
@@ -105,7 +105,7 @@ def walk_with(monkeypatch: pytest.MonkeyPatch, listings: dict[str, _Listing | OS
 
 
 @pytest.mark.parametrize("number", [errno.EACCES, errno.ELOOP, errno.ENOENT, errno.EIO, errno.ENAMETOOLONG])
-def test_an_entry_that_cannot_be_asked_is_an_input_and_others_follow(
+def test_an_entry_of_unknown_type_is_an_input_and_others_follow(
     number: int, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (folder / "sub").mkdir()
@@ -121,7 +121,7 @@ def test_an_entry_that_cannot_be_asked_is_an_input_and_others_follow(
     [(errno.EACCES, "permission_denied"), (errno.ENOENT, "not_found"), (errno.EIO, "unreadable_image")],
 )
 @pytest.mark.parametrize("midway", [False, True])
-def test_a_folder_that_cannot_be_listed_is_one_error_that_says_why(
+def test_a_folder_that_cannot_be_listed_is_one_error_with_the_reason(
     number: int, code: str, midway: bool, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (folder / "sub").mkdir()
@@ -141,7 +141,7 @@ def test_a_tree_deeper_than_the_stack_is_walked(tmp_path: Path, monkeypatch: pyt
 
 
 class _Deep(_Listing):
-    """Folders in one another, with a picture in the last."""
+    """Nested folders, with a picture in the innermost."""
 
     def __init__(self, path: str) -> None:
         is_last = path.count("/") == DEPTH - 1

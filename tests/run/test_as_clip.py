@@ -1,4 +1,4 @@
-"""`estimate --as-clip`: records, annotated clips and resumed runs of folders whose pictures are frames."""
+"""`estimate --as-clip`: records, annotated clips and resumed runs of folders that are read as clips."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def outcome(record: Record) -> tuple[str, str | None, int | None, float | None, 
     return record.image, record.file, record.frame, record.time, record.error.code if record.error else record.status
 
 
-def wanted() -> list[tuple[str, str | None, int | None, float | None, str]]:
+def expected_outcomes() -> list[tuple[str, str | None, int | None, float | None, str]]:
     status = {4: "unreadable_image"}
     return [("walk", f"walk/{n}.png", n, n / 10, status.get(n, "ok")) for n in range(10)]
 
@@ -44,21 +44,21 @@ def wanted() -> list[tuple[str, str | None, int | None, float | None, str]]:
 @pytest.mark.parametrize(
     "options", [[], ["--track"], ["--smooth", "--engine", "serial"], ["--preset", "balanced", "--track"]]
 )
-def test_a_record_for_every_frame(options: list[str], walk: Path, posecli: Posecli) -> None:
+def test_every_frame_has_a_record(options: list[str], walk: Path, posecli: Posecli) -> None:
     result = posecli("estimate", "walk", *AS_CLIP, *options)
     assert result.returncode == 1, result.stderr
     records = records_of(result.stdout)
-    assert [outcome(record) for record in records] == wanted()
+    assert [outcome(record) for record in records] == expected_outcomes()
     for record in records:
         jsonschema.validate(record.to_dict(), record_schema())
     assert result.stderr.startswith(b"posecli: walk/4.png is not a picture")
-    assert b"stills have no order" not in result.stderr
-    if options and "balanced" not in options:  # whose second passes see more in discs than there is
+    assert b"have no effect on still pictures" not in result.stderr
+    if options and "balanced" not in options:  # its second passes find more people than there are discs for
         assert {pose.id for record in records for pose in record.poses} == {1}
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
-def test_a_frame_that_hangs_costs_itself(walk: Path, posecli: Posecli) -> None:
+def test_a_frame_that_hangs_costs_only_its_own_record(walk: Path, posecli: Posecli) -> None:
     (walk / "4.png").unlink()
     os.mkfifo(walk / "4.png")
     records = records_of(posecli("estimate", "walk", *AS_CLIP, "--track", "--timeout", "5").stdout)
@@ -67,18 +67,18 @@ def test_a_frame_that_hangs_costs_itself(walk: Path, posecli: Posecli) -> None:
     assert records[4].error.message.startswith("walk/4.png: ")
 
 
-def test_how_many_frames_a_second_must_be_said(walk: Path, posecli: Posecli) -> None:
+def test_as_clip_without_fps_is_wrong_usage(walk: Path, posecli: Posecli) -> None:
     result = posecli("estimate", "walk", "--as-clip")
     assert (result.returncode, b"--fps" in result.stderr) == (2, True)
 
 
-def test_stills_with_track_say_how(walk: Path, posecli: Posecli) -> None:
+def test_track_with_still_pictures_suggests_as_clip(walk: Path, posecli: Posecli) -> None:
     result = posecli("estimate", "walk", "--track")
-    assert result.stderr.count(b"stills have no order") == 1
+    assert result.stderr.count(b"have no effect on still pictures") == 1
     assert b"--as-clip --fps N" in result.stderr
 
 
-def test_it_is_drawn_as_one_clip(walk: Path, tmp_path: Path, posecli: Posecli) -> None:
+def test_a_folder_is_drawn_as_one_clip(walk: Path, tmp_path: Path, posecli: Posecli) -> None:
     (walk / "4.png").unlink()
     pictures(1)[0].crop((0, 0, 200, 200)).save(walk / "9.png")  # of another size
     result = posecli("estimate", "walk", *AS_CLIP, "--track", "-o", "r.jsonl", "-a", "one.mp4")
@@ -96,7 +96,7 @@ def test_it_is_drawn_as_one_clip(walk: Path, tmp_path: Path, posecli: Posecli) -
     ).stdout.replace(b"\\", b"/")
 
 
-def test_saved_records_are_shown_and_measured(walk: Path, posecli: Posecli) -> None:
+def test_report_and_measure_read_the_records(walk: Path, posecli: Posecli) -> None:
     posecli("estimate", "walk", *AS_CLIP, "--track", "-o", "r.jsonl")
     assert posecli("report", "r.jsonl", "-o", "r.html").returncode == 0
     assert Path("r.html").read_text().count('<script type="text/plain"') == 9
@@ -107,8 +107,10 @@ def test_saved_records_are_shown_and_measured(walk: Path, posecli: Posecli) -> N
 
 @pytest.mark.parametrize("data", [["-o", "out/r.jsonl"], ["-o", "out/r.csv"], ["-o", "out/data/"]])
 @pytest.mark.parametrize("lines", [0, 3, 6])
-def test_resumed(data: list[str], lines: int, walk: Path, posecli: Posecli) -> None:
-    """From a journal of which only some lines are there, and nothing else."""
+def test_a_run_is_resumed_from_some_lines_of_its_journal(
+    data: list[str], lines: int, walk: Path, posecli: Posecli
+) -> None:
+    """All other outputs are deleted."""
     command = ["estimate", "walk", *AS_CLIP, "--smooth", *data, "-a", "out/drawn/"]
     assert posecli(*command).returncode == 1
     (journal,) = Path("out").rglob("*.partial.jsonl")
@@ -118,7 +120,7 @@ def test_resumed(data: list[str], lines: int, walk: Path, posecli: Posecli) -> N
         path.unlink()
     journal.write_bytes(b"".join(journal.read_bytes().splitlines(keepends=True)[:lines]))
     result = posecli(*command, "--resume")
-    replayed = lines - (lines > 4)  # one of them failed, and is tried again
+    replayed = lines - (lines > 4)  # one of them failed, and is retried
     assert re.search(rf"{9 - replayed} ok \+ 1 failed \+ {replayed} skipped".encode(), result.stderr), result.stderr
     assert {path: path.read_bytes() for path in files} == before
 
@@ -133,14 +135,14 @@ def test_a_folder_that_has_changed_is_not_resumed(walk: Path, posecli: Posecli) 
 
 
 @pytest.mark.parametrize("kind", ["jsonl", "parquet"])
-def test_shards(kind: str, walk: Path, posecli: Posecli) -> None:
+def test_shards_are_resumed_and_notice_new_frames(kind: str, walk: Path, posecli: Posecli) -> None:
     command = ["estimate", "walk", *AS_CLIP, "--track", "--shards", "-f", kind, "-o", "parts/"]
     assert posecli(*command).returncode == 1
-    assert [outcome(record) for record in read_records("parts/")] == wanted()
+    assert [outcome(record) for record in read_records("parts/")] == expected_outcomes()
     picture = pictures(1)[0]
     picture.save(walk / "4.png")
     assert posecli(*command, "--resume").returncode == 0
     assert all(record.ok for record in read_records("parts/"))
-    picture.save(walk / "91.png")  # the folder holds others now, and the shard is another
+    picture.save(walk / "91.png")  # the folder has other frames now, so its shard is computed again
     assert b"11 ok" in posecli(*command, "--resume").stderr
     assert posecli(*command, "--resume").stderr.startswith(b"posecli: 1 picture = 0 ok + 0 failed + 1 skipped")

@@ -1,4 +1,4 @@
-"""Where a run writes: what is refused before anything is loaded."""
+"""Destinations: what is refused before anything is loaded."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ def clip(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["CLIP", "wave.jpg", "-o", "x.csv", "--track"], b"dlc writes one file a clip"),
-        ([".", "-o", "x.csv", "--track"], b"dlc writes one file a clip"),
-        (["CLIP", "-o", "x/", "--track"], b"dlc writes one file a clip"),
-        (["wave.jpg", "-o", "x.csv", "--track"], b"wave.jpg is a picture, and dlc writes clips"),
-        (["CLIP", "-o", "x.csv"], b"dlc tells people apart by their tracks"),
+        (["CLIP", "wave.jpg", "-o", "x.csv", "--track"], b"dlc writes one clip to one file"),
+        ([".", "-o", "x.csv", "--track"], b"dlc writes one clip to one file"),
+        (["CLIP", "-o", "x/", "--track"], b"dlc writes one clip to one file"),
+        (["wave.jpg", "-o", "x.csv", "--track"], b"wave.jpg is a picture, and the format dlc is for clips"),
+        (["CLIP", "-o", "x.csv"], b"dlc needs tracks if there are several people"),
     ],
 )
-def test_dlc_is_one_clip_with_tracks(
+def test_dlc_needs_one_clip_with_tracks(
     arguments: list[str], said: bytes, clip: Path, tmp_path: Path, posecli: Posecli
 ) -> None:
     places = {"CLIP": clip, "x.csv": tmp_path / "x.csv", "x/": f"{tmp_path}/x/"}
@@ -40,7 +40,9 @@ def test_dlc_is_one_clip_with_tracks(
 
 
 @pytest.mark.parametrize("option", ["--track", "--max-poses=1", "--decoder=single"])
-def test_dlc_of_a_clip(option: str, clip: Path, tmp_path: Path, posecli: Posecli, tiny_model: Path) -> None:
+def test_dlc_of_one_person_needs_no_tracks(
+    option: str, clip: Path, tmp_path: Path, posecli: Posecli, tiny_model: Path
+) -> None:
     result = posecli("estimate", clip, "-o", tmp_path / "x.csv", "-f", "dlc", option, model=tiny_model)
     assert result.returncode == 0, result.stderr
     rows = (tmp_path / "x.csv").read_text().splitlines()

@@ -1,4 +1,4 @@
-"""The contract of all engines, one test for each of its sentences."""
+"""The contract of all engines: one test for each of its sentences."""
 
 from __future__ import annotations
 
@@ -59,14 +59,14 @@ def names(records: list[Record]) -> list[str]:
     return [record.image for record in records]
 
 
-def test_same_records_in_order_n_in_n_out(engine: engines.Engine, pictures: list[ImageInput], job: Job) -> None:
+def test_each_input_has_one_record_in_order(engine: engines.Engine, pictures: list[ImageInput], job: Job) -> None:
     records = list(engine(iter(pictures), job, OPTIONS))
     assert names(records) == [image.name for image in pictures]
     assert records == list(get_engine("serial")(pictures, job, OPTIONS))
     assert [record.ok for record in records] == [index % 10 != 3 for index in range(30)]
 
 
-def test_no_input_no_record(engine: engines.Engine, job: Job) -> None:
+def test_no_input_gives_no_record(engine: engines.Engine, job: Job) -> None:
     assert list(engine([], job, OPTIONS)) == []
 
 
@@ -100,7 +100,7 @@ def test_a_model_that_cannot_load_is_one_fatal_error(
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
-def test_a_hanging_picture_costs_itself_only(
+def test_a_picture_that_hangs_costs_only_its_own_record(
     engine: engines.Engine, pictures: list[ImageInput], job: Job, tmp_path: Path
 ) -> None:
     os.mkfifo(tmp_path / "hang.png")
@@ -114,7 +114,7 @@ def test_a_hanging_picture_costs_itself_only(
 
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="needs /proc")
-def test_a_killed_worker_costs_its_own_picture_only(
+def test_a_killed_worker_costs_only_its_current_picture(
     pictures: list[ImageInput], job: Job, tmp_path: Path, make_gate: Callable[[Path], Gate]
 ) -> None:
     many = [ImageInput(image.name, image.output) for _ in range(10) for image in pictures]
@@ -124,7 +124,7 @@ def test_a_killed_worker_costs_its_own_picture_only(
     records: list[Record] = []
     for record in processes.run(many, job, OPTIONS):
         records.append(record)
-        if len(records) in gates:  # and that picture is the next one of a worker
+        if len(records) in gates:  # a worker is waiting at that picture
             os.kill(gates[len(records)].reader().pid, signal.SIGKILL)
     assert sorted(names(records)) == sorted(image.name for image in many)
     crashed = [record for record in records if record.error and record.error.code == "worker_crashed"]
@@ -142,7 +142,7 @@ def test_no_process_is_left_behind(pictures: list[ImageInput], job: Job) -> None
     wait_for(lambda: not spawned_children() - before)
 
 
-def test_results_come_in_order_and_what_waits_is_bounded() -> None:
+def test_results_are_ordered_and_their_number_in_flight_is_bounded() -> None:
     order: engines.InOrder[int] = engines.InOrder()
     assert [order.begin() for _ in range(3)] == [0, 1, 2]
     assert [list(order.take(number, 10 * number)) for number in (2, 1)] == [[], []]
@@ -151,9 +151,9 @@ def test_results_come_in_order_and_what_waits_is_bounded() -> None:
     assert order.may_begin(ahead=1)
 
 
-def test_pixels_that_wait_are_bounded() -> None:
+def test_bytes_in_flight_are_bounded() -> None:
     order: engines.InOrder[str] = engines.InOrder()
-    assert order.may_begin(100, ahead=9, bytes_ahead=10)  # alone it may be as large as it is
+    assert order.may_begin(100, ahead=9, bytes_ahead=10)  # a single piece of any size may begin
     assert [order.begin(weight) for weight in (5, 3)] == [0, 1]
     assert [order.may_begin(weight, ahead=9, bytes_ahead=10) for weight in (0, 2, 3)] == [True, True, False]
     list(order.take(1, "waits for the first"))
@@ -162,10 +162,10 @@ def test_pixels_that_wait_are_bounded() -> None:
     assert order.may_begin(10, ahead=9, bytes_ahead=10)
 
 
-def test_a_slow_picture_holds_up_no_more_than_a_window(
+def test_a_slow_picture_delays_a_bounded_number_of_pictures(
     pictures: list[ImageInput], job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A pipe that nobody writes to takes until its time is up; meanwhile only so many others are begun."""
+    """A pipe without a writer blocks until the timeout. Until then, a bounded number of other inputs is read."""
     monkeypatch.setattr(processes, "PICTURES_AHEAD", 12)
     os.mkfifo(tmp_path / "slow.png")
     pulled = 0
@@ -184,7 +184,7 @@ def test_a_slow_picture_holds_up_no_more_than_a_window(
 
 
 def test_pixels_in_flight_are_bounded(engine: engines.Engine, job: Job) -> None:
-    """Those of a chunk that is being put together come on top."""
+    """The pixels of a chunk that is being collected are added to the limit."""
     taken, size = 0, (1600, 1000)
     weight = 3 * size[0] * size[1]
 
@@ -200,7 +200,7 @@ def test_pixels_in_flight_are_bounded(engine: engines.Engine, job: Job) -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
-def test_a_slow_picture_holds_up_a_bounded_number_of_pixels(job: Job, tmp_path: Path) -> None:
+def test_a_slow_picture_delays_a_bounded_number_of_pixels(job: Job, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "slow.png")
     pulled, size = 0, (1280, 1024)
     weight = 3 * size[0] * size[1]
@@ -221,7 +221,7 @@ def test_a_slow_picture_holds_up_a_bounded_number_of_pixels(job: Job, tmp_path: 
 
 @pytest.fixture
 def clips_and_pictures(tmp_path: Path, pictures: list[ImageInput]) -> list[ImageInput]:
-    """Two clips of people who walk, between pictures."""
+    """Two clips of a moving person, between pictures."""
     found = pictures[:8]
     for place, step in ((2, 6), (5, -4)):
         frames = [draw_discs([person_at(120 + step * index, 60)]) for index in range(9)]
@@ -232,7 +232,7 @@ def clips_and_pictures(tmp_path: Path, pictures: list[ImageInput]) -> list[Image
 
 
 @pytest.mark.parametrize("settings", [Settings(), Settings(track=True, smooth=True, zoom=True)])
-def test_clips_and_files_of_one_image_are_the_same_whatever_the_engine(
+def test_all_engines_write_the_same_clips_and_files(
     settings: Settings, engine: engines.Engine, clips_and_pictures: list[ImageInput], job: Job, tmp_path: Path
 ) -> None:
     def run(which: engines.Engine, name: str) -> dict[str, bytes]:
@@ -257,7 +257,7 @@ def test_clips_and_files_of_one_image_are_the_same_whatever_the_engine(
     assert len([name for name in found if name.startswith("clip")]) == 2 * (9 + 1)
 
 
-def test_frames_of_a_folder_are_the_same_whatever_the_engine(
+def test_all_engines_give_the_same_records_of_a_folder_read_as_a_clip(
     engine: engines.Engine, pictures: list[ImageInput], job: Job, tmp_path: Path
 ) -> None:
     clip = ImageInput(str(tmp_path), "clip", members=tuple(pictures))

@@ -1,6 +1,6 @@
-"""What goes wrong on a cluster: workers and machines that vanish, drivers that are killed, models that are not there.
+"""Failures on a cluster: lost workers and machines, killed drivers, missing models.
 
-A real cluster of two nodes runs on this machine; the contract that all engines share is in `test_engines.py`.
+A real cluster of two nodes runs on this machine. `test_engines.py` tests the contract of all engines.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def job(tiny_model: Path) -> Job:
 
 @pytest.fixture
 def many(tmp_path: Path) -> list[ImageInput]:
-    """Eight hundred names of one picture."""
+    """Eight hundred links to one picture."""
     picture = tmp_path / "picture.png"
     draw_discs([person_at(80, 60)]).save(picture)
     inputs = []
@@ -50,8 +50,8 @@ def many(tmp_path: Path) -> list[ImageInput]:
 
 @pytest.fixture
 def gate(many: list[ImageInput], make_gate: Callable[[Path], Gate]) -> Gate:
-    """Picture 100 of the many. When 64 records are out, its task has been submitted: tasks are of 32 pictures, and more
-    than one is in flight even where the cluster has one processor."""
+    """Picture 100 of the many. Its task is submitted before 64 records are returned: a task has 32 pictures, and more
+    than one task is in flight even if the cluster has one CPU core."""
     return make_gate(Path(many[100].name))
 
 
@@ -60,7 +60,7 @@ def names(records: list[Record]) -> list[str]:
 
 
 def run_with(fault: Any, many: list[ImageInput], job: Job) -> list[Record]:
-    """All records of a run in whose midst something happens."""
+    """All records of a run in which a fault happens after 64 records."""
     records: list[Record] = []
     for record in ray.run(many, job, OPTIONS):
         records.append(record)
@@ -70,7 +70,7 @@ def run_with(fault: Any, many: list[ImageInput], job: Job) -> list[Record]:
     return records
 
 
-def test_a_killed_task_is_done_again(ray_cluster: Any, many: list[ImageInput], gate: Gate, job: Job) -> None:
+def test_a_killed_task_is_retried(ray_cluster: Any, many: list[ImageInput], gate: Gate, job: Job) -> None:
     def kill() -> None:
         worker = gate.reader()
         gate.replace(Path(many[0].name))
@@ -79,7 +79,7 @@ def test_a_killed_task_is_done_again(ray_cluster: Any, many: list[ImageInput], g
     assert all(record.ok for record in run_with(kill, many, job))
 
 
-def test_a_picture_that_takes_its_process_down_costs_itself_only(
+def test_a_picture_that_crashes_its_process_costs_only_its_own_record(
     ray_cluster: Any, many: list[ImageInput], gate: Gate, job: Job
 ) -> None:
     def kill() -> None:
@@ -92,7 +92,7 @@ def test_a_picture_that_takes_its_process_down_costs_itself_only(
 
 
 @pytest.mark.parametrize("allow_graceful", [True, False])
-def test_a_node_that_goes_takes_nothing_with_it(
+def test_no_record_is_lost_with_a_node(
     allow_graceful: bool, ray_cluster: Any, many: list[ImageInput], job: Job
 ) -> None:
     node = ray_cluster.add_node(num_cpus=1)
@@ -100,7 +100,7 @@ def test_a_node_that_goes_takes_nothing_with_it(
     assert all(record.ok for record in records)
 
 
-def test_a_driver_that_is_killed_is_followed_by_another(
+def test_a_run_whose_driver_was_killed_is_resumed(
     ray_cluster: Any, many: list[ImageInput], gate: Gate, tiny_model: Path, tmp_path: Path, posecli: Posecli
 ) -> None:
     listing, out = tmp_path / "list.txt", tmp_path / "out"
@@ -127,7 +127,7 @@ def test_a_driver_that_is_killed_is_followed_by_another(
 
 
 @pytest.mark.parametrize(("stop", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_run_that_is_stopped_takes_its_cluster_with_it(
+def test_a_stopped_run_stops_its_own_cluster(
     stop: int, status: int, many: list[ImageInput], gate: Gate, tiny_model: Path, tmp_path: Path
 ) -> None:
     listing, out = tmp_path / "list.txt", tmp_path / "out.jsonl"
@@ -142,7 +142,7 @@ def test_a_run_that_is_stopped_takes_its_cluster_with_it(
     gate.close()
     assert process.returncode == status, text
     assert "Traceback" not in text
-    assert "--resume carries on" in text
+    assert "--resume continues" in text
     wait_for(lambda: not any(found.session == process.pid for found in running()))
 
 
@@ -161,8 +161,8 @@ def test_pieces_in_flight_are_bounded(ray_cluster: Any, job: Job) -> None:
     assert taken <= 100 + ray.TASKS_AHEAD + 1
 
 
-def test_pieces_come_in_order(ray_cluster: Any, job: Job) -> None:
-    """However late a worker starts."""
+def test_summaries_are_in_the_order_of_the_pieces(ray_cluster: Any, job: Job) -> None:
+    """Even if a worker starts late."""
     pieces = range(2 * ray.TASKS_AHEAD)
     assert list(ray.run_pieces(pieces, _echo, job, OPTIONS)) == list(pieces)
 
@@ -171,14 +171,16 @@ def _echo(number: int, estimate: object) -> int:
     return number
 
 
-def test_no_cluster_at_the_address(many: list[ImageInput], job: Job, tmp_path: Path, posecli: Posecli) -> None:
+def test_an_address_without_a_cluster_is_an_error(
+    many: list[ImageInput], job: Job, tmp_path: Path, posecli: Posecli
+) -> None:
     result = posecli("estimate", many[0].name, "--engine", "ray", "--ray-address", "127.0.0.1:1")
     assert result.returncode == 4
     assert b"cannot reach the Ray cluster at 127.0.0.1:1" in result.stderr
     assert b"Traceback" not in result.stderr
 
 
-def test_a_model_reaches_machines_that_lack_it(job: Job, tiny_model: Path, tmp_path: Path) -> None:
+def test_a_model_is_written_on_machines_that_do_not_have_it(job: Job, tiny_model: Path, tmp_path: Path) -> None:
     elsewhere = job.model._replace(path=str(tmp_path / "elsewhere" / tiny_model.name))
     second = tmp_path / "second.tflite"
     second.write_bytes(b"second")
@@ -199,7 +201,7 @@ def test_another_version_on_the_cluster_is_refused(ray_cluster: Any, job: Job, m
     assert isinstance(ray._do(0, _echo, context, b""), EngineError)
 
 
-def test_frames_travel_in_small_chunks() -> None:
+def test_chunks_of_frames_are_small() -> None:
     still = ImageInput("a", "a")
     frame = still._replace(pixels=(1, 1, bytes(ray.CHUNK_BYTES // 4)))
     assert [len(chunk) for chunk in ray.chunks([still] * 70)] == [32, 32, 6]

@@ -1,9 +1,9 @@
-"""A run that was killed anywhere, and resumed, leaves the same bytes as one that nothing disturbed.
+"""A run that is killed at any point and resumed writes the same bytes as an uninterrupted run.
 
-Every kind of destination, with and without annotation, tracking and smoothing, is ended at boundaries that matter:
-before a record is journalled, in the middle of its line, behind it, before a file appears under its name, in the
-middle of a clip, before the journal goes. The process ends there at once, as by `kill -9`; then --resume. Runs are
-forked from a process that has everything imported, so that each takes little.
+Runs of every kind of destination, with and without annotation, tracking and smoothing, are killed at critical points:
+before a record is added to the journal, in the middle of its line, after it, before a file is renamed, in the middle of
+a clip, before the journal is deleted. The process ends there at once, as by `kill -9`, and is resumed. Runs are forked
+from a process that has imported everything, so that each is fast.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ PRELOADED = [
 
 
 class Boundary(NamedTuple):
-    """Where a run is ended: at a call of a function (the first is 1), before it or after it, or with half its text."""
+    """The point where a run is killed: before, after, or halfway through the text of a call (from 1) of a function."""
 
     function: str
     call: int
@@ -75,7 +75,7 @@ BOUNDARIES = (
 
 
 class Command(NamedTuple):
-    """A run of posecli in a folder. boundary: where it is ended; None: it ends by itself."""
+    """A run of posecli in a folder. boundary: the point where it is killed; None: it is not killed."""
 
     folder: str
     model: str
@@ -83,13 +83,13 @@ class Command(NamedTuple):
     boundary: Boundary | None = None
 
     def __call__(self) -> None:
-        os.setsid()  # so that what it has started can be killed with it
+        os.setsid()  # its child processes can be killed with it
         os.chdir(self.folder)
         os.environ["POSECLI_MODEL"] = self.model
         sys.argv[1:] = ["estimate", "in", "-q", *self.arguments]
         sys.stderr = open("stderr.txt", "a")  # noqa: SIM115 (the process ends with it)
-        # Workers and the decoder of clips are forked as well: to spawn them takes longer than all the rest. The serial
-        # engine does its work in this process, which is the one to be ended.
+        # Workers and the clip decoder are forked too: spawning them would take most of the time. The serial engine
+        # works in this process, which is the one that is killed.
         child_process._START_METHOD = "fork"
         processes.may_fork = lambda: False
         if self.boundary is not None:
@@ -98,7 +98,7 @@ class Command(NamedTuple):
 
 
 def _end_at(boundary: Boundary) -> None:
-    """Replace the function of a boundary by one that ends this process; the workers that are forked from it keep on."""
+    """Replace the function of a boundary by one that kills this process, but not the workers forked from it."""
     path, name = boundary.function.rsplit(".", 1)
     try:
         owner: Any = importlib.import_module(path)
@@ -121,7 +121,7 @@ def _end_at(boundary: Boundary) -> None:
 
 @pytest.fixture(scope="module")
 def fork() -> Callable[[Command], int]:
-    """Run a command in a process forked from one that has everything imported; its exit status."""
+    """Run a command in a fork of a process that has imported everything; return its exit status."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(PRELOADED)
 
@@ -140,7 +140,7 @@ def fork() -> Callable[[Command], int]:
 
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Pictures before and behind a clip in which two people cross."""
+    """Pictures before and after a clip in which two people cross."""
     folder = tmp_path_factory.mktemp("inputs") / "in"
     folder.mkdir()
     for index, name in enumerate(["a.png", "b.png", "x.png", "y.png"]):
@@ -150,28 +150,28 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-class World(NamedTuple):
-    """A kind of run, and what it leaves if nothing disturbs it."""
+class RunKind(NamedTuple):
+    """A kind of run, and the files of an uninterrupted run."""
 
     folder: Path
     model: Path
     arguments: tuple[str, ...]
-    wanted: dict[str, bytes]
+    expected: dict[str, bytes]
 
     def command(self, *more: str, boundary: Boundary | None = None) -> Command:
         return Command(str(self.folder), str(self.model), (*self.arguments, *more), boundary)
 
-    def said(self) -> str:
+    def messages(self) -> str:
         return (self.folder / "stderr.txt").read_text()
 
 
 def content(out: Path) -> dict[str, bytes]:
-    """Every file below a folder."""
+    """All files below a folder."""
     return {str(path.relative_to(out)): path.read_bytes() for path in out.rglob("*") if path.is_file()}
 
 
 def combinations() -> Iterator[tuple[str, str, str, str]]:
-    """Everything in one process; what differs between engines, in several."""
+    """All combinations with the serial engine, and those that depend on the engine with processes."""
     for data, drawn, over_time, engine in itertools.product(DATA, ("", "drawn"), OVER_TIME, ("serial", "processes")):
         if data == "nothing" and not drawn:
             continue
@@ -183,55 +183,57 @@ def combinations() -> Iterator[tuple[str, str, str, str]]:
 
 
 @pytest.fixture
-def world(
+def run_kind(
     request: pytest.FixtureRequest, fork: Callable[[Command], int], inputs: Path, tiny_model: Path, tmp_path: Path
-) -> World:
+) -> RunKind:
     data, drawn, over_time, engine = request.param
     shutil.copytree(inputs, tmp_path / "in")
     arguments = [*DATA[data], *OVER_TIME[over_time], *(["-a", "out/drawn/"] if drawn else []), "--engine", engine]
-    world = World(tmp_path, tiny_model, (*arguments, "--workers", "1" if engine == "serial" else "2"), {})
-    assert fork(world.command()) == 0, world.said()
+    run_kind = RunKind(tmp_path, tiny_model, (*arguments, "--workers", "1" if engine == "serial" else "2"), {})
+    assert fork(run_kind.command()) == 0, run_kind.messages()
     found = content(tmp_path / "out")
     assert not [name for name in found if name.endswith((".tmp", ".partial.jsonl"))]
-    return world._replace(wanted=found)
+    return run_kind._replace(expected=found)
 
 
-def ends_like_an_undisturbed_run(world: World, fork: Callable[[Command], int], what: object) -> None:
-    assert fork(world.command("--resume")) == 0, (what, world.said())
-    found = content(world.folder / "out")
-    assert sorted(found) == sorted(world.wanted), what
-    assert [name for name in found if found[name] != world.wanted[name]] == [], what
+def resumes_to_the_same_files(run_kind: RunKind, fork: Callable[[Command], int], what: object) -> None:
+    assert fork(run_kind.command("--resume")) == 0, (what, run_kind.messages())
+    found = content(run_kind.folder / "out")
+    assert sorted(found) == sorted(run_kind.expected), what
+    assert [name for name in found if found[name] != run_kind.expected[name]] == [], what
 
 
 @pytest.mark.parametrize(
-    ("world", "boundaries"),
-    # Neighbours take turns: each boundary meets every kind of output, and half of the combinations.
+    ("run_kind", "boundaries"),
+    # Boundaries alternate: each is tested with every kind of output, and with half of the combinations.
     [(combination, BOUNDARIES[number % 2 :: 2]) for number, combination in enumerate(combinations())],
-    indirect=["world"],
+    indirect=["run_kind"],
     ids=["-".join(filter(None, combination)) for combination in combinations()],
 )
-def test_killed_anywhere(world: World, boundaries: tuple[Boundary, ...], fork: Callable[[Command], int]) -> None:
+def test_a_killed_run_is_resumed_to_the_same_files(
+    run_kind: RunKind, boundaries: tuple[Boundary, ...], fork: Callable[[Command], int]
+) -> None:
     reached = 0
     for boundary in boundaries:
-        shutil.rmtree(world.folder / "out")
-        status = fork(world.command(boundary=boundary))
-        assert status in (0, KILLED), (boundary, world.said())
+        shutil.rmtree(run_kind.folder / "out")
+        status = fork(run_kind.command(boundary=boundary))
+        assert status in (0, KILLED), (boundary, run_kind.messages())
         if status == KILLED:
             reached += 1
-            ends_like_an_undisturbed_run(world, fork, boundary)
+            resumes_to_the_same_files(run_kind, fork, boundary)
     assert reached > 0
 
 
 @pytest.mark.parametrize(
-    "world", list(combinations()), indirect=True, ids=lambda combination: "-".join(filter(None, combination))
+    "run_kind", list(combinations()), indirect=True, ids=lambda combination: "-".join(filter(None, combination))
 )
-def test_files_deleted(world: World, fork: Callable[[Command], int]) -> None:
-    """Each file by itself. A finished table of all records cannot be resumed, and says so."""
-    whole_tables = ("r.csv",) if "coco" not in world.arguments else ("r.json",)
-    if any(name in world.wanted for name in whole_tables):
-        assert fork(world.command("--resume")) == 2
-        assert "records cannot be read back from it" in world.said()
+def test_deleted_files_are_written_again(run_kind: RunKind, fork: Callable[[Command], int]) -> None:
+    """One file at a time. A finished table of all records cannot be resumed, which is an error."""
+    whole_tables = ("r.csv",) if "coco" not in run_kind.arguments else ("r.json",)
+    if any(name in run_kind.expected for name in whole_tables):
+        assert fork(run_kind.command("--resume")) == 2
+        assert "records cannot be read back from it" in run_kind.messages()
         return
-    for name in sorted(world.wanted):
-        (world.folder / "out" / name).unlink()
-        ends_like_an_undisturbed_run(world, fork, name)
+    for name in sorted(run_kind.expected):
+        (run_kind.folder / "out" / name).unlink()
+        resumes_to_the_same_files(run_kind, fork, name)

@@ -1,4 +1,4 @@
-"""What the run tells its user, without any files."""
+"""The messages and counts of a run, without files."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ def done(record: Record) -> Done:
     return Done(record, record)
 
 
-def test_what_an_earlier_run_had_is_skipped(capsys: pytest.CaptureFixture[str]) -> None:
-    """Unless a file of it could not be made."""
+def test_replayed_inputs_count_as_skipped(capsys: pytest.CaptureFixture[str]) -> None:
+    """Unless a file of the input could not be written."""
     report = Report()
     replayed = Done(make_record(), make_record(), replayed=True)
     assert len(list(report.watch([replayed, replayed._replace(failure=FAILED)]))) == 2
     assert (report.skipped, report.failed, report.ok) == (1, 1, 0)
 
 
-def test_numbers_add_up(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_summary_counts_all_inputs(capsys: pytest.CaptureFixture[str]) -> None:
     report = Report()
     assert len(list(report.watch(map(done, [make_record(people=2), make_record(people=0), FAILED])))) == 3
     report.skip("c.jpg")
@@ -40,10 +40,10 @@ def test_numbers_add_up(capsys: pytest.CaptureFixture[str]) -> None:
     assert report.found == 4
 
 
-def test_where_inputs_are_waited_for_there_is_no_rate(
+def test_a_run_that_waits_for_inputs_has_no_rate(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And a terminal shows each picture, and each clip once."""
+    """On a terminal, each picture and each clip is printed once."""
     frames = [replace(make_record(people=n), image="c.mp4", frame=n, time=0.1 * n) for n in (0, 1)]
     for terminal in (False, True):
         monkeypatch.setattr("sys.stderr.isatty", lambda terminal=terminal: terminal)
@@ -61,13 +61,15 @@ def test_where_inputs_are_waited_for_there_is_no_rate(
     [([make_record()], False, 0), ([FAILED], False, 1), ([make_record(people=0)], True, 3), ([make_record()], True, 0),
      ([make_record(people=0), FAILED], True, 1)],
 )  # fmt: skip
-def test_exit_status(records: list[Record], require_pose: bool, status: int) -> None:
+def test_failures_and_unmet_expectations_set_the_exit_status(
+    records: list[Record], require_pose: bool, status: int
+) -> None:
     report = Report(expectations=Expectations(least=int(require_pose)))
     list(report.watch(map(done, records)))
     assert report.exit_status() == status
 
 
-def test_that_stills_have_no_order_is_said_once(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_message_about_stills_is_printed_once(capsys: pytest.CaptureFixture[str]) -> None:
     frame = replace(make_record(), frame=0, time=0.0)
     for tracks, quiet, records, times in (
         (True, False, [frame, FAILED, make_record(), make_record()], 1),
@@ -76,21 +78,21 @@ def test_that_stills_have_no_order_is_said_once(capsys: pytest.CaptureFixture[st
         (False, False, [make_record()], 0),
     ):
         list(Report(tracks=tracks, quiet=quiet).watch(map(done, records)))
-        assert capsys.readouterr().err.count("stills have no order") == times
+        assert capsys.readouterr().err.count("have no effect on still pictures") == times
 
 
-def test_quiet(capsys: pytest.CaptureFixture[str]) -> None:
+def test_quiet_prints_nothing_without_failures(capsys: pytest.CaptureFixture[str]) -> None:
     report = Report(quiet=True)
     list(report.watch(map(done, [make_record()])))
     report.close()
     assert capsys.readouterr().err == ""
 
 
-def test_fail_fast_stops_behind_the_first_failure() -> None:
+def test_fail_fast_stops_after_the_first_failure() -> None:
     assert len(list(Report().watch(map(done, [make_record(), FAILED, make_record()]), fail_fast=True))) == 2
 
 
-def test_progress_bar_shows_people_failures_and_its_total(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_progress_bar_shows_people_failures_and_the_total(capsys: pytest.CaptureFixture[str]) -> None:
     total = Total()
     report = Report(total=total)
     for name in ("a.jpg", "b.jpg"):
@@ -106,8 +108,8 @@ def test_progress_bar_shows_people_failures_and_its_total(capsys: pytest.Capture
     assert "no such file" in capsys.readouterr().err
 
 
-def test_progress_bar_is_right_at_the_end() -> None:
-    """Also where nobody has counted the inputs."""
+def test_the_progress_bar_ends_at_its_total() -> None:
+    """Even if the inputs were not counted."""
     report = Report(total=Total())
     bar = report._bar
     list(report.watch(map(done, [make_record(), make_record()])))

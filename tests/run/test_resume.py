@@ -1,4 +1,4 @@
-"""Runs that ended early, carried on: every picture once, nothing torn, no mixing of settings."""
+"""Resumed runs: each picture has one record, no line is torn, and settings are not mixed."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def line(record: Record) -> str:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Sixty pictures, one of them damaged."""
+    """Sixty pictures, of which one is damaged."""
     folder = tmp_path / "in"
     folder.mkdir()
     draw_discs([person_at(62, 41)]).save(folder / "00.png")
@@ -51,7 +51,7 @@ def image(name: str) -> ImageInput:
     return ImageInput(name, name)
 
 
-def test_finished_records_are_found_beside_failures_and_a_torn_line(tmp_path: Path) -> None:
+def test_finished_records_are_found_among_failures_and_a_torn_line(tmp_path: Path) -> None:
     path = tmp_path / "r.jsonl"
     failed = line(Record.failed("b.jpg", "not_found", "x"))
     whole = line(make_record("a.jpg")) + failed + line(make_record("c.jpg"))
@@ -65,14 +65,14 @@ def test_finished_records_are_found_beside_failures_and_a_torn_line(tmp_path: Pa
     assert path.read_text() == whole
 
 
-def test_of_two_records_of_one_input_the_later_counts(tmp_path: Path) -> None:
+def test_the_later_of_two_records_of_an_input_is_used(tmp_path: Path) -> None:
     path = tmp_path / "r.jsonl"
     path.write_text(line(make_record("a.jpg", 0)) + line(make_record("a.jpg")))
     recorded = RecordedLines(str(path), IDENTITY)
     assert (recorded.get(image("a.jpg")), recorded.is_clean) == (make_record("a.jpg"), False)
 
 
-def test_a_file_that_holds_something_else_is_refused(tmp_path: Path) -> None:
+def test_a_file_without_records_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "notes.jsonl"
     path.write_text("my notes\n")
     with pytest.raises(UsageError, match="does not hold posecli records"):
@@ -87,14 +87,16 @@ def test_a_file_that_holds_something_else_is_refused(tmp_path: Path) -> None:
         (RunIdentity("0" * 64, Settings(max_poses=3)), "max-poses 20, not 3"),
     ],
 )
-def test_other_settings_do_not_mix(identity: RunIdentity, message: str, tmp_path: Path) -> None:
+def test_records_of_another_model_or_other_settings_are_refused(
+    identity: RunIdentity, message: str, tmp_path: Path
+) -> None:
     path = tmp_path / "r.jsonl"
     path.write_text(line(make_record()))
     with pytest.raises(UsageError, match=message):
         RecordedLines(str(path), identity)
 
 
-def test_records_are_read_back_from_lines_and_arrays(tmp_path: Path) -> None:
+def test_records_are_read_from_lines_and_arrays(tmp_path: Path) -> None:
     records = [make_record("a"), make_record("b", 0), Record.failed("c", "not_found", "x")]
     (tmp_path / "r.jsonl").write_text("\n" + "\n".join(map(line, records)))
     (tmp_path / "r.json").write_text("\n" + json.dumps([record.to_dict() for record in records], indent=2))
@@ -109,7 +111,7 @@ def test_records_are_read_back_from_lines_and_arrays(tmp_path: Path) -> None:
 
 @pytest.fixture
 def gate(folder: Path, make_gate: Callable[[Path], Gate]) -> Gate:
-    """The last picture of the folder: the run does not end before it is signalled."""
+    """The last picture of the folder: the run blocks there until it gets a signal."""
     return make_gate(folder / "59.png")
 
 
@@ -119,7 +121,7 @@ def needs_packages_of(name: str) -> None:
 
 
 def start_and_end(args: list[object], signal_number: int, model: Path, watched: Path) -> subprocess.Popen[bytes]:
-    """Run until the watched file holds some records, then send the signal to the whole group."""
+    """Run until the watched file has some records, then send the signal to the process group."""
     process = subprocess.Popen(
         [sys.executable, "-m", "posecli", *map(str, args)], env={**os.environ, "POSECLI_MODEL": str(model)},
         stderr=subprocess.PIPE, start_new_session=True,
@@ -130,7 +132,7 @@ def start_and_end(args: list[object], signal_number: int, model: Path, watched: 
 
 
 @pytest.mark.parametrize("name", ["r.jsonl", "r.json", "r.csv", "r.parquet"])
-def test_kill_and_resume(
+def test_a_killed_run_is_resumed(
     name: str, folder: Path, gate: Gate, tmp_path: Path, tiny_model: Path, posecli: Posecli
 ) -> None:
     needs_packages_of(name)
@@ -138,7 +140,7 @@ def test_kill_and_resume(
     lines = out if name == "r.jsonl" else tmp_path / f"{name}.partial.jsonl"
     process = start_and_end(["estimate", folder, "-o", out], signal.SIGKILL, tiny_model, lines)
     gate.replace(folder / "00.png")
-    gate.close()  # so that the worker, which outlives its parent there, ends too
+    gate.close()  # ends the worker, which outlives its parent
     process.communicate()
     assert out.exists() == (name == "r.jsonl")
     assert posecli("estimate", folder, "-o", out).returncode == 2
@@ -155,7 +157,7 @@ def test_kill_and_resume(
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_signals_keep_what_is_done(
+def test_an_interrupted_run_keeps_finished_records(
     number: int, status: int, folder: Path, gate: Gate, tmp_path: Path, tiny_model: Path
 ) -> None:
     out = tmp_path / "r.jsonl"
@@ -164,14 +166,14 @@ def test_signals_keep_what_is_done(
     assert process.returncode == status, text
     assert "Traceback" not in text
     assert "interrupted: " in text
-    assert "--resume carries on" in text
+    assert "--resume continues" in text
     assert 0 < len(records_of(out.read_bytes())) < 60
     group = subprocess.run(["ps", "-o", "pid=", "-g", str(process.pid)], capture_output=True, text=True, check=False)
     assert group.stdout.strip() == ""
 
 
 @pytest.mark.parametrize("name", ["r.jsonl", "r.json", "r.csv", "r.parquet"])
-def test_failed_inputs_are_tried_again(name: str, folder: Path, tmp_path: Path, posecli: Posecli) -> None:
+def test_failed_inputs_are_retried(name: str, folder: Path, tmp_path: Path, posecli: Posecli) -> None:
     needs_packages_of(name)
     out = tmp_path / name
     assert posecli("estimate", folder, "-o", out).returncode == 1
@@ -183,7 +185,7 @@ def test_failed_inputs_are_tried_again(name: str, folder: Path, tmp_path: Path, 
 
 
 @pytest.mark.parametrize("name", ["json", "jsonl", "parquet"])
-def test_folders_resume_too(name: str, folder: Path, tmp_path: Path, posecli: Posecli) -> None:
+def test_folders_of_files_are_resumed(name: str, folder: Path, tmp_path: Path, posecli: Posecli) -> None:
     needs_packages_of(name)
     args = ("estimate", folder, "-o", f"{tmp_path}/out/", "-f", name, "-a", f"{tmp_path}/drawn/")
     assert posecli(*args).returncode == 1
@@ -193,17 +195,17 @@ def test_folders_resume_too(name: str, folder: Path, tmp_path: Path, posecli: Po
     (tmp_path / "drawn" / "08.png.png").unlink()
     (tmp_path / "out" / f"09.png.{name}").write_text('{"torn')
     result = posecli(*args, "--resume")
-    # What only lacked its annotated picture is drawn from its record.
+    # An input whose annotated picture is missing is drawn from its record.
     assert (result.returncode, b"60 pictures = 3 ok + 0 failed + 57 skipped" in result.stderr) == (0, True)
     other = posecli(*args, "--resume", "--max-poses", "1")
     assert (other.returncode, b"max-poses 20, not 1" in other.stderr) == (2, True)
 
 
 @pytest.mark.parametrize("options", [["-o", "csv"], ["-o", "openpose"], ["-o", "coco-annotations"], ["-a", "png"]])
-def test_a_killed_run_into_a_folder_without_records_is_resumed_with_its_settings_only(
+def test_a_killed_run_to_files_without_records_is_resumed_only_with_its_settings(
     options: list[str], folder: Path, gate: Gate, tmp_path: Path, tiny_model: Path, posecli: Posecli
 ) -> None:
-    """Files such as CSV do not say how they were made, so a journal says it until the run ends."""
+    """Files such as CSV do not contain the settings, so a journal keeps them until the run ends."""
     out = tmp_path / "out"
     command = ["estimate", folder, options[0], f"{out}/", *(["-f", options[1]] if options[0] == "-o" else [])]
     process = start_and_end(command, signal.SIGKILL, tiny_model, out / ".posecli.partial.jsonl")
@@ -220,7 +222,7 @@ def test_a_killed_run_into_a_folder_without_records_is_resumed_with_its_settings
     assert not list(out.glob(".*"))
 
 
-def test_outputs_beside_the_inputs_do_not_become_inputs(folder: Path, posecli: Posecli) -> None:
+def test_outputs_in_the_input_folder_are_not_read_as_inputs(folder: Path, posecli: Posecli) -> None:
     (folder / "30.png").unlink()
     assert b"59 pictures" in posecli("estimate", folder, "-a", folder).stderr
     result = posecli("estimate", folder, "-a", folder, "--resume")
@@ -231,11 +233,11 @@ def test_outputs_beside_the_inputs_do_not_become_inputs(folder: Path, posecli: P
     assert b"59 pictures" in posecli("estimate", folder, "-a", folder / "drawn", "--overwrite").stderr
 
 
-def test_overwrite_and_resume_exclude_one_another(posecli: Posecli, folder: Path) -> None:
+def test_overwrite_with_resume_is_wrong_usage(posecli: Posecli, folder: Path) -> None:
     assert posecli("estimate", folder, "-o", "x.jsonl", "--resume", "--overwrite").returncode == 2
 
 
-def test_dry_run_lists_and_finds_what_is_in_the_way(folder: Path, tmp_path: Path, posecli: Posecli) -> None:
+def test_dry_run_lists_outputs_and_reports_existing_ones(folder: Path, tmp_path: Path, posecli: Posecli) -> None:
     result = posecli("estimate", folder, "-o", f"{tmp_path}/out/", "--dry-run", "--model", "/no/such/model")
     assert result.returncode == 0
     assert len(result.stdout.splitlines()) == 60
@@ -244,9 +246,9 @@ def test_dry_run_lists_and_finds_what_is_in_the_way(folder: Path, tmp_path: Path
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "05.png.json").touch()
     result = posecli("estimate", folder, "-o", f"{tmp_path}/out/", "--dry-run")
-    assert (result.returncode, b"05.png.json exists already" in result.stderr) == (2, True)
+    assert (result.returncode, b"05.png.json already exists" in result.stderr) == (2, True)
 
 
-def test_standard_output_keeps_nothing_to_resume(folder: Path, posecli: Posecli) -> None:
+def test_resume_with_standard_output_computes_all_records(folder: Path, posecli: Posecli) -> None:
     result = posecli("estimate", folder / "00.png", "--resume")
     assert (result.returncode, len(records_of(result.stdout))) == (0, 1), result.stderr

@@ -1,4 +1,4 @@
-"""Runs in parts: each part whole or absent, nothing lost, nothing twice, whatever happens between two starts."""
+"""Runs in shards: each part is complete or missing, and no record is lost or duplicated, even after interruptions."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def records(folder: Path) -> list[str]:
 
 @pytest.fixture
 def pictures(tmp_path: Path) -> Path:
-    """Ten pictures, the fourth damaged."""
+    """Ten pictures, of which the fourth is damaged."""
     folder = tmp_path / "in"
     folder.mkdir()
     for number in range(10):
@@ -58,17 +58,17 @@ def _parts() -> tuple[str, ...]:
 @pytest.mark.parametrize(
     "part", [Part(12, "0123abcd", "89efab01", "jsonl"), Part(10**7, "0" * 8, "f" * 8, "parquet", 3)]
 )
-def test_names_tell_what_parts_hold(part: Part) -> None:
+def test_the_name_of_a_part_describes_it(part: Part) -> None:
     assert Part.parse(part.name) == part
     assert Part.parse(part.name + ".tmp") is None
 
 
-def test_names_of_inputs_that_run_together_differ() -> None:
+def test_different_lists_of_names_have_different_digests() -> None:
     assert digest(["ab", "c"]) != digest(["a", "bc"])
 
 
 @pytest.mark.parametrize("kind", ["jsonl", "parquet"])
-def test_records_come_back_from_parts_as_they_were(kind: str, tmp_path: Path) -> None:
+def test_records_are_read_from_parts_unchanged(kind: str, tmp_path: Path) -> None:
     if kind == "parquet":
         pytest.importorskip("pyarrow")
     given = [some_record(), Record.failed("b.jpg", "not_found", "b.jpg: no such file"), some_record("c.jpg")]
@@ -79,7 +79,7 @@ def test_records_come_back_from_parts_as_they_were(kind: str, tmp_path: Path) ->
     assert list(read_parts(str(tmp_path / "new"))) == given
 
 
-def test_of_two_parts_of_a_number_the_better_counts(tmp_path: Path) -> None:
+def test_the_better_of_two_parts_with_one_number_is_used(tmp_path: Path) -> None:
     bad, good = [Record.failed("a.jpg", "timed_out", "x")], [some_record()]
     for found in (bad, good):
         write_part(str(tmp_path), Part(0, "0" * 8, "1" * 8, "jsonl"), found)
@@ -88,7 +88,7 @@ def test_of_two_parts_of_a_number_the_better_counts(tmp_path: Path) -> None:
     assert [record.ok for record in read_parts(str(tmp_path))] == [True]
 
 
-def test_a_folder_without_parts_holds_no_records(tmp_path: Path) -> None:
+def test_a_folder_without_parts_is_wrong_usage(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no parts"):
         list(read_parts(str(tmp_path)))
 
@@ -105,7 +105,7 @@ def test_every_input_has_a_record_in_some_part(pictures: Path, posecli: Posecli)
     assert list(read_parts(str(out))) == whole
 
 
-def test_resuming_does_what_failed_and_what_is_missing(pictures: Path, posecli: Posecli) -> None:
+def test_resume_computes_failed_inputs_and_missing_parts(pictures: Path, posecli: Posecli) -> None:
     estimate(posecli, pictures)
     out = pictures.parent / "out"
     (out / names(out)[1]).unlink()
@@ -119,7 +119,7 @@ def test_resuming_does_what_failed_and_what_is_missing(pictures: Path, posecli: 
     assert (out / names(out)[2]).stat().st_mtime_ns == before
 
 
-def test_a_list_that_changed_is_done_where_it_changed(pictures: Path, posecli: Posecli) -> None:
+def test_resume_computes_the_shards_whose_inputs_changed(pictures: Path, posecli: Posecli) -> None:
     estimate(posecli, pictures)
     for number in (8, 9):
         (pictures / f"{number}.png").unlink()
@@ -131,7 +131,7 @@ def test_a_list_that_changed_is_done_where_it_changed(pictures: Path, posecli: P
     assert found == ["0.png", "1.png", "2.png", "3.png", "4.png", "5.png", "6.png", "77.png"]
 
 
-def test_other_settings_are_refused(pictures: Path, posecli: Posecli) -> None:
+def test_resume_with_other_settings_is_refused(pictures: Path, posecli: Posecli) -> None:
     estimate(posecli, pictures)
     refused = estimate(posecli, pictures, "--resume", "--max-poses", "3")
     assert (refused.returncode, b"cannot resume" in refused.stderr) == (2, True)
@@ -139,7 +139,7 @@ def test_other_settings_are_refused(pictures: Path, posecli: Posecli) -> None:
     assert len(names(pictures.parent / "out")) == 3
 
 
-def test_options_that_cannot_be_meant(pictures: Path, posecli: Posecli) -> None:
+def test_options_that_do_not_fit_shards_are_wrong_usage(pictures: Path, posecli: Posecli) -> None:
     assert posecli("estimate", pictures, "--shards").returncode == 2
     assert posecli("estimate", pictures, "-o", pictures.parent / "x.csv", "--shards").returncode == 2
     assert estimate(posecli, pictures, "-f", "csv").returncode == 2
@@ -147,24 +147,24 @@ def test_options_that_cannot_be_meant(pictures: Path, posecli: Posecli) -> None:
     assert not (pictures.parent / "out").exists()
 
 
-def test_expectations_are_held_where_the_records_are(pictures: Path, posecli: Posecli) -> None:
+def test_expectations_are_checked_in_shards(pictures: Path, posecli: Posecli) -> None:
     draw_discs([]).save(pictures / "3.png")
     result = estimate(posecli, pictures, "--require-pose")
-    assert (result.returncode, b"3.png: nobody found" in result.stderr) == (3, True)
+    assert (result.returncode, b"3.png: no people found" in result.stderr) == (3, True)
 
 
-def test_what_would_be_written_is_listed(pictures: Path, posecli: Posecli) -> None:
+def test_dry_run_lists_the_parts(pictures: Path, posecli: Posecli) -> None:
     result = estimate(posecli, pictures, "--dry-run")
     assert result.returncode == 0
     assert result.stdout.splitlines()[-1] == f"all records\t{pictures.parent}/out/part-*.jsonl".encode()
 
 
-def test_annotated_pictures_come_along(pictures: Path, posecli: Posecli) -> None:
+def test_annotated_pictures_are_written_with_shards(pictures: Path, posecli: Posecli) -> None:
     assert estimate(posecli, pictures, "-a", f"{pictures.parent}/drawn/").returncode == 1
     assert names(pictures.parent / "drawn") == [f"{number}.png.png" for number in range(10) if number != 3]
 
 
-def test_readers_take_the_folder_for_one(pictures: Path, posecli: Posecli) -> None:
+def test_commands_read_a_folder_of_parts(pictures: Path, posecli: Posecli) -> None:
     estimate(posecli, pictures)
     out = pictures.parent / "out"
     table = posecli("convert", out, "-f", "csv").stdout.splitlines()
@@ -174,24 +174,24 @@ def test_readers_take_the_folder_for_one(pictures: Path, posecli: Posecli) -> No
 
 
 @pytest.mark.parametrize("stop", [signal.SIGKILL, signal.SIGINT])
-def test_stopped_and_started_again(
+def test_a_stopped_run_is_resumed(
     stop: int, pictures: Path, tiny_model: Path, posecli: Posecli, make_gate: Callable[[Path], Gate]
 ) -> None:
     many, out = pictures.parent / "many", pictures.parent / "out"
     many.mkdir()
     for number in range(400):
         (many / f"{number:03d}.png").symlink_to(pictures / "0.png")
-    gate = make_gate(many / "200.png")  # in the midst, where the run waits until it is stopped
+    gate = make_gate(many / "200.png")  # the run blocks at this picture until it is stopped
     command = [sys.executable, "-m", "posecli", "estimate", many, "-o", f"{out}/", "--shards", "--shard-size", "8"]
     process = subprocess.Popen([*map(str, command), "--model", str(tiny_model)], stderr=subprocess.PIPE)
     wait_for(lambda: process.poll() is not None or (out.exists() and len(list(list_parts(str(out)))) >= 3))
     process.send_signal(stop)
     gate.replace(pictures / "0.png")
-    gate.close()  # so that a worker whose parent was killed ends too
+    gate.close()  # ends a worker whose parent was killed
     text = process.communicate()[1]
     if stop == signal.SIGINT:
         assert process.returncode == 130
-        assert b"--resume carries on" in text
+        assert b"--resume continues" in text
         assert all(Part.parse(name) for name in names(out))
     done = len(list(list_parts(str(out))))
     assert 3 <= done <= 25

@@ -1,4 +1,4 @@
-"""The total of the progress bar: frames of clips, corrected as clips end, whoever is first."""
+"""The total of the progress bar: frames of clips, corrected as clips end, in any order of events."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from ..inputs.test_clips import pictures, write_video
 from ..test_types import make_record
 
 
-def test_nothing_is_said_until_all_is_counted() -> None:
+def test_there_is_no_total_until_all_inputs_are_counted() -> None:
     total = Total()
     total.expect("a.jpg", None)
     total.expect("b.mp4", 10)
@@ -31,23 +31,23 @@ def test_nothing_is_said_until_all_is_counted() -> None:
     assert total.value == 11
 
 
-def test_a_clip_that_turns_out_longer_or_shorter_corrects_the_total() -> None:
+def test_a_clip_that_is_longer_or_shorter_than_expected_corrects_the_total() -> None:
     total = Total()
     for name, frames in (("a.mp4", 10), ("b.mp4", 10), ("c.ts", 1), ("d.jpg", None)):
         total.expect(name, frames)
     total.complete()
-    total.see({"a.mp4": 12})
+    total.count({"a.mp4": 12})
     assert total.value == 24
-    total.see({"b.mp4": 3})
+    total.count({"b.mp4": 3})
     assert total.value == 24
     total.end(["b.mp4"])
-    total.see({"c.ts": 5, "d.jpg": 1})
+    total.count({"c.ts": 5, "d.jpg": 1})
     assert total.value == 12 + 3 + 5 + 1
 
 
-def test_a_clip_may_be_done_before_it_is_counted() -> None:
+def test_a_clip_may_be_finished_before_it_is_counted() -> None:
     total = Total()
-    total.see({"a.mp4": 7, "b.mp4": 3, "c.jpg": 1})
+    total.count({"a.mp4": 7, "b.mp4": 3, "c.jpg": 1})
     total.end(["a.mp4", "c.jpg"])
     for name, frames in (("a.mp4", 10), ("b.mp4", 10), ("c.jpg", None)):
         total.expect(name, frames)
@@ -55,12 +55,12 @@ def test_a_clip_may_be_done_before_it_is_counted() -> None:
     assert total.value == 7 + 10 + 1
 
 
-def test_where_nothing_is_counted_no_name_is_kept() -> None:
+def test_no_names_are_stored_if_inputs_are_not_counted() -> None:
     total = Total(counted=False)
-    total.see({"a.mp4": 7})
+    total.count({"a.mp4": 7})
     total.end(["a.mp4", "b.jpg"])
     assert total.value is None
-    assert not total._seen
+    assert not total._found
     assert not total._ended
 
 
@@ -70,7 +70,7 @@ def test_a_clip_ends_with_the_first_record_of_the_next(capsys: pytest.CaptureFix
         total.expect(name, frames)
     total.complete()
     report = Report(total=total)
-    report.skip("b.mp4", 4)  # found out while frames of the first are at work
+    report.skip("b.mp4", 4)  # while frames of the first clip are processed
     names = ["a.mp4"] * 3 + ["b.mp4"]
     records = [replace(make_record(), image=name, frame=number, time=0.0) for number, name in enumerate(names)]
     totals = [total.value for _ in report.watch(Done(record, record) for record in records)]
@@ -80,7 +80,7 @@ def test_a_clip_ends_with_the_first_record_of_the_next(capsys: pytest.CaptureFix
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Two stills, a video, an animation, and a video that is none."""
+    """Two stills, a video, an animation, and a damaged video."""
     place = tmp_path / "in"
     place.mkdir()
     for name, (first, *others) in (("a.png", pictures(1)), ("b.png", pictures(1)), ("moving.gif", pictures(5))):
@@ -95,7 +95,7 @@ def counted(folder: Path, options: ClipOptions) -> dict[str, int | None]:
     return {Path(name).name: frames for name, frames in FrameCounter(ReadLimits()).count(images, options)}
 
 
-def test_frames_are_counted_by_what_containers_say(folder: Path) -> None:
+def test_frame_counts_are_read_from_containers(folder: Path) -> None:
     before = spawned_children()
     assert counted(folder, ClipOptions()) == {
         "a.png": None,
@@ -109,7 +109,7 @@ def test_frames_are_counted_by_what_containers_say(folder: Path) -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
-def test_a_count_that_hangs_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_count_that_hangs_is_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     os.mkfifo(tmp_path / "never.mp4")
     monkeypatch.setattr(ClipDecoder, "holds_frames", lambda self, source: True)
     before = spawned_children()
@@ -134,10 +134,10 @@ def test_the_bar_counts_frames(options: list[str], folder: Path, tmp_path: Path,
     if "--shards" not in options:
         found = len(records_of(output.read_bytes()))
         assert all(int(total) >= int(number) for number, total in shown)
-        assert not shown or int(shown[-1][1]) == found  # a busy machine may be done before all is counted
+        assert not shown or int(shown[-1][1]) == found  # the run may end before all inputs are counted
 
 
-def test_one_clip_has_a_bar_and_one_still_has_none(folder: Path, posecli: Posecli) -> None:
+def test_one_clip_has_a_progress_bar_and_one_still_has_none(folder: Path, posecli: Posecli) -> None:
     result = posecli("estimate", folder / "video.mp4", "--progress")
     assert b"picture/s" in result.stderr
     assert set(re.findall(rb"\d+/(\d+) \[", result.stderr)) <= {b"12"}

@@ -1,4 +1,4 @@
-"""`estimate --watch`: pictures that arrive while it runs, until Ctrl-C; and how that goes on."""
+"""`estimate --watch`: pictures that arrive during the run, the end by Ctrl-C, and resumed runs."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from posecli.records.journal import read_records
 from ..conftest import PATIENCE, Posecli, running, wait_for
 from ..tiny_model import draw_discs, person_at
 
-BEGIN = b"posecli: watching in; Ctrl-C ends it\n"
+BEGIN = b"posecli: watching in; Ctrl-C ends the run\n"
 
 
 @contextmanager
 def watching(tiny_model: Path, folder: Path, *arguments: str, **pipes: int) -> Iterator[subprocess.Popen[bytes]]:
-    """A run that watches `in`, in a session of its own; it leaves no process, however the block ends it."""
+    """A run that watches `in`, in its own session. Checks that no process is left after the block."""
     process = subprocess.Popen(
         [sys.executable, "-m", "posecli", "estimate", "--watch", "in", *arguments],
         cwd=folder,
@@ -43,7 +43,7 @@ def watching(tiny_model: Path, folder: Path, *arguments: str, **pipes: int) -> I
 
 
 def ended(process: subprocess.Popen[bytes], by: signal.Signals = signal.SIGINT) -> bytes:
-    """Press Ctrl-C, or send another signal; what was said on standard error."""
+    """Press Ctrl-C, or send another signal; return standard error."""
     process.send_signal(by)
     said = process.communicate(timeout=PATIENCE)[1]
     assert process.returncode == 128 + by, said
@@ -55,12 +55,12 @@ def has_lines(path: Path, count: int) -> bool:
 
 
 def records(path: Path) -> Counter[tuple[str, bool]]:
-    """How often each name in `in` is there, and whether its record is ok."""
+    """Number of records by name of the picture, and by whether the record is ok."""
     return Counter((Path(record.image).name, record.ok) for record in read_records(str(path)))
 
 
 def draw(path: Path, x: float = 100) -> None:
-    """A picture that arrives under another name first, as with careful programs."""
+    """Write a picture under another name and rename it, as careful programs do."""
     draw_discs([person_at(x, 70)]).save(path.parent / ".part.png")
     (path.parent / ".part.png").rename(path)
 
@@ -72,15 +72,15 @@ def draw_clip(path: Path, count: int = 12) -> None:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A folder with an empty one, `in`, to be watched."""
+    """A folder with an empty subfolder `in`, which is watched."""
     (tmp_path / "in").mkdir()
     return tmp_path
 
 
 @pytest.mark.parametrize(("engine", "by"), [("auto", signal.SIGINT), ("serial", signal.SIGTERM)])
-def test_pictures_are_taken_as_they_arrive(engine: str, by: signal.Signals, folder: Path, tiny_model: Path) -> None:
-    """What is there at the start, too. The next run takes up what is new or failed, and keeps the records of what was
-    taken away."""
+def test_pictures_are_processed_as_they_arrive(engine: str, by: signal.Signals, folder: Path, tiny_model: Path) -> None:
+    """Existing pictures are processed too. The resumed run processes new and failed pictures, and keeps the records of
+    removed ones."""
     out, arguments = folder / "out.jsonl", ("-o", "out.jsonl", "--engine", engine)
     draw(folder / "in" / "a.png")
     with watching(tiny_model, folder, *arguments) as process:
@@ -93,7 +93,7 @@ def test_pictures_are_taken_as_they_arrive(engine: str, by: signal.Signals, fold
     assert said.startswith(BEGIN)
     assert said.count(b"bad.png") == 1
     assert b"posecli: interrupted: 4 pictures = 2 ok + 2 failed + 0 skipped; 2 people in 2 pictures\n" in said
-    assert b"finished records are kept in out.jsonl; --resume carries on from there" in said
+    assert b"finished records are kept in out.jsonl; --resume continues the run" in said
     for name in ("a.png", "gone.png"):
         (folder / "in" / name).unlink()
     draw(folder / "in" / "bad.png")
@@ -107,7 +107,7 @@ def test_pictures_are_taken_as_they_arrive(engine: str, by: signal.Signals, fold
     assert kept < set(out.read_bytes().splitlines(keepends=True))
 
 
-def test_a_copy_that_pauses_is_taken_again(folder: Path, tiny_model: Path) -> None:
+def test_a_copy_that_pauses_is_retried(folder: Path, tiny_model: Path) -> None:
     out = folder / "out.jsonl"
     draw(folder / "whole.png")
     data = (folder / "whole.png").read_bytes()
@@ -120,8 +120,8 @@ def test_a_copy_that_pauses_is_taken_again(folder: Path, tiny_model: Path) -> No
     assert [record.ok for record in read_records(str(out))] == [False, False, True]
 
 
-def test_files_and_clips_in_folders(folder: Path, tiny_model: Path) -> None:
-    """An annotated clip appears with the clip, not with the next one; annotated pictures lie in the watched folder."""
+def test_files_and_annotated_clips_appear_without_delay(folder: Path, tiny_model: Path) -> None:
+    """An annotated clip does not wait for the next input. The annotated files are inside the watched folder."""
     with watching(tiny_model, folder, "-o", "data/", "-a", "in/drawn/", "-q", "--workers", "2") as process:
         draw_clip(folder / "in" / "m.webp", 3)
         wait_for((folder / "in/drawn/m.webp.gif").exists)
@@ -135,8 +135,8 @@ def test_files_and_clips_in_folders(folder: Path, tiny_model: Path) -> None:
     assert not list(folder.glob("**/*.tmp"))
 
 
-def test_tracked_clips_are_whole_before_the_next(folder: Path, tiny_model: Path, posecli: Posecli) -> None:
-    """And the next run keeps those that were taken away."""
+def test_a_tracked_clip_is_finished_before_the_next_input(folder: Path, tiny_model: Path, posecli: Posecli) -> None:
+    """Resumed runs keep the records of removed clips."""
     out, arguments = folder / "out.jsonl", ("-o", "out.jsonl", "--track", "--smooth", "--workers", "2")
     draw_clip(folder / "in" / "m.webp")
     expected = posecli("estimate", "in", "--track", "--smooth", cwd=folder).stdout
@@ -155,8 +155,8 @@ def test_tracked_clips_are_whole_before_the_next(folder: Path, tiny_model: Path,
     assert records(out) == {("m.webp", True): 12, ("n.webp", True): 12, ("o.webp", True): 12}
 
 
-def test_a_finished_run_is_carried_on(folder: Path, tiny_model: Path, posecli: Posecli) -> None:
-    """Its records of what was taken away stay; what is there is replayed, from a file of its own."""
+def test_a_finished_run_is_resumed(folder: Path, tiny_model: Path, posecli: Posecli) -> None:
+    """The records of removed clips are kept; those of existing clips are replayed from a journal."""
     out, arguments = folder / "out.jsonl", ("-o", "out.jsonl", "--track")
     for name in ("m.webp", "n.webp"):
         draw_clip(folder / "in" / name)
@@ -171,7 +171,7 @@ def test_a_finished_run_is_carried_on(folder: Path, tiny_model: Path, posecli: P
     assert records(out) == {("m.webp", True): 12, ("n.webp", True): 12, ("o.webp", True): 12}
 
 
-def test_a_folder_that_goes_is_an_error_and_is_waited_for(folder: Path, tiny_model: Path) -> None:
+def test_a_removed_folder_is_an_error_and_the_run_waits_for_it(folder: Path, tiny_model: Path) -> None:
     with watching(tiny_model, folder) as process:
         assert process.stdout is not None
         assert process.stderr is not None
@@ -186,7 +186,7 @@ def test_a_folder_that_goes_is_an_error_and_is_waited_for(folder: Path, tiny_mod
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no pseudo-terminals")
-def test_a_terminal_shows_each_picture(folder: Path, tiny_model: Path) -> None:
+def test_each_picture_is_printed_on_a_terminal(folder: Path, tiny_model: Path) -> None:
     import fcntl
     import pty
     import struct
@@ -212,23 +212,23 @@ def test_a_terminal_shows_each_picture(folder: Path, tiny_model: Path) -> None:
     assert b"0picture [" in shown  # a bar without a total
 
 
-def test_ctrl_c_before_anything_has_arrived(folder: Path, tiny_model: Path) -> None:
+def test_ctrl_c_before_the_first_picture_writes_nothing(folder: Path, tiny_model: Path) -> None:
     with watching(tiny_model, folder, "-o", "out.jsonl") as process:
         assert process.stderr is not None
         assert process.stderr.readline() == BEGIN
-        said = ended(process)  # click ends the line with ^C; a line that is interrupted may be said twice
+        said = ended(process)  # click ends the line with ^C; an interrupted line may be printed twice
         assert not said.replace(BEGIN, b"").strip()
     assert not (folder / "out.jsonl").exists()
 
 
-def test_fail_fast_ends_it(folder: Path, tiny_model: Path) -> None:
+def test_fail_fast_ends_the_run(folder: Path, tiny_model: Path) -> None:
     (folder / "in" / "bad.png").write_bytes(b"no picture")
     with watching(tiny_model, folder, "-o", "out.jsonl", "--fail-fast") as process:
         assert b"stopped at the first failure" in process.communicate(timeout=PATIENCE)[1]
         assert process.returncode == 1
 
 
-def test_overwrite_begins_anew(folder: Path, tiny_model: Path) -> None:
+def test_overwrite_replaces_existing_files(folder: Path, tiny_model: Path) -> None:
     draw(folder / "in" / "a.png")
     (folder / "data").mkdir()
     (folder / "data" / "a.png.json").write_text("old")
@@ -240,24 +240,27 @@ def test_overwrite_begins_anew(folder: Path, tiny_model: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--watch", "in", "x.png"], b"no other inputs"),
-        (["--watch", "in", "--files-from", "x"], b"no other inputs"),
-        (["--watch", "in", "--as-clip", "--fps", "9"], b"--watch and --as-clip exclude one another"),
-        (["--watch", "in", "--dry-run"], b"--watch and --dry-run exclude one another"),
-        (["--watch", "in", "-o", "x/", "--shards"], b"--watch and --shards exclude one another"),
-        (["--watch", "in", "--expect", "x.jsonl"], b"--watch and --expect exclude one another"),
-        (["--watch", "in", "--engine", "ray"], b"runs on this machine alone"),
-        (["--watch", "nowhere"], b"nowhere is no folder of this machine"),
+        (["--watch", "in", "x.png"], b"other inputs cannot be given"),
+        (["--watch", "in", "--files-from", "x"], b"other inputs cannot be given"),
+        (["--watch", "in", "--as-clip", "--fps", "9"], b"--watch and --as-clip cannot be combined"),
+        (["--watch", "in", "--dry-run"], b"--watch and --dry-run cannot be combined"),
+        (["--watch", "in", "-o", "x/", "--shards"], b"--watch and --shards cannot be combined"),
+        (["--watch", "in", "--expect", "x.jsonl"], b"--watch and --expect cannot be combined"),
+        (["--watch", "in", "--engine", "ray"], b"does not run on a Ray cluster"),
+        (["--watch", "nowhere"], b"nowhere is not an existing local folder"),
         (["--watch", "in", "-o", "x.json"], b"x.json would be written at the end of the run"),
         (["--watch", "in", "-o", "x.csv"], b"x.csv would be written at the end of the run"),
         (["--watch", "in", "-f", "coco"], b"standard output would be written at the end of the run"),
-        (["--watch", "in", "-a", "x.png"], b"x.png is one picture, but the inputs may be many"),
-        (["--watch", "in", "-a", "in/"], b"in/ is watched, and annotated pictures would be taken for new ones"),
-        (["--watch", "in", "-o", "full/"], b"full/ holds files already"),
-        (["--watch", "in", "-o", "full/old.jsonl"], b"old.jsonl exists already"),
+        (["--watch", "in", "-a", "x.png"], b"x.png is one picture, but there may be several inputs"),
+        (
+            ["--watch", "in", "-a", "in/"],
+            b"in/ is watched: annotated pictures in it would be processed as new pictures",
+        ),
+        (["--watch", "in", "-o", "full/"], b"full/ already contains files"),
+        (["--watch", "in", "-o", "full/old.jsonl"], b"old.jsonl already exists"),
     ],
 )
-def test_what_does_not_go_together_is_one_usage_error(
+def test_options_that_contradict_watch_are_one_usage_error(
     arguments: list[str], message: bytes, folder: Path, posecli: Posecli
 ) -> None:
     (folder / "full").mkdir()

@@ -1,4 +1,4 @@
-"""The command line: one file a command, imported when it is called, so that `--help` is instant."""
+"""The command line: one module per command, imported on first use, so that `--help` is fast."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from posecli._version import __version__
 from posecli.commands.suggestions import check_command
 from posecli.errors import FatalError, Unforeseen, show_tracebacks
 
-#: Command → what it does in a line; the module of the same name in this folder holds it.
+#: Command → one line of help. The module of the same name in this folder defines the command.
 _COMMANDS = {
-    "estimate": "Find people's poses in pictures.",
-    "convert": "Write saved records in another format, or draw them.",
-    "report": "Make a page of pictures with their skeletons to look through.",
-    "compare": "Tell what differs between two runs.",
-    "measure": "Measure joint angles.",
-    "evaluate": "Measure precision and recall against annotations.",
-    "benchmark": "Measure how fast it is on this machine.",
-    "model": "Find, download and check the model's file.",
+    "estimate": "Find people and their keypoints in pictures and clips.",
+    "convert": "Convert saved records to another format, or draw them.",
+    "report": "Make an HTML page that shows pictures with their skeletons.",
+    "compare": "List the differences between two files of records.",
+    "measure": "Measure joint angles in saved records.",
+    "evaluate": "Measure precision and recall against COCO annotations.",
+    "benchmark": "Measure the speed on this machine.",
+    "model": "Download, check and describe model files.",
     "doctor": "Test this installation.",
-    "schema": "Print the JSON Schema of the record.",
+    "schema": "Print the JSON Schema of a record.",
     "help": "Show the help of a command.",
 }
 
@@ -40,7 +40,7 @@ class _LazyGroup(click.Group):
         return command
 
     def invoke(self, ctx: click.Context) -> object:
-        """As click does, which takes these two for Ctrl-C and for a reader of standard output that has left."""
+        """Report EOFError and BrokenPipeError as unforeseen: click takes them for Ctrl-C and for a closed output."""
         try:
             return super().invoke(ctx)
         except (EOFError, BrokenPipeError) as error:
@@ -49,7 +49,7 @@ class _LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """As click does, but a word that is not a command, here or in a group below, gets suggestions."""
+        """Like click's, with suggestions for a word that is not a command, here or in a subgroup."""
         if ctx.resilient_parsing:  # completion in a shell
             return super().resolve_command(ctx, args)
         check_command(self, ctx, "posecli", args)
@@ -66,24 +66,31 @@ class _LazyGroup(click.Group):
 @click.group(
     cls=_LazyGroup,
     context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "POSECLI"},
-    epilog="`posecli COMMAND --help` tells more. Exit status: 0 all well, 1 some inputs failed, 2 wrong usage, "
-    "3 an expectation did not hold, 4 nothing could run.",
+    epilog="`posecli COMMAND --help` shows the options of a command and examples. Exit status: 0 success, 1 some "
+    "inputs failed, 2 wrong usage, 3 an expectation was not met, 4 the command could not run.",
 )
 @click.version_option(__version__, prog_name="posecli", message="%(prog)s %(version)s")
-@click.option("--debug", is_flag=True, help="Show the traceback of what nobody foresaw (also POSECLI_DEBUG).")
+@click.option("--debug", is_flag=True, help="Show the traceback of an unexpected error (also POSECLI_DEBUG).")
 def cli(debug: bool) -> None:
-    """Find people's poses in pictures: 17 keypoints a person, as JSON, tables or drawn over the picture."""
+    """Find people in pictures and clips: 17 keypoints per person, as JSON, as tables, or drawn over the picture.
+
+    \b
+    Examples:
+      posecli estimate photo.jpg
+      posecli estimate photos/ -o poses.jsonl -a annotated/
+    """
     show_tracebacks(debug)
     if not debug and not sys.warnoptions:
-        warnings.simplefilter("ignore")  # what libraries warn of is for those who work on posecli
+        warnings.simplefilter("ignore")  # warnings of libraries are for developers
     _check_working_folder()
 
 
 def _check_working_folder() -> None:
-    """Relative names, and processes that are started, need one. Raises FatalError."""
+    """Raise FatalError if there is no working folder: relative names and child processes need it."""
     try:
         os.getcwd()
     except OSError as error:
         raise FatalError(
-            f"the working folder cannot be used: {error.strerror or error}", "it may have been deleted: enter another"
+            f"the working folder cannot be used: {error.strerror or error}",
+            "it may have been deleted: change to another folder",
         ) from error

@@ -1,4 +1,4 @@
-"""`posecli benchmark`: how fast it is on this machine."""
+"""`posecli benchmark`: measures the speed on this machine."""
 
 from __future__ import annotations
 
@@ -24,25 +24,37 @@ if TYPE_CHECKING:
     "strides",
     multiple=True,
     type=click.Choice([str(s) for s in STRIDES]),
-    help="Repeatable.  [default: the model's]",
+    help="Output stride; repeatable.  [default: the model's]",
 )
-@click.option("--input-size", "sizes", multiple=True, type=int, metavar="N", help="Repeatable.  [default: the model's]")
-@click.option("--threads", multiple=True, type=click.IntRange(1), metavar="N", help="Repeatable.  [default: 1 and all]")
-@click.option("--workers", multiple=True, type=click.IntRange(1), metavar="N", help="Repeatable.  [default: 1 and all]")
-@click.option("--fit", type=click.Choice(FITS), default=Settings.fit, show_default=True)
 @click.option(
-    "--count", type=click.IntRange(1), default=40, show_default=True, metavar="N", help="Pictures a measurement."
+    "--input-size", "sizes", multiple=True, type=int, metavar="N",
+    help="Input size, as for estimate; repeatable.  [default: the model's]",
+)  # fmt: skip
+@click.option(
+    "--threads", multiple=True, type=click.IntRange(1), metavar="N",
+    help="CPU cores of the network; repeatable.  [default: 1 and all]",
+)  # fmt: skip
+@click.option(
+    "--workers", multiple=True, type=click.IntRange(1), metavar="N",
+    help="Worker processes; repeatable.  [default: 1 and all cores]",
+)  # fmt: skip
+@click.option(
+    "--fit", type=click.Choice(FITS), default=Settings.fit, show_default=True,
+    help="How pictures are fitted to the input.",
+)  # fmt: skip
+@click.option(
+    "--count", type=click.IntRange(1), default=40, show_default=True, metavar="N", help="Pictures per measurement."
 )
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(**options: Any) -> None:
-    """Measure milliseconds for each stage and pictures a second on this machine.
-
-    INPUT is what `posecli estimate` takes; without it, a picture of 640 x 480 made for the purpose.
+    """Measure milliseconds per stage and pictures per second on this machine.
 
     \b
     Examples:
       posecli benchmark
       posecli benchmark photos/ --stride 32 --stride 16 --input-size 257 --input-size 513
+
+    INPUT is an input of `posecli estimate`. Without it, a generated picture of 640 x 480 pixels is used.
     """
     from posecli.model.locate import load_model_file
     from posecli.model.runtime_choice import choose_runtime
@@ -107,12 +119,12 @@ def _table(stages: list[StageTimes], rates: list[Throughput]) -> str:
     lines = [
         f"{'input':>11} {'stride':>6} {'threads':>7} "
         + " ".join(f"{stage + ' ms':>10}" for stage in STAGES)
-        + f" {'a second':>9}"
+        + f" {'pictures/s':>10}"
     ]
     for row in stages:
         size = f"{row.input[1]} x {row.input[0]}"
         times = " ".join(f"{row.milliseconds[stage]:10.2f}" for stage in STAGES)
-        lines.append(f"{size:>11} {row.stride:>6} {row.threads:>7} {times} {row.pictures_per_second:9.1f}")
-    lines += ["", f"{'workers':>11} {'a second':>9}"]
-    lines += [f"{row.workers:>11} {row.pictures_per_second:9.1f}" for row in rates]
+        lines.append(f"{size:>11} {row.stride:>6} {row.threads:>7} {times} {row.pictures_per_second:10.1f}")
+    lines += ["", f"{'workers':>11} {'pictures/s':>10}"]
+    lines += [f"{row.workers:>11} {row.pictures_per_second:10.1f}" for row in rates]
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""`posecli compare`: what differs between two sets of records, for CI."""
+"""`posecli compare`: differences between two sets of records, for CI."""
 
 from __future__ import annotations
 
@@ -19,20 +19,21 @@ if TYPE_CHECKING:
 @click.argument("expected")
 @click.argument("actual")
 @limit_options
-@click.option("--ignore-missing", is_flag=True, help="Pictures that only EXPECTED has are no difference.")
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
-@click.option("--github", is_flag=True, help="Also as annotations that GitHub shows beside the files.")
+@click.option("--ignore-missing", is_flag=True, help="Ignore pictures that only EXPECTED has.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--github", is_flag=True, help="Also print annotations, which GitHub shows beside the files.")
 def command(expected: str, actual: str, *, ignore_missing: bool, as_json: bool, github: bool, **options: Any) -> None:
-    """Tell what differs between two files of records; exit with 3 where something does.
-
-    Pictures are matched by name, people by similarity: missing and new ones, keypoints that moved, scores that
-    changed. EXPECTED and ACTUAL are what `posecli estimate` wrote, or COCO annotations; - is standard input.
+    """List the differences between two files of records; exit with status 3 if there are any.
 
     \b
     Examples:
       posecli compare expected.jsonl poses.jsonl
       posecli compare labels.json corrected.json
       posecli estimate samples/ | posecli compare expected.jsonl - --max-distance 8
+
+    Differences are missing or new pictures and people, moved keypoints, and changed scores. Pictures are matched by
+    name, people by similarity. EXPECTED and ACTUAL are output of `posecli estimate`, or COCO annotations; - is
+    standard input.
     """
     from posecli.checks.compare import compare
     from posecli.records.journal import read_records
@@ -63,5 +64,5 @@ def _table(found: list[Difference]) -> str:
 
 
 def _escaped(text: str, more: str = "") -> str:
-    """Text as GitHub's workflow commands take it."""
+    """Escape a text for GitHub's workflow commands. more: characters to escape besides %, \\r and \\n."""
     return "".join(f"%{ord(character):02X}" if character in "%\r\n" + more else character for character in text)

@@ -1,4 +1,4 @@
-"""`posecli convert`: saved records → other formats and pictures, without the model."""
+"""`posecli convert`: converts saved records to other formats and annotated pictures, without the model."""
 
 from __future__ import annotations
 
@@ -15,13 +15,12 @@ from posecli.errors import UsageError
 @click.argument("records")
 @data_options
 @picture_options
-@click.option("--image-root", metavar="DIR", help="Where the pictures are, for -a, if not where the records say.")
-@click.option("-q", "--quiet", is_flag=True, help="Say nothing unless something fails.")
+@click.option(
+    "--image-root", metavar="DIR", help="Folder of the pictures for -a.  [default: their paths in the records]"
+)
+@click.option("-q", "--quiet", is_flag=True, help="Print only failures.")
 def command(records: str, image_root: str | None, quiet: bool, **options: Any) -> None:
-    """Write saved records in another format, or draw them, without running the model again.
-
-    RECORDS is what `posecli estimate` wrote: JSON Lines, JSON, Parquet, or a folder of parts; or COCO annotations, as
-    annotation tools export them. - is standard input.
+    """Convert saved records to another format, or draw them, without running the model again.
 
     \b
     Examples:
@@ -29,10 +28,13 @@ def command(records: str, image_root: str | None, quiet: bool, **options: Any) -
       posecli convert poses.jsonl -a annotated/ --draw scores
       posecli convert poses.jsonl -f coco-annotations -o labels.json
       posecli convert corrected.json -o corrected.jsonl
+
+    RECORDS is output of `posecli estimate` (JSON Lines, JSON, Parquet, or a folder of parts), or COCO annotations from
+    an annotation tool. - is standard input.
     """
     from posecli.run.conversion import Conversion, convert
 
     if options["output"] is None and options["format_name"] is None and options["annotate"] is None:
-        raise UsageError("say what to write", "-o FILE, -f FORMAT or -a FOLDER")
+        raise UsageError("no output is given", "add -o FILE, -f FORMAT or -a FOLDER")
     conversion = Conversion(records, destinations_of(options, one_input=True), policy_of(options), image_root)
     sys.exit(convert(conversion, quiet=quiet))

@@ -1,4 +1,4 @@
-"""`posecli doctor`: is all well on this machine?"""
+"""`posecli doctor`: tests the installation on this machine."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from posecli.commands.options import model_option
 
 @click.command("doctor", context_settings={"max_content_width": 100})
 @model_option
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(model: str | None, *, as_json: bool) -> None:
-    """Test this installation without a network: Python, packages, runtime, model, one inference.
-
-    Each line says ok or what to do; exit with 3 where something is wrong.
+    """Test this installation: Python, packages, runtime, model, one inference. Nothing is downloaded.
 
     \b
     Examples:
       posecli doctor
       posecli doctor --model my_posenet.tflite --json
+
+    Each line says ok, or what is wrong and how to fix it. If anything is wrong, the exit status is 3.
     """
     from posecli.checks.doctor import examine
     from posecli.run.report import EXIT_EXPECTATION, EXIT_OK

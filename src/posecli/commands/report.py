@@ -1,4 +1,4 @@
-"""`posecli report`: a page to look through a run."""
+"""`posecli report`: makes an HTML page of pictures with their skeletons."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from posecli.commands.options import refuse_existing
 
 @click.command("report", context_settings={"max_content_width": 100})
 @click.argument("records")
-@click.option("-o", "--output", required=True, metavar="FILE.html", help="Where the page goes.")
-@click.option("--image-root", metavar="DIR", help="Where the pictures are, if not where the records say.")
+@click.option("-o", "--output", required=True, metavar="FILE.html", help="File of the page.")
+@click.option("--image-root", metavar="DIR", help="Folder of the pictures.  [default: their paths in the records]")
 @click.option("--link", is_flag=True,
-              help="Leave pictures outside the page: small, but it must stay beside them. Frames of videos and "
-              "animations, and files that browsers do not show, are in it anyway.")  # fmt: skip
+              help="Link to the pictures instead of embedding them. The page is small, but needs them at their place. "
+              "Frames, and files that browsers cannot show, are embedded anyway.")  # fmt: skip
 @click.option("--size", type=click.IntRange(64, 4096), default=480, show_default=True, metavar="PX",
-              help="Longer side of the pictures in the page.")  # fmt: skip
-@click.option("--overwrite", is_flag=True, help="Replace FILE.html.")
+              help="Longer side of embedded pictures.")  # fmt: skip
+@click.option("--overwrite", is_flag=True, help="Replace FILE.html if it exists.")
 def command(records: str, *, output: str, image_root: str | None, link: bool, size: int, overwrite: bool) -> None:
-    """Make one self-contained page: the pictures with skeletons over them, to filter, sort and look through.
-
-    RECORDS is what `posecli estimate` wrote; - is standard input. The page needs no network. Tracked people have the
-    colours of annotated clips, and can be looked at one by one. Arrow keys move through the pictures, Enter opens one,
-    Escape closes it. Needs the extra report.
+    """Make one self-contained HTML page of pictures with their skeletons, which can be filtered and sorted.
 
     \b
     Examples:
       posecli report poses.jsonl -o report.html
       posecli report poses.jsonl -o report.html --link --image-root photos/
+
+    RECORDS is output of `posecli estimate`; - is standard input. The page needs no network. Tracked people have the
+    same colours as in annotated clips, and can be shown one at a time. Arrow keys move through the pictures, Enter
+    opens one, Escape closes it. Needs the extra report.
     """
     from posecli.inputs.opening import limit_pillow
     from posecli.records.journal import read_records

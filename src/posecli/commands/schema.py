@@ -1,4 +1,4 @@
-"""`posecli schema`"""
+"""`posecli schema`: prints the JSON Schema of a record."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import click
 
 @click.command("schema")
 def command() -> None:
-    """Print the JSON Schema of the record, one of which is written for every input.
+    """Print the JSON Schema of a record. `posecli estimate` writes one record per picture or frame.
 
     \b
     Examples:

@@ -1,4 +1,4 @@
-"""Help whose options stand in sections."""
+"""Help texts with options in sections."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from typing import Any
 
 import click
 
-#: Characters of the options' names beyond which their texts begin on the next line. As in click's own help.
+#: Width of the column of option names, in characters, as in click's own help. The text of a longer name begins on the
+#: next line.
 _WIDEST_NAMES = 30
 
 
@@ -28,7 +29,7 @@ class SectionedCommand(click.Command):
             if isinstance(parameter, click.Option) and (row := parameter.get_help_record(ctx)):
                 rows.setdefault(title, []).append(row)
         longest = max(len(names) for section in rows.values() for names, _ in section)
-        width = min(longest, _WIDEST_NAMES)  # the texts of all sections begin in one column
+        width = min(longest, _WIDEST_NAMES)  # aligns the texts of all sections
         for title, section in rows.items():
             with formatter.section(title):
                 formatter.write_dl([(names.ljust(width), text) for names, text in section], col_max=_WIDEST_NAMES)

@@ -1,1 +1,1 @@
-"""One run over many inputs."""
+"""Runs: inputs through an engine to records, files and the exit status."""

@@ -1,4 +1,4 @@
-"""A whole run in this process: all records come back here, and are written here."""
+"""A run whose records all come back to this process, which writes them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from posecli.records.journal import Journal, RecordedLines, read_lines, read_rec
 from posecli.run.destinations import Destinations, Policy, RunFile
 from posecli.run.engines import Estimate
 from posecli.run.pipeline import Done, Pipeline, Work
-from posecli.run.progress import NothingKnown, Progress, RecordedInputs, recorded_image_files
+from posecli.run.progress import NothingFinished, Progress, RecordedInputs, recorded_image_files
 from posecli.run.report import Report
 from posecli.types import ImageInput, Record
 
@@ -29,12 +29,12 @@ _STANDARD_OUTPUT = 1
 
 
 def at_least_one(images: Iterable[ImageInput], passed_over: PassedOver) -> Iterator[ImageInput]:
-    """The inputs, once it is known that there is one. passed_over: what folders hold besides. Raises UsageError."""
+    """Return the inputs. passed_over: the other files in their folders. Raises UsageError if there is no input."""
     iterator = iter(images)
     first = next(iterator, None)
     if first is None:
-        besides = f", and passed over: {passed_over}" if passed_over.total else ""
-        raise UsageError(f"there is no picture to read{besides}", "name files, folders, or - for standard input")
+        others = f", and passed over: {passed_over}" if passed_over.total else ""
+        raise UsageError(f"there is no picture to read{others}", "name files, folders, or - for standard input")
     return itertools.chain((first,), iterator)
 
 
@@ -51,10 +51,11 @@ def run(
 ) -> int:
     """Send the records of all inputs to the destinations and the report; return the exit status.
 
-    estimate: an engine. policy: what becomes of files that are there. grows: what an earlier run has recorded of
-    pictures that are gone stays in a file of lines.
+    estimate: an engine.
+    policy: what happens to existing files.
+    grows: a JSON Lines file keeps the earlier records of pictures that no longer exist.
     """
-    earlier = _take_up(work, policy, identity, grows=grows)
+    earlier = _load_earlier(work, policy, identity, grows=grows)
     pipeline = Pipeline(work, earlier.progress, skipped=report.skip)
     made = pipeline.records(inputs, estimate)
     done = report.watch(_journalled(made, earlier.journal), fail_fast=fail_fast)
@@ -63,28 +64,30 @@ def run(
         _write(done, work, earlier)
         interrupted = False
     except ReaderLeft:
-        report.fall_silent()
+        report.silence()
         raise
     finally:
         is_kept = earlier.journal is not None and earlier.journal.is_kept()
         if earlier.journal is not None:
             earlier.journal.close()
-        done.close()  # ends the workers, whatever still refers to them
-        if interrupted or report.failed:  # some of them may have left what they were at
+        done.close()  # ends the workers, even if other references to them exist
+        if interrupted or report.failed:  # killed workers may have left temporary files
             work.destinations.remove_dead_temporaries()
         if not interrupted or report.found:
             report.close(interrupted=interrupted)
         if interrupted and report.found and earlier.journal is not None and is_kept:
-            report.say(f"finished records are kept in {earlier.journal.path}; --resume carries on from there")
+            report.say(f"finished records are kept in {earlier.journal.path}; --resume continues the run")
     _remove_journal(work, earlier, failed=report.failed > 0)
     return report.exit_status()
 
 
 class _Earlier:
-    """What an earlier run has left, and how this one goes on from it.
+    """The state that an earlier run left.
 
-    progress: what is finished. journal: where new raw records go; None where none are kept. anew: what there is of
-    an earlier run is replaced. grows: new lines go behind those that are there.
+    progress: what is finished.
+    journal: receives the new raw records; None if no journal is kept.
+    anew: the output of an earlier run is replaced.
+    grows: new lines are appended to the existing ones.
     """
 
     def __init__(self, progress: Progress, journal: Journal | None, *, anew: bool, grows: bool = False) -> None:
@@ -94,8 +97,11 @@ class _Earlier:
         self.grows = grows
 
 
-def _take_up(work: Work, policy: Policy, identity: RunIdentity, *, grows: bool) -> _Earlier:
-    """Make the destinations fit to be written. Raises UsageError where an earlier run differed, OutputError."""
+def _load_earlier(work: Work, policy: Policy, identity: RunIdentity, *, grows: bool) -> _Earlier:
+    """Load what an earlier run left, and prepare the destinations for writing.
+
+    Raises UsageError if the earlier run had another model or other settings; OutputError.
+    """
     destinations = work.destinations
     destinations.remove_dead_temporaries()
     path = destinations.journal_path(steps=work.has_steps)
@@ -103,13 +109,13 @@ def _take_up(work: Work, policy: Policy, identity: RunIdentity, *, grows: bool) 
     stale = destinations.run_file.journal_path if destinations.run_file is not None and path is not None else None
     journal = Journal(path, anew=anew, stale=stale) if path is not None else None
     if anew:
-        return _Earlier(NothingKnown(destinations), journal, anew=True)
+        return _Earlier(NothingFinished(destinations), journal, anew=True)
     recorded: RecordedInputs | None = None
     if destinations.run_file is not None and path is not None:
-        take_up = _take_up_lines_that_grow if grows else _take_up_run_file
-        recorded, journal = take_up(destinations.run_file, identity, steps=work.has_steps)
+        load = _load_growing_lines if grows else _load_run_file
+        recorded, journal = load(destinations.run_file, identity, steps=work.has_steps)
     elif path is not None and os.path.isfile(path):
-        recorded = _take_up_lines(path, identity)
+        recorded = _load_lines(path, identity)
     else:
         recorded = recorded_image_files(destinations, identity)
     from_journal = destinations.run_file is not None and not _is_own_journal(destinations, journal)
@@ -119,46 +125,52 @@ def _take_up(work: Work, policy: Policy, identity: RunIdentity, *, grows: bool) 
     return _Earlier(progress, journal, anew=False, grows=grows)
 
 
-def _take_up_run_file(file: RunFile, identity: RunIdentity, *, steps: bool) -> tuple[RecordedInputs | None, Journal]:
-    """The records behind a file of a whole run, and the journal to go on with."""
+def _load_run_file(file: RunFile, identity: RunIdentity, *, steps: bool) -> tuple[RecordedInputs | None, Journal]:
+    """Load the earlier records of a run file, and open the journal of this run.
+
+    steps: whether there are steps over time after inference.
+    """
     path, journal_path = file.path, file.journal_path
     assert path is not None
     if not os.path.isfile(journal_path) and os.path.isfile(path):
         if file.is_lines:
-            recorded = _take_up_lines(path, identity)
+            recorded = _load_lines(path, identity)
             if recorded.is_clean and not steps:
                 return recorded, Journal(path)
-            move(path, journal_path)  # what failed is done again, and everything written anew in its order
+            move(path, journal_path)  # failed inputs are retried, and all records are written again in order
         else:
             _rebuild_journal(file)
     if os.path.isfile(journal_path):
-        return _take_up_lines(journal_path, identity), Journal(journal_path)
+        return _load_lines(journal_path, identity), Journal(journal_path)
     return None, Journal(path if file.is_lines and not steps else journal_path)
 
 
-def _take_up_lines_that_grow(
-    file: RunFile, identity: RunIdentity, *, steps: bool
-) -> tuple[RecordedInputs | None, Journal]:
-    """As `_take_up_run_file`. The file keeps the lines that this run will not write again: of pictures that are gone
-    and, where it is its own journal, of all that is finished."""
+def _load_growing_lines(file: RunFile, identity: RunIdentity, *, steps: bool) -> tuple[RecordedInputs | None, Journal]:
+    """Like `_load_run_file`, for a JSON Lines file that grows.
+
+    The file keeps the lines that this run does not write again: those of pictures that no longer exist and, if the file
+    is its own journal, those of all finished inputs.
+    """
     path, journal_path = file.path, file.journal_path
     if path is None or not os.path.isfile(path):
-        return _take_up_run_file(file, identity, steps=steps)
-    recorded = _take_up_lines(path, identity)
+        return _load_run_file(file, identity, steps=steps)
+    recorded = _load_lines(path, identity)
     if not steps and not os.path.isfile(journal_path):
         if not recorded.is_clean:
             _keep_lines(recorded, lambda record, counts: counts or (not record.ok and _is_gone(record)))
-        return _take_up_lines(path, identity), Journal(path)
+        return _load_lines(path, identity), Journal(path)
     if not os.path.isfile(journal_path):
         with open(path, "rb") as lines, whole_file(journal_path) as copy:
             shutil.copyfileobj(lines, copy)
     _keep_lines(recorded, lambda record, counts: (counts or not record.ok) and _is_gone(record))
-    return _take_up_lines(journal_path, identity), Journal(journal_path)
+    return _load_lines(journal_path, identity), Journal(journal_path)
 
 
 def _keep_lines(recorded: RecordedLines, is_kept: Callable[[Record, bool], bool]) -> None:
-    """Leave only some lines in a file. is_kept: is given a record, and whether it is what counts of its input. Raises
-    OutputError."""
+    """Delete lines of a file. Raises OutputError.
+
+    is_kept: decides for a record, and a flag: whether this record is the valid one of its input.
+    """
     with whole_file(recorded.path) as file:
         for line, record, counts in recorded.lines():
             if is_kept(record, counts):
@@ -169,19 +181,18 @@ def _is_gone(record: Record) -> bool:
     return not os.path.lexists(record.image)
 
 
-def _take_up_lines(path: str, identity: RunIdentity) -> RecordedLines:
+def _load_lines(path: str, identity: RunIdentity) -> RecordedLines:
+    """Load a file of lines, and drop a torn last line."""
     recorded = RecordedLines(path, identity)
     recorded.cut_torn_line()
     return recorded
 
 
 def _rebuild_journal(file: RunFile) -> None:
-    """A finished file holds its records where its format can be read back."""
+    """Make a journal from a finished run file. Raises UsageError if its format cannot be read."""
     assert file.path is not None
     if file.format.read is None:
-        raise UsageError(
-            f"{file.path} is finished, and records cannot be read back from it", "--overwrite makes it anew"
-        )
+        raise UsageError(f"{file.path} is finished, and records cannot be read back from it", "--overwrite replaces it")
     with whole_file(file.journal_path) as journal:
         get_format("jsonl").write(read_records(file.path), journal, file.options)
 
@@ -191,17 +202,17 @@ def _is_own_journal(destinations: Destinations, journal: Journal | None) -> bool
 
 
 def _journalled(done: Iterable[Done], journal: Journal | None) -> Iterator[Done]:
-    """Keep what inference said before anything is made of it."""
-    for one in done:
-        if journal is not None and not one.replayed:
-            journal.add(one.raw)
-        yield one
+    """Add raw records to the journal before they are processed further."""
+    for item in done:
+        if journal is not None and not item.replayed:
+            journal.add(item.raw)
+        yield item
 
 
 def _write(done: Iterator[Done], work: Work, earlier: _Earlier) -> None:
-    """Write what is written of all records together. Raises OutputError."""
+    """Write the run file, if there is one, and finish the journal. Raises OutputError."""
     file, journal = work.destinations.run_file, earlier.journal
-    records = (one.record for one in done)
+    records = (item.record for item in done)
     if file is None:
         for _ in records:
             pass
@@ -218,7 +229,7 @@ def _write(done: Iterator[Done], work: Work, earlier: _Earlier) -> None:
 
 
 def write_run_file(records: Iterable[Record], file: RunFile) -> None:
-    """Write a whole file of all records, or standard output. Raises OutputError."""
+    """Write all records to a file, atomically, or to standard output. Raises OutputError."""
     if file.path is None:
         _to_standard_output(records, file)
     else:
@@ -227,8 +238,11 @@ def write_run_file(records: Iterable[Record], file: RunFile) -> None:
 
 
 def _to_lines(records: Iterable[Record], path: str, *, anew: bool, grows: bool) -> None:
-    """Write lines as they come. anew: those of an earlier run are replaced as those of a journal are; grows: they stay,
-    and new ones go behind them."""
+    """Write lines as records come. Raises OutputError.
+
+    anew: the lines of an earlier run are replaced, as in a journal.
+    grows: the lines of an earlier run stay, and new ones are appended.
+    """
     is_device = os.path.exists(path) and not os.path.isfile(path)
     if (anew or grows) and not is_device:
         with closing(Journal(path, anew=anew, raw=False)) as lines:
@@ -252,8 +266,11 @@ def _to_lines(records: Iterable[Record], path: str, *, anew: bool, grows: bool) 
 
 
 class _LinesInPlace:
-    """Writes lines over a file of lines. What is there already, and the same, stays untouched; from the first
-    difference on the file is written anew. So a run that is replayed never makes a file shorter."""
+    """Writes lines over an existing file of lines.
+
+    Equal lines at the beginning are not touched. The file is rewritten from the first difference. Therefore a replayed
+    run never makes a file shorter.
+    """
 
     def __init__(self, file: IO[bytes], path: str) -> None:
         self._file = file
@@ -263,7 +280,7 @@ class _LinesInPlace:
         self._same = True
 
     def write(self, line: bytes) -> None:
-        """Write the next line, whole. Raises OutputError."""
+        """Write the next line. Raises OutputError."""
         with output_errors(self._path):
             if self._same and self._file.read(len(line)) != line:
                 self._same = False
@@ -274,7 +291,7 @@ class _LinesInPlace:
         check_is_there(self._path, self._file.fileno())
 
     def end(self) -> None:
-        """Drop what an earlier run has written behind the last line. Raises OutputError."""
+        """Delete lines of an earlier run after the last line. Raises OutputError."""
         with output_errors(self._path):
             os.truncate(self._file.fileno(), self._position)
         check_is_there(self._path, self._file.fileno())
@@ -290,7 +307,7 @@ def _to_standard_output(records: Iterable[Record], file: RunFile) -> None:
 
 
 class _Gathered:
-    """Records in a temporary file, each time it is gone through."""
+    """Records in a temporary file, which can be iterated several times."""
 
     def __init__(self, path: str) -> None:
         self._path = path
@@ -302,9 +319,9 @@ class _Gathered:
 
 @contextmanager
 def _gathered(records: Iterable[Record], *, beside: str | None) -> Iterator[Iterable[Record]]:
-    """All records, once they have come, for formats that are written in one go.
+    """Collect all records in a temporary file, for formats that need all records at once.
 
-    beside: the local file that they are for; what is gathered lies in its folder meanwhile.
+    beside: the file that is written from them. The temporary file is in the same folder if that is a local file.
     """
     with ExitStack() as stack:
         if beside is None or storage.is_remote(beside) or (os.path.exists(beside) and not os.path.isfile(beside)):
@@ -323,7 +340,7 @@ def _gathered(records: Iterable[Record], *, beside: str | None) -> Iterator[Iter
 
 
 def _remove_journal(work: Work, earlier: _Earlier, *, failed: bool) -> None:
-    """A journal goes when everything has been written, so that nothing is left to be replayed."""
+    """Delete the journal when everything has been written and nothing is left to replay."""
     journal = earlier.journal
     kept = failed and work.destinations.keep_journal_of_failures(steps=work.has_steps)
     if journal is not None and not kept and not _is_own_journal(work.destinations, journal):

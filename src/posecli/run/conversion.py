@@ -1,4 +1,4 @@
-"""Saved records → other formats, annotated pictures and clips, without the model."""
+"""Converts saved records to other formats, annotated pictures and annotated clips, without the model."""
 
 from __future__ import annotations
 
@@ -20,8 +20,11 @@ from posecli.types import ImageInput, PackedPixels, Record, Settings
 
 
 class Conversion(NamedTuple):
-    """What is to be written of which records. source: a file or folder of records, - for standard input; image_root:
-    where pictures are, if not where the records say."""
+    """The records to convert and the destinations.
+
+    source: a file or folder of records; - is standard input.
+    image_root: folder of the pictures; None: their paths in the records.
+    """
 
     source: str
     destinations: Destinations
@@ -58,7 +61,7 @@ def _convert(conversion: Conversion, *, quiet: bool) -> int:
 
 
 def _check(conversion: Conversion, records: Iterable[Record]) -> None:
-    """Refuse what cannot be written, before anything is. Raises UsageError."""
+    """Raise UsageError, before anything is written, if something cannot be written."""
     destinations, policy = conversion.destinations, conversion.policy
     names: dict[str, None] = {}
     for record in records:
@@ -70,11 +73,11 @@ def _check(conversion: Conversion, records: Iterable[Record]) -> None:
                 if one_file is not None and one_file.is_file and len(names) > 1:
                     raise UsageError(
                         f"{one_file.path} is one file, and there are records of {' and '.join(sorted(names))}",
-                        "name a folder: --annotate FOLDER/",
+                        "use a folder: --annotate FOLDER/",
                     )
         if record.frame is not None and destinations.pictures is not None and destinations.pictures.is_file:
             raise UsageError(
-                f"{record.image} is a clip, and {destinations.pictures.path} is one picture", "name a .mp4 or .gif file"
+                f"{record.image} is a clip, and {destinations.pictures.path} is one picture", "use a .mp4 or .gif file"
             )
         destinations.check_files([image], policy, resumes=False)
     inputs = (ImageInput(name, output_name(name)) for name in names)
@@ -90,7 +93,7 @@ def _input_of(record: Record) -> ImageInput:
 
 
 class _Drawer:
-    """Writes the files of each image. A picture that cannot be read counts as failed, and its record goes on."""
+    """Writes the files of each image. A picture that cannot be read counts as failed; its record is converted."""
 
     def __init__(self, conversion: Conversion, report: Report) -> None:
         self._destinations = conversion.destinations
@@ -101,7 +104,7 @@ class _Drawer:
         self._image: str | None = None  # the picture or clip of the last record
 
     def written(self, records: Iterable[Record]) -> Iterator[Record]:
-        """Records on their way to the file of the run."""
+        """Write the files of each record, and yield the record."""
         limit_pillow(Settings.max_pixels)
         try:
             for record in records:
@@ -134,14 +137,14 @@ class _Drawer:
             self._destinations.pictures.write(frame.image, record, image)
 
     def _pixels_of_frame(self, record: Record, path: str) -> PackedPixels:
-        """The frame of a record: a picture of its own, or one of the clip at the path. Raises InputError."""
+        """The pixels of a frame, from its own file or from the clip at the path. Raises InputError."""
         if record.file is not None:
             return read_file_of_frame(path, max_pixels=Settings.max_pixels)
         assert record.frame is not None
         return self._frames.read(path, record.frame)
 
     def _discard_earlier(self, record: Record) -> None:
-        """Delete what an earlier run drew of a picture or clip and must not stay, when its first record comes."""
+        """At the first record of a picture or clip, delete an earlier annotated file that must not stay."""
         if record.image == self._image:
             return
         self._image = record.image
@@ -153,9 +156,9 @@ class _Drawer:
 
 
 def _check_size(record: Record, path: str, size: tuple[int, int]) -> None:
-    """Raise UnreadableImage if a picture is not the one that the record describes."""
+    """Raise UnreadableImage if the size of a picture differs from the size in its record."""
     if size != (record.width, record.height):
         raise UnreadableImage(
-            f"{path} has {size[0]} x {size[1]} pixels, and the record is of a picture of "
+            f"{path} has {size[0]} x {size[1]} pixels, but the picture of the record has "
             f"{record.width} x {record.height}"
         )

@@ -1,6 +1,6 @@
-"""Where a run writes: all kinds of destinations, which paths an input gives, what stands in the way.
+"""Where a run writes: the kinds of destinations, the output paths of an input, and the checks of existing outputs.
 
-Everybody who must know asks here: the checks before a run, --dry-run, --resume, and those who write.
+The checks before a run, --dry-run, --resume and the writers all use this module.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ if TYPE_CHECKING:
 
     from posecli.render.clip_drawing import ClipDrawing
 
-#: Of annotated clips that are named.
+#: Extensions of an annotated clip that -a names.
 CLIP_EXTENSIONS = (".mp4", ".gif")
-#: Settings that leave out people who are in the picture, and their options.
+#: Settings that leave people out of the records → their options.
 _LEAVES_PEOPLE_OUT = {
     "person": "--person", "region": "--region", "decoder": "--decoder single", "max_poses": "a small --max-poses",
 }  # fmt: skip
@@ -51,7 +51,7 @@ _FOLDER_JOURNAL = _LOCK_PREFIX + JOURNAL_SUFFIX
 
 
 class Policy(Enum):
-    """What becomes of outputs that exist."""
+    """What happens to existing outputs."""
 
     REFUSE = "refuse"
     OVERWRITE = "overwrite"
@@ -59,7 +59,7 @@ class Policy(Enum):
 
 
 class RunFile(NamedTuple):
-    """One file for the records of all inputs. path: None is standard output."""
+    """One file for the records of all inputs. path: None for standard output."""
 
     format: Format
     path: str | None = None
@@ -67,31 +67,32 @@ class RunFile(NamedTuple):
 
     @property
     def journal_path(self) -> str:
-        """The journal beside it."""
+        """The path of its journal, in the same folder."""
         assert self.path is not None
         return self.path + JOURNAL_SUFFIX
 
     @property
     def is_lines(self) -> bool:
-        """Whether it is written line by line as the run goes."""
+        """Whether it is written line by line during the run."""
         return self.format.name == "jsonl"
 
     def check(self, policy: Policy, *, resumes: bool) -> None:
-        """Raise UsageError where a file is there already and nothing was said about it. resumes: as of
-        `Destinations.check`."""
+        """Raise UsageError if the file exists and the policy is to refuse. resumes: see `Destinations.check`."""
         if self.path is not None and storage.is_remote(self.path) and policy is Policy.RESUME:
-            raise UsageError(f"{self.path} appears when the run is at its end", "--shards -o FOLDER/ can be resumed")
+            raise UsageError(
+                f"{self.path} is written at the end of the run, so it cannot be resumed", "use --shards -o FOLDER/"
+            )
         if self.path is None or policy is not Policy.REFUSE:
             return
         if output_exists(self.path) and (storage.is_remote(self.path) or _is_file_or_folder(self.path)):
-            raise UsageError(f"{self.path} exists already", _ways_on(resumes=resumes))
+            raise UsageError(f"{self.path} already exists", _policy_hint(resumes=resumes))
         if os.path.lexists(self.journal_path):
-            hint = "--resume carries on, --overwrite begins anew" if resumes else "--overwrite writes beside it"
-            raise UsageError(f"{self.journal_path} is left of an unfinished run", hint)
+            hint = "--resume continues it, --overwrite starts again" if resumes else "--overwrite ignores it"
+            raise UsageError(f"{self.journal_path} is the journal of an unfinished run", hint)
 
 
 class ImageFiles(NamedTuple):
-    """One data file an image or frame, in a folder."""
+    """One data file per picture or frame, in a folder."""
 
     folder: str
     format_name: str
@@ -99,41 +100,41 @@ class ImageFiles(NamedTuple):
 
     @property
     def hold_records(self) -> bool:
-        """Whether records can be read back from the files."""
+        """Whether records can be read from the files."""
         return get_format(self.format_name).read is not None
 
     def path_for(self, image: ImageInput) -> str:
-        """Where the data file of an input goes."""
+        """The path of the data file of an input."""
         return output_path(self.folder, image.output, get_format(self.format_name).image_suffix)
 
     def write(self, record: Record, image: ImageInput) -> None:
-        """Write the file of one image, whole. Raises OutputError, InputError where it cannot be there."""
+        """Write the file of one image, atomically. Raises OutputError, and InputError if the file cannot exist."""
         path = self.path_for(image)
         with errors_of_one_file(path, self.folder):
             get_format(self.format_name).write_image(record, path, self.options)
 
 
 class Shards(NamedTuple):
-    """Part files in a folder, so many inputs each."""
+    """Part files in a folder. size: inputs per part."""
 
     folder: str
     size: int
     kind: str = "jsonl"
 
     def check(self, policy: Policy) -> None:
-        """Raise UsageError where there are parts already and nothing was said about them."""
+        """Raise UsageError if there are parts and the policy is to refuse."""
         if policy is not Policy.REFUSE:
             return
         with output_errors(self.folder):
             has_parts = next(list_parts(self.folder), None) is not None
         if has_parts:
             raise UsageError(
-                f"{self.folder} holds parts of a run already", "--overwrite replaces them, --resume carries on"
+                f"{self.folder} already contains parts of a run", "--overwrite replaces them, --resume continues it"
             )
 
 
 class AnnotatedPictures(NamedTuple):
-    """Annotated pictures: into a folder, or (`is_file`) the one picture at `path`."""
+    """Annotated pictures: a folder, or one picture at `path` if `is_file`."""
 
     path: str
     is_file: bool
@@ -141,22 +142,24 @@ class AnnotatedPictures(NamedTuple):
     drawing: Drawing = Drawing()
 
     def path_for(self, image: ImageInput) -> str:
-        """Where the annotated picture of an input goes."""
+        """The path of the annotated picture of an input."""
         return self.path if self.is_file else output_path(self.path, image.output, "." + self.kind)
 
     def is_drawn(self, image: ImageInput) -> bool:
-        """Whether the annotated picture of an input is there, as far as it may be kept."""
+        """Whether the annotated picture of an input exists and may be kept."""
         return self.drawing.may_keep_earlier and has_file(self.path_for(image))
 
     def discard_earlier(self, image: ImageInput) -> None:
-        """Delete the annotated picture that an earlier run left, unless it may be kept. Raises OutputError."""
+        """Delete the annotated picture of an earlier run, unless it may be kept. Raises OutputError."""
         if not self.drawing.may_keep_earlier:
             remove(self.path_for(image))
 
     def write(self, picture: Image.Image, record: Record, image: ImageInput) -> None:
-        """Draw the people of a record over its picture and write that, whole. Raises OutputError, InputError where it
-        cannot be there."""
-        from posecli.render.draw import draw  # only who draws pays for loading it
+        """Draw the people of a record over its picture, and write the result atomically.
+
+        Raises OutputError, and InputError if the file cannot exist.
+        """
+        from posecli.render.draw import draw  # imported only if needed, since it is slow to load
 
         drawn = draw(picture, record.poses, self.drawing)
         path = self.path_for(image)
@@ -165,14 +168,14 @@ class AnnotatedPictures(NamedTuple):
 
 
 class AnnotatedClips(NamedTuple):
-    """Annotated clips: into a folder (a/x.mp4 gives a/x.mp4.mp4), or (`is_file`) the one clip at `path`."""
+    """Annotated clips: a folder (a/x.mp4 gives a/x.mp4.mp4), or one clip at `path` if `is_file`."""
 
     path: str
     is_file: bool
     drawing: Drawing = Drawing()
 
     def kind_for(self, image: ImageInput) -> str:
-        """mp4 or gif: what the file is called, else videos become videos and other clips GIFs."""
+        """mp4 or gif: from the extension of a file; in a folder, videos become mp4 and other clips gif."""
         named = os.path.splitext(self.path)[1].lower() if self.is_file else ""
         if named in CLIP_EXTENSIONS:
             return named[1:]
@@ -180,23 +183,25 @@ class AnnotatedClips(NamedTuple):
         return "mp4" if (is_folder and can_read_videos()) or is_video(image.name) else "gif"
 
     def path_for(self, image: ImageInput) -> str:
-        """Where the annotated clip of a clip, or of the clip of a frame, goes."""
+        """The path of the annotated clip of a clip, or of the clip of a frame."""
         clip = image.output.removesuffix(frame_output("", image.frame)) if image.frame is not None else image.output
         return self.path if self.is_file else output_path(self.path, clip, "." + self.kind_for(image))
 
     def is_drawn(self, image: ImageInput) -> bool:
-        """Whether the annotated clip of an input is there, as far as it may be kept."""
+        """Whether the annotated clip of an input exists and may be kept."""
         return self.drawing.may_keep_earlier and has_file(self.path_for(image))
 
     def discard_earlier(self, image: ImageInput) -> None:
-        """Delete the annotated clip that an earlier run left, unless it may be kept. Raises OutputError."""
+        """Delete the annotated clip of an earlier run, unless it may be kept. Raises OutputError."""
         if not self.drawing.may_keep_earlier:
             remove(self.path_for(image))
 
     def begin(self, image: ImageInput, source: str) -> ClipDrawing:
-        """Begin the annotated clip of a frame. source: the file that the frame is from. Raises OutputError, InputError
-        where it cannot be there."""
-        from posecli.render.clip_drawing import ClipDrawing  # only who draws clips pays for loading it
+        """Begin the annotated clip of a frame. source: the file of the frame.
+
+        Raises OutputError, and InputError if the file cannot exist.
+        """
+        from posecli.render.clip_drawing import ClipDrawing  # imported only if needed, since it is slow to load
 
         path, kind = self.path_for(image), self.kind_for(image)
         with nullcontext() if self.is_file else errors_of_one_file(path, self.path):
@@ -213,7 +218,7 @@ class Destinations(NamedTuple):
     shards: Shards | None = None
 
     def folders(self) -> list[tuple[str, str]]:
-        """Folders that get a file an image, with the suffix that those have."""
+        """Folders with one file per image, and the suffix of their files."""
         found = []
         if self.image_files is not None:
             found.append((self.image_files.folder, get_format(self.image_files.format_name).image_suffix))
@@ -222,15 +227,17 @@ class Destinations(NamedTuple):
         return found
 
     def _local_folders(self) -> list[str]:
-        """Folders of this machine that anything is written to, each once."""
+        """Local folders that are written to, each once."""
         found = [folder for folder, _ in self.folders()] + ([self.shards.folder] if self.shards is not None else [])
         if self.clips is not None and not self.clips.is_file:
             found.append(self.clips.path)
         return [folder for folder in dict.fromkeys(found) if not storage.is_remote(folder)]
 
     def paths_for(self, image: ImageInput) -> list[str]:
-        """The files that are made for one input; of a clip's data files only the first. A folder that is a clip may
-        hold more clips."""
+        """The output files of one input. For a clip, only the first of its data files is included.
+
+        If the input is a folder read as a clip, clips inside it are included too.
+        """
         if image.members:
             apart = list(clips_apart(image, lambda member: is_clip(member.name)))
             if apart != [image]:
@@ -243,12 +250,12 @@ class Destinations(NamedTuple):
         return data + ([drawn] if drawn is not None else [])
 
     def drawn_path(self, image: ImageInput) -> str | None:
-        """The annotated picture of an input, or clip of a clip or frame; None where there is none."""
+        """The annotated picture of an input, or the annotated clip of a clip or frame; None if there is none."""
         output = self._drawn_output(image)
         return output.path_for(image) if output is not None else None
 
     def is_drawn(self, image: ImageInput) -> bool:
-        """Whether nothing is to be drawn of an input, or it is there and may be kept."""
+        """Whether nothing needs to be drawn for an input: no drawing is asked for, or it exists and may be kept."""
         output = self._drawn_output(image)
         return output is None or output.is_drawn(image)
 
@@ -258,15 +265,15 @@ class Destinations(NamedTuple):
         return self.pictures
 
     def all_records(self) -> str | None:
-        """What --dry-run calls the place of the records of all inputs."""
+        """The path that --dry-run shows for the records of all inputs; None if there is none."""
         if self.shards is not None:
             return os.path.join(self.shards.folder, f"part-*.{self.shards.kind}")
         return self.run_file.path if self.run_file is not None else None
 
     def journal_path(self, *, steps: bool) -> str | None:
-        """Where raw records are kept while a run goes on; None where what is written holds them, or nothing does.
+        """The file of raw records during a run; None if the output itself contains them, or nothing does.
 
-        steps: whether anything is done to records after inference.
+        steps: whether there are steps over time after inference.
         """
         if self.run_file is not None:
             path = self.run_file.path
@@ -280,14 +287,14 @@ class Destinations(NamedTuple):
         return None if folder is None or storage.is_remote(folder) else os.path.join(folder, _FOLDER_JOURNAL)
 
     def keep_journal_of_failures(self, *, steps: bool) -> bool:
-        """Whether the journal of a finished run stays if inputs failed. steps: as of `journal_path`.
+        """Whether the journal of a finished run stays if inputs failed. steps: see `journal_path`.
 
-        In a folder it goes, unless steps need the records: the files that are there say what is finished.
+        The journal of a folder is deleted unless steps need its records: the existing files show what is finished.
         """
         return steps or self.run_file is not None
 
     def locked(self) -> AbstractContextManager[None]:
-        """Keep other runs from all that is written, while the block runs. Raises UsageError where one is at it."""
+        """Lock all outputs against other runs during the block. Raises UsageError if another run has a lock."""
         return locked(self._locks())
 
     def _locks(self) -> Iterator[tuple[str, str]]:
@@ -300,19 +307,23 @@ class Destinations(NamedTuple):
                 yield os.path.join(folder, f"{_LOCK_PREFIX}-{digest([name])}{LOCK_SUFFIX}"), path
 
     def check(self, policy: Policy, *, resumes: bool = True) -> None:
-        """Refuse single files that exist, before anything is read. resumes: whether the command has --resume. Raises
-        UsageError."""
+        """Raise UsageError, before anything is read, if a single output file exists and the policy is to refuse.
+
+        resumes: whether the command has --resume.
+        """
         if self.run_file is not None:
             self.run_file.check(policy, resumes=resumes)
         if self.shards is not None:
             self.shards.check(policy)
         for output in (self.pictures, self.clips):
             if output is not None and output.is_file and policy is Policy.REFUSE and output_exists(output.path):
-                raise UsageError(f"{output.path} exists already", "--overwrite replaces it")
+                raise UsageError(f"{output.path} already exists", "--overwrite replaces it")
 
     def check_one_input(self, name: str, *, as_clip: bool = False) -> None:
-        """Refuse a file that cannot hold the one input that there is. as_clip: it is a folder that is a clip. Raises
-        UsageError, MissingExtra."""
+        """Raise UsageError if an output is for a clip and the only input is a picture, or the reverse.
+
+        as_clip: the input is a folder read as a clip. Raises MissingExtra for a video if the extra is not installed.
+        """
         clip_format = self.run_file.format if self.run_file is not None and self.run_file.format.one_clip else None
         one_picture = self.pictures if self.pictures is not None and self.pictures.is_file else None
         drawn_clip = self.clips if self.clips is not None and self.clips.is_file and self.pictures is None else None
@@ -320,25 +331,29 @@ class Destinations(NamedTuple):
             return
         is_clip = as_clip or _is_clip(name)
         if clip_format is not None and not is_clip:
-            raise UsageError(f"{name} is a picture, and {clip_format.name} writes clips", "-f csv")
+            raise UsageError(f"{name} is a picture, and the format {clip_format.name} is for clips", "use -f csv")
         if one_picture is not None and is_clip:
             wanted = " or ".join(CLIP_EXTENSIONS)
-            raise UsageError(f"{name} is a clip, and {one_picture.path} is one picture", f"name a {wanted} file")
+            raise UsageError(f"{name} is a clip, and {one_picture.path} is one picture", f"use a {wanted} file")
         if drawn_clip is not None and not is_clip and storage.is_remote(name):
             raise UsageError(f"{name} is remote, and clips are read from local files only", "download it first")
         if drawn_clip is not None and not is_clip:
-            raise UsageError(f"{name} is a picture, and {drawn_clip.path} is a clip", "name a .png, .jpg or .webp file")
+            raise UsageError(f"{name} is a picture, and {drawn_clip.path} is a clip", "use a .png, .jpg or .webp file")
 
     def check_tracks(self, settings: Settings) -> None:
-        """Refuse a format that tells people apart by tracks where there may be several without. Raises UsageError."""
+        """Raise UsageError if the format needs tracks, and there may be several people without tracks."""
         several = settings.decoder == "multi" and settings.max_poses > 1 and settings.person is None
         if self.run_file is not None and self.run_file.format.one_clip and several and not settings.track:
             name = self.run_file.format.name
-            raise UsageError(f"{name} tells people apart by their tracks", "add --track, or --max-poses 1")
+            raise UsageError(
+                f"the format {name} needs tracks if there are several people", "add --track or --max-poses 1"
+            )
 
     def check_faces(self, settings: Mapping[str, Any]) -> None:
-        """Refuse to hide faces if the settings leave people out of records: their faces would be seen. settings: as
-        records have them. Raises UsageError."""
+        """Raise UsageError if faces are to be hidden and the settings leave people out: their faces would be visible.
+
+        settings: as in records.
+        """
         if all(output is None or output.drawing.faces is None for output in (self.pictures, self.clips)):
             return
         for name, option in _LEAVES_PEOPLE_OUT.items():
@@ -347,54 +362,59 @@ class Destinations(NamedTuple):
             if value is not None and value != default and not enough:
                 raise UsageError(
                     f"{option} leaves people out, and their faces would not be hidden",
-                    f"hide faces in a run without {option}",
+                    f"run without {option} to hide faces",
                 )
 
     def check_endless(self, watched: str, policy: Policy) -> None:
-        """Refuse what is written at the end of a run where that has none, what would be taken for new pictures, and
-        folders that hold something where nothing was said about it: which files will be written is not known. watched:
-        the folder that the inputs come from. Raises UsageError."""
+        """Check the outputs of a run that watches a folder. watched: that folder.
+
+        Raises UsageError for an output that is written at the end of a run, for annotated pictures in the watched
+        folder, which would be processed as new pictures, and for an output folder that is not empty if the policy is
+        to refuse: the names of the output files are not known in advance.
+        """
         file = self.run_file
         at_the_end = file is not None and not file.is_lines and (file.path is not None or file.format.needs_all)
         if at_the_end or (file is not None and file.path is not None and storage.is_remote(file.path)):
             place = file.path if file is not None and file.path is not None else "standard output"
             raise UsageError(
-                f"{place} would be written at the end of the run, and --watch has none",
-                "-o FILE.jsonl, then posecli convert",
+                f"{place} would be written at the end of the run, but --watch does not end",
+                "use -o FILE.jsonl, then `posecli convert`",
             )
         for drawn in (self.pictures, self.clips):
             if drawn is not None and _is_same_file(drawn.path, watched):
                 raise UsageError(
-                    f"{drawn.path} is watched, and annotated pictures would be taken for new ones",
-                    "name a folder of their own, in it or elsewhere",
+                    f"{drawn.path} is watched: annotated pictures in it would be processed as new pictures",
+                    "use another folder, which may be inside it",
                 )
         for folder, _ in self.folders():
             if policy is Policy.REFUSE and _holds_visible(folder):
-                raise UsageError(f"{folder} holds files already", _ways_on(resumes=True))
+                raise UsageError(f"{folder} already contains files", _policy_hint(resumes=True))
 
     def check_files(self, images: Iterable[ImageInput], policy: Policy, *, resumes: bool = True) -> None:
-        """Refuse outputs that exist or are an input themselves. resumes: as of `check`. Raises UsageError for the
-        first."""
+        """Raise UsageError for the first output that exists, if the policy is to refuse, or that is its own input.
+
+        resumes: see `check`.
+        """
         for image in images:
             for path in self.paths_for(image):
                 if has_file(path) and (policy is Policy.REFUSE or _is_same_file(path, image.name)):
-                    raise UsageError(f"{path} exists already", _ways_on(resumes=resumes))
+                    raise UsageError(f"{path} already exists", _policy_hint(resumes=resumes))
 
     def without_collisions(self, images: Iterable[ImageInput]) -> Iterator[ImageInput]:
-        """The inputs, as long as no two of them would be written to one file. Raises UsageError."""
+        """Yield the inputs. Raises UsageError if two of them have the same output file."""
         taken = NameSet()
         for image in images:
             for path in self.paths_for(image):
                 if path in taken:
                     raise UsageError(
                         f"{image.name} and another input would both be written to {path}",
-                        "write them into two folders, or give them in another way, such as by a folder that holds both",
+                        "write them to two folders, or name a common parent folder as the input",
                     )
                 taken.add(path)
             yield image
 
     def may_have_files(self) -> bool:
-        """Whether a folder that gets files has something in it, so that each must be looked at."""
+        """Whether an output folder is not empty, so that each output file must be checked."""
         for folder, _ in self.folders():
             with output_errors(folder):
                 if next(storage.names_in(folder), None) is not None:
@@ -402,7 +422,7 @@ class Destinations(NamedTuple):
         return False
 
     def remove_dead_temporaries(self) -> None:
-        """Delete temporary files that runs left that were killed."""
+        """Delete temporary files of killed runs."""
         for folder in self._local_folders():
             remove_dead_temporaries(folder)
         for output in (self.run_file, self.pictures, self.clips):
@@ -419,8 +439,13 @@ def choose_destinations(
     one_input: bool,
     shard_size: int | None = None,
 ) -> Destinations:
-    """From -o, -f and what -a became to destinations. one_input: no more can be; shard_size: records go into parts of
-    so many inputs. Raises UsageError, MissingExtra."""
+    """Make destinations from the options. Raises UsageError, MissingExtra.
+
+    output, format_name: -o and -f.
+    drawn: the result of `choose_annotation`.
+    one_input: there can be only one input.
+    shard_size: inputs per part; None: no parts.
+    """
     pictures, clips = drawn
     if shard_size is not None:
         return Destinations(None, None, pictures, clips, _choose_shards(output, format_name, shard_size))
@@ -429,35 +454,39 @@ def choose_destinations(
     folder = output is not None and (os.path.isdir(output) or output.endswith(("/", os.sep)))
     chosen = choose_format(format_name, output, folder=folder)
     if chosen.one_clip and (folder or not one_input):
-        raise UsageError(f"{chosen.name} writes one file a clip", "name one clip and one file: CLIP -o FILE.csv")
+        raise UsageError(
+            f"the format {chosen.name} writes one clip to one file", "name one clip and one file: CLIP -o FILE.csv"
+        )
     if folder:
         assert output is not None
         return Destinations(None, ImageFiles(output, chosen.name, options), pictures, clips)
     if not chosen.one_file_a_run:
-        raise UsageError(f"{chosen.name} writes one file an image", "name a folder: -o FOLDER/")
+        raise UsageError(f"the format {chosen.name} writes one file per image", "use a folder: -o FOLDER/")
     beside = output if output is not None and not _is_device(output) else None
     return Destinations(RunFile(chosen, output, options._replace(path=beside)), None, pictures, clips)
 
 
 def _choose_shards(output: str | None, format_name: str | None, size: int) -> Shards:
     if output is None or not (os.path.isdir(output) or output.endswith(("/", os.sep))):
-        raise UsageError("--shards writes many files", "name a folder: -o FOLDER/")
+        raise UsageError("--shards writes many files", "use a folder: -o FOLDER/")
     if format_name not in (None, *PART_FORMATS):
-        raise UsageError(f"parts are not written as {format_name}", f"-f {' or -f '.join(PART_FORMATS)}")
+        raise UsageError(f"--shards cannot write {format_name}", f"use -f {' or -f '.join(PART_FORMATS)}")
     kind = format_name or PART_FORMATS[0]
-    get_format(kind)  # raises MissingExtra here, not in a worker
+    get_format(kind)  # raises MissingExtra now, not later in a worker
     return Shards(output, size, kind)
 
 
 def choose_annotation(
     path: str | None, *, kind: str, drawing: Drawing, one_input: bool
 ) -> tuple[AnnotatedPictures | None, AnnotatedClips | None]:
-    """From -a and its options to destinations of pictures and of clips. Raises UsageError for one file where the
-    inputs may be many, for an extension of no picture and no clip, and for hidden faces of no picture; MissingExtra for
-    a video where none can be written."""
+    """Make the destinations of annotated pictures and clips from -a and its options.
+
+    Raises UsageError for one file if there may be several inputs, for an unknown extension, and for hidden faces
+    without -a; MissingExtra for a video if the extra is not installed.
+    """
     if path is None:
         if drawing.faces is not None:
-            raise UsageError("faces are hidden in annotated pictures and clips, and there are none", "-a FOLDER/")
+            raise UsageError("faces are hidden only in annotated pictures and clips", "add -a FOLDER/")
         return None, None
     extension = os.path.splitext(path)[1].lower()
     kind_of_file, clip_file = picture_kind(path), extension in CLIP_EXTENSIONS
@@ -465,15 +494,15 @@ def choose_annotation(
     is_folder = os.path.isdir(path) or path.endswith(("/", os.sep))
     if extension and kind_of_file is None and not clip_file and not is_folder:
         raise UsageError(
-            f"the extension of {path} names no picture or clip",
-            "there are .png, .jpg, .webp, .mp4 and .gif; a folder ends in /",
+            f"the extension of {path} is not one of a picture or clip",
+            "use .png, .jpg, .webp, .mp4 or .gif, or a folder: its path ends with /",
         )
     if is_folder or not extension:
         folder = AnnotatedPictures(path, is_file=False, kind=kind, drawing=drawing)
         return folder, clips._replace(is_file=False)
     if not one_input:
         what = "clip" if clip_file else "picture"
-        raise UsageError(f"{path} is one {what}, but the inputs may be many", "name a folder: --annotate FOLDER/")
+        raise UsageError(f"{path} is one {what}, but there may be several inputs", "use a folder: --annotate FOLDER/")
     if extension == ".mp4" and not can_read_videos():
         raise MissingExtra(f"{path} is a video, and the extra video is not installed", install_extra("video"))
     if clip_file:
@@ -483,31 +512,33 @@ def choose_annotation(
 
 
 def _holds_visible(folder: str) -> bool:
-    """Whether a folder is there and has something in it that is not hidden, as locks are. Raises OutputError."""
+    """Whether a folder exists and contains a file that is not hidden; locks are hidden. Raises OutputError."""
     with output_errors(folder):
         return any(not name.startswith(".") for name in storage.names_in(folder))
 
 
-def _ways_on(*, resumes: bool) -> str:
-    """What may be done where an output exists."""
-    return "--overwrite replaces it, --resume carries on" if resumes else "--overwrite replaces it"
+def _policy_hint(*, resumes: bool) -> str:
+    """The hint for an output that exists."""
+    return "--overwrite replaces it, --resume continues the run" if resumes else "--overwrite replaces it"
 
 
 def _is_clip(name: str) -> bool:
-    """Whether an input holds frames. Raises MissingExtra for a video where none can be read."""
+    """Whether an input has frames. Raises MissingExtra for a video if the extra is not installed."""
     if is_video(name) and not can_read_videos():
         raise MissingExtra(f"{name} is a video, and the extra video is not installed", install_extra("video"))
     return is_clip(name)
 
 
 def has_file(path: str) -> bool:
-    """Whether the file of one input is there. A folder in its place is none: it cannot be replaced. Raises OutputError
-    where a remote store does not say."""
+    """Whether an output file exists. A folder does not count, since it cannot be replaced by a file.
+
+    Raises OutputError if a remote store does not answer.
+    """
     return output_exists(path) and not os.path.isdir(path)
 
 
 def _is_file_or_folder(path: str) -> bool:
-    """Not a device or a pipe, which are there before anything is written to them."""
+    """False for a device or a pipe, which exist before anything is written to them."""
     return os.path.isfile(path) or os.path.isdir(path)
 
 

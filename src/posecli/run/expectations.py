@@ -1,4 +1,4 @@
-"""What a run's records are held against: how many people, and what an earlier run found."""
+"""Expectations of a run: the number of people per picture, and the records of an earlier run."""
 
 from __future__ import annotations
 
@@ -9,32 +9,36 @@ from posecli.types import Record
 
 
 class Difference(Protocol):
-    """One thing that differs from what was expected."""
+    """One difference from the expected records."""
 
     @property
     def place(self) -> str:
-        """The name of the picture, or of the clip with the frame."""
+        """The name of the picture, or the name of the clip and the frame."""
 
     @property
     def message(self) -> str:
-        """What differs, for people to read."""
+        """What differs, in words."""
 
 
 class ExpectedRecords(Protocol):
-    """Records that those of a run are compared with, one by one; `checks.compare.Expectation` is one."""
+    """Records with which the records of a run are compared; implemented by `checks.compare.Expectation`."""
 
     def check(self, actual: Record, /) -> Iterable[Difference]:
-        """What differs in one record, as far as its name is expected."""
+        """The differences of one record, if a record of its name is expected."""
 
     def others(self) -> Iterable[Difference]:
-        """What differs in the records with other names."""
+        """The differences of the records with other names."""
 
     def unseen(self) -> Iterable[Difference]:
-        """What was expected and has not been checked."""
+        """The expected records that were not checked."""
 
 
 class Expectations:
-    """least, exactly: people in every picture. expected: records that this run's should be like."""
+    """What the records of a run must fulfil.
+
+    least, exactly: number of people in each picture; exactly: None for any number.
+    expected: records that must be equal to those of the run, within limits.
+    """
 
     def __init__(self, *, least: int = 0, exactly: int | None = None, expected: ExpectedRecords | None = None) -> None:
         self._least = least
@@ -42,10 +46,10 @@ class Expectations:
         self._expected = expected
 
     def of(self, record: Record) -> Iterator[str]:
-        """What is wrong with one record. A failed one is said to be so elsewhere."""
+        """Messages about one record. That a record failed is reported elsewhere."""
         people = len(record.poses)
         if record.ok and people < self._least:
-            found = f"{people} of {self._least} people found" if people else "nobody found"
+            found = f"{people} people found, expected {self._least} or more" if people else "no people found"
             yield f"{record.image}: {found}"
         if record.ok and self._exactly is not None and people != self._exactly:
             yield f"{record.image}: {people} people found, expected {self._exactly}"
@@ -54,7 +58,7 @@ class Expectations:
                 yield f"{difference.place}: {difference.message}"
 
     def at_the_end(self) -> Iterator[str]:
-        """What can be said when all records have come: of pictures with other names, and of missing ones."""
+        """Messages after the last record: about pictures with other names, and about missing pictures."""
         if self._expected is not None:
             for difference in (*self._expected.others(), *self._expected.unseen()):
                 yield f"{difference.place}: {difference.message}"

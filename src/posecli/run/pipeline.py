@@ -1,9 +1,9 @@
-"""From inputs to final records, the same for a whole run and for a shard of one:
+"""From inputs to final records, for a whole run and for a shard:
 
-    inputs → clips become frames → what is finished is left out → inference → steps over time → files and clips
+    inputs → clips are split into frames → finished inputs are skipped → inference → steps over time → files and clips
 
-Inference is free of order; behind it records come in the order of the inputs, and everything there is a pure function
-of them. So a run that takes up an earlier one, and replays its records, ends like an undisturbed one.
+Inference may run in any order. After it, records are in the order of the inputs, and every step is a pure function of
+them. Therefore a run that resumes an earlier run, and replays its records, has the same result as an uninterrupted run.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from posecli.inputs.clip_decoder import ReadLimits, expand
 from posecli.inputs.clips import ClipOptions, read_file_of_frame
 from posecli.poses.steps import finished, steps_over_time, taken
 from posecli.run.destinations import AnnotatedClips, Destinations
-from posecli.run.progress import Known, Progress
+from posecli.run.progress import InputState, Progress
 from posecli.types import ImageInput, Pose, Record, Settings
 
 if TYPE_CHECKING:
@@ -27,14 +27,17 @@ if TYPE_CHECKING:
 
 
 class Skipped(Protocol):
-    """Is told of inputs, or frames, for which nothing is left to do. whole: the clip ends with them."""
+    """Is called for inputs or frames for which nothing is left to do. whole: the clip ends with them."""
 
     def __call__(self, name: str, count: int = 1, *, whole: bool = False) -> None: ...
 
 
 class Work(NamedTuple):
-    """What is done to every input, wherever it is done: plain data. timeout: seconds for one picture or frame;
-    max_memory: bytes of the process that decodes clips, None without a limit."""
+    """What is done with every input, in any process: plain data.
+
+    timeout: seconds for one picture or frame.
+    max_memory: bytes of the process that decodes clips; None: no limit.
+    """
 
     settings: Settings
     clip_options: ClipOptions
@@ -44,23 +47,26 @@ class Work(NamedTuple):
 
     @property
     def read_limits(self) -> ReadLimits:
-        """What the process that decodes clips may take."""
+        """The limits of the process that decodes clips."""
         return ReadLimits(self.timeout, self.settings.max_pixels, self.max_memory)
 
     @property
     def has_steps(self) -> bool:
-        """Whether anything is done to records of frames after inference."""
+        """Whether there are steps over time after inference."""
         return self.settings.track
 
     @property
     def steps_choose(self) -> bool:
-        """Whether these leave people out."""
+        """Whether the steps over time leave people out."""
         return self.settings.track and self.settings.person is not None
 
 
 class Done(NamedTuple):
-    """An input that is done. record: what becomes of it in the end; raw: what inference said; replayed: an earlier run
-    had it; failure: why a file of it could not be made, although its record is known."""
+    """A finished input.
+
+    record: the final record. raw: the record after inference. replayed: raw is from an earlier run.
+    failure: why a file of the input could not be written, although its record is known.
+    """
 
     record: Record
     raw: Record
@@ -69,16 +75,18 @@ class Done(NamedTuple):
 
 
 class _Expected(NamedTuple):
-    """An input whose record will come next, in the order of the inputs. draws: it goes into an annotated clip."""
+    """An input whose record has not come yet; they come in the order of the inputs. draws: see `_Held`."""
 
     image: ImageInput
-    known: Known
+    state: InputState
     draws: bool = False
 
 
 class _Held(NamedTuple):
-    """An input whose steps are not done. raw, replayed, failure: as in `Done`;
-    draws: it is a frame of a clip that is drawn."""
+    """An input whose steps over time are not finished.
+
+    raw, replayed, failure: see `Done`. draws: it is a frame of a clip that is drawn.
+    """
 
     image: ImageInput
     raw: Record
@@ -88,9 +96,9 @@ class _Held(NamedTuple):
 
 
 class Pipeline:
-    """One way from inputs to final records. To be used once.
+    """Turns inputs into final records. An instance is used once.
 
-    skipped: told of inputs for which nothing is left to do: the name, how many frames, whether the clip ends there.
+    skipped: called for inputs for which nothing is left to do: name, number of frames, whether the clip ends there.
     """
 
     def __init__(self, work: Work, progress: Progress, *, skipped: Skipped) -> None:
@@ -104,14 +112,14 @@ class Pipeline:
         self._draws: dict[str, bool] = {}
 
     def records(self, images: Iterable[ImageInput], estimate: Estimate) -> Iterator[Done]:
-        """What becomes of the inputs, in their order; their files are written. Raises FatalError, UsageError."""
+        """Yield the finished inputs in order, after their files are written. Raises FatalError, UsageError."""
         unfinished = self._unfinished(images)
         try:
-            # Records that only pass need no engine: those at the beginning are not sent to one. The last of them is,
-            # since what a worker finds in a frame may depend on the frame before.
+            # The engine starts only if it is needed: replayed records at the beginning do not pass through it, except
+            # the last one, since the result for a frame may depend on the frame before.
             last: ImageInput | None = None
             for image in unfinished:
-                if image.recorded is None or self._expected[-1].known.files_missing:
+                if image.recorded is None or self._expected[-1].state.files_missing:
                     before = () if last is None else (last,)
                     last = None
                     for raw in estimate(itertools.chain(before, (image,), unfinished)):
@@ -120,7 +128,7 @@ class Pipeline:
                 if last is not None and last.recorded is not None:
                     yield from self._finish(last.recorded)
                 last = image
-                if image.ends_group:  # the next may be long in coming
+                if image.ends_group:  # do not wait for the next input, which may come much later
                     yield from self._finish(image.recorded)
                     last = None
             if last is not None and last.recorded is not None:
@@ -132,27 +140,27 @@ class Pipeline:
             raise
 
     def _unfinished(self, images: Iterable[ImageInput]) -> Iterator[ImageInput]:
-        """Inputs that must pass, with what an earlier run recorded of them."""
+        """Inputs for which something is left to do, with their records of an earlier run."""
         settings, clips = self._work.settings, self._work.destinations.clips
         frames = expand(
             images,
             self._work.clip_options,
             limits=self._work.read_limits,
-            grouped=settings.track,  # second passes start from the frame before
+            grouped=settings.track,  # second passes use the people of the frame before
             region=settings.region,
             is_finished=self._is_clip_finished,
         )
         for image in frames:
-            known = self._progress.of(image)
-            if known.complete:
+            state = self._progress.of(image)
+            if state.complete:
                 self._skipped(image.name)
                 continue
             self._discard_earlier(image)
             draws = clips is not None and image.frame is not None and self._must_draw(image)
             bare = image._replace(data=None, pixels=image.pixels if draws else None)
-            self._expected.append(_Expected(bare, known, draws))
-            if known.record is not None:
-                image = image._replace(recorded=known.record, pixels=None)  # noqa: PLW2901
+            self._expected.append(_Expected(bare, state, draws))
+            if state.record is not None:
+                image = image._replace(recorded=state.record, pixels=None)  # noqa: PLW2901
             yield image
 
     def _is_clip_finished(self, clip: ImageInput, frames: Iterator[ImageInput]) -> bool:
@@ -164,7 +172,7 @@ class Pipeline:
         return count is not None
 
     def _discard_earlier(self, image: ImageInput) -> None:
-        """Delete annotated pictures that must not stay, even if the input fails. It may be a clip then."""
+        """Delete earlier annotated files that must not stay even if the input fails. A failed input may be a clip."""
         destinations = self._work.destinations
         if destinations.pictures is not None and image.frame is None:
             destinations.pictures.discard_earlier(image)
@@ -172,31 +180,31 @@ class Pipeline:
             destinations.clips.discard_earlier(image)
 
     def _must_draw(self, image: ImageInput) -> bool:
-        """Whether a frame's clip is drawn: decided once for a clip, since it is there as soon as it is drawn."""
+        """Whether the clip of a frame is drawn. Decided once per clip, since its file exists after it is drawn."""
         if image.name not in self._draws:
             self._draws = {image.name: self._progress.must_draw_clip(image)}
         return self._draws[image.name]
 
     def _finish(self, raw: Record) -> Iterator[Done]:
-        """Take the next record, in the order of the inputs; yield the inputs that are at their end now."""
-        image, known, draws = self._expected.popleft()
+        """Accept the next record, in the order of the inputs; yield the inputs that are finished now."""
+        image, state, draws = self._expected.popleft()
         failure = None
-        if known.record is not None:
-            failure, raw = None if raw.ok else raw, known.record
-        if known.is_final:
+        if state.record is not None:
+            failure, raw = None if raw.ok else raw, state.record
+        if state.is_final:
             yield from self._finish_steps()
-        self._held.append(_Held(image, raw, known.record is not None, failure, draws))
-        yield from map(self._write, (raw,) if known.is_final else taken(self._steps, raw))
-        if image.ends_clip:  # the next input may be long in coming
+        self._held.append(_Held(image, raw, state.record is not None, failure, draws))
+        yield from map(self._write, (raw,) if state.is_final else taken(self._steps, raw))
+        if image.ends_clip:  # do not wait for the next input, which may come much later
             yield from self._finish_steps()
             self._clips.finish()
 
     def _finish_steps(self) -> Iterator[Done]:
-        """Take all records that steps hold back to their end."""
+        """Finish all records that are held by steps over time."""
         yield from map(self._write, finished(self._steps))
 
     def _write(self, record: Record) -> Done:
-        """Write the files of the first input that is held."""
+        """Write the files of the first held input."""
         image, raw, replayed, failure, draws = self._held.popleft()
         writers = (self._write_file, self._draw) if draws else (self._write_file,)
         failure = write_files(writers, record, image) or failure
@@ -204,11 +212,11 @@ class Pipeline:
 
     def _write_file(self, record: Record, image: ImageInput) -> None:
         files = self._work.destinations.image_files
-        if files is not None and self._work.has_steps:  # else the worker has written it
+        if files is not None and self._work.has_steps:  # without steps, the worker has written it
             files.write(record, image)
 
     def _draw(self, record: Record, image: ImageInput) -> None:
-        """Draw a frame in its clip; a frame that failed has no place there."""
+        """Draw a frame in its clip. Failed frames are left out."""
         if record.ok and image.file is not None:
             pixels = read_file_of_frame(image.file, max_pixels=self._work.settings.max_pixels)
             image = image._replace(pixels=pixels)
@@ -217,20 +225,22 @@ class Pipeline:
 
 
 class DrawnClips:
-    """Annotated clips, one after the other, each begun with its first frame. clips: where they go, None for nowhere."""
+    """Draws annotated clips, one after the other. clips: their destination; None: no clips are drawn."""
 
     def __init__(self, clips: AnnotatedClips | None) -> None:
         self._clips = clips
-        self._source: str | None = None  # of the clip whose frames come, whether it can be there or not
+        self._source: str | None = None  # of the current clip, even if its file cannot exist
         self._drawing: ClipDrawing | None = None
 
     def wants(self, source: str) -> bool:
-        """Whether frames of a source are drawn: not those of a clip that cannot be there, which was said."""
+        """Whether frames of a source are drawn. False if the file of the clip cannot exist, which was reported."""
         return self._clips is not None and (source != self._source or self._drawing is not None)
 
     def add(self, image: ImageInput, poses: tuple[Pose, ...], source: str) -> None:
-        """Draw the next frame, of the clip that is made from a source. Raises InputError for the first frame of a clip
-        that cannot be there, OutputError."""
+        """Draw the next frame, in the clip made from a source.
+
+        Raises InputError for the first frame of a clip whose file cannot exist; OutputError.
+        """
         if self._clips is None:
             return
         if source != self._source:
@@ -241,14 +251,14 @@ class DrawnClips:
             self._drawing.add(image, poses)
 
     def finish(self) -> None:
-        """End the clip that was begun, if one was: its file appears. Raises OutputError."""
+        """Finish the current clip, if there is one: its file appears. Raises OutputError."""
         if self._drawing is not None:
             drawing, self._drawing = self._drawing, None
             drawing.finish()
             self._source = None
 
     def abandon(self, error: BaseException) -> None:
-        """Leave nothing behind of a clip that was begun."""
+        """Discard the current clip, if there is one."""
         if self._drawing is not None:
             self._drawing.abandon(error)
 
@@ -256,7 +266,7 @@ class DrawnClips:
 def write_files(
     writers: Iterable[Callable[[Record, ImageInput], None]], record: Record, image: ImageInput
 ) -> Record | None:
-    """Write the files of one input; the record of what went wrong, or None. Raises OutputError."""
+    """Write the files of one input. Return a failed record if one of them failed, or None. Raises OutputError."""
     failure = None
     for write in writers:
         failure = _failure_of(write, record, image) or failure

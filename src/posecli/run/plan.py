@@ -1,4 +1,4 @@
-"""What a run is: everything that its command line says, checked and typed, before anything is loaded."""
+"""The plan of a run: all its options, checked and typed, before anything is loaded."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from posecli.types import ImageInput, Settings
 
 
 class EngineName(Enum):
-    """What runs the work."""
+    """Where inference runs."""
 
     AUTO = "auto"
     SERIAL = "serial"
@@ -23,8 +23,8 @@ class EngineName(Enum):
     RAY = "ray"
 
 
-class Talk(Enum):
-    """How much is said on standard error."""
+class Verbosity(Enum):
+    """How much is printed on standard error."""
 
     QUIET = "quiet"
     NORMAL = "normal"
@@ -33,9 +33,13 @@ class Talk(Enum):
 
 @dataclass(frozen=True)
 class InputNames:
-    """What the command line names as inputs. null: the list is separated by NUL; as_clip: the pictures of each
-    folder are the frames of a clip; watch: a folder whose pictures are taken as they arrive; remote_folders: see
-    Inputs."""
+    """The inputs as named on the command line.
+
+    null: the list in files_from is separated by NUL.
+    as_clip: the pictures of each folder are the frames of a clip.
+    watch: a folder whose pictures are processed as they arrive.
+    remote_folders: see `Inputs`.
+    """
 
     arguments: tuple[str, ...]
     files_from: str | None = None
@@ -45,7 +49,7 @@ class InputNames:
     remote_folders: dict[str, bool] = field(default_factory=dict, compare=False)
 
     def inputs(self, written: Sequence[tuple[str, str]] = ()) -> Inputs:
-        """The inputs, to be gone through once. Raises UsageError where the arguments exclude one another."""
+        """The inputs, which can be iterated once. Raises UsageError if arguments contradict each other."""
         return Inputs(
             self.arguments,
             files_from=self.files_from,
@@ -59,8 +63,13 @@ class InputNames:
 
 @dataclass(frozen=True)
 class Concurrency:
-    """How the work is spread. workers, threads: None where the machine decides; timeout: seconds for one picture;
-    ray_address: of a cluster that runs already; max_memory: bytes for one process, None for a share of all."""
+    """How the work is distributed.
+
+    workers, threads: None: depends on the machine.
+    timeout: seconds for one picture or frame.
+    ray_address: address of a running cluster; None: start one.
+    max_memory: bytes per process; None: an equal share of the memory.
+    """
 
     workers: int | None
     threads: int | None
@@ -71,10 +80,11 @@ class Concurrency:
 
 @dataclass(frozen=True)
 class RunPlan:
-    """A whole run.
+    """The plan of a run.
 
-    model: a known name or a path, None for the default; zoom_model: likewise, None for none. progress: show a bar,
-    None where standard error is a terminal.
+    model: a known name or a path; None: the default model.
+    zoom_model: a known name or a path; None: no such model.
+    progress: whether a progress bar is shown; None: if standard error is a terminal.
     """
 
     names: InputNames
@@ -90,18 +100,17 @@ class RunPlan:
     offline: bool = False
     fail_fast: bool = False
     progress: bool | None = None
-    talk: Talk = Talk.NORMAL
+    verbosity: Verbosity = Verbosity.NORMAL
 
     def inputs(self) -> Inputs:
-        """The inputs, to be gone through once. Raises UsageError where the arguments exclude one another."""
+        """The inputs, which can be iterated once. Raises UsageError if arguments contradict each other."""
         return self.names.inputs(written=self.destinations.folders())
 
     def checked_inputs(self) -> tuple[Inputs, Iterable[ImageInput]]:
-        """The inputs, and these once more as they are to be gone through. What cannot be written as it is asked for is
-        refused, before a model is loaded.
+        """Check the outputs before a model is loaded. Return the inputs, and an iterable of them for the run.
 
-        All inputs are listed for it where two of them could be written to one file, or a folder that gets files holds
-        some already. Raises UsageError, MissingExtra.
+        The inputs are listed completely if two of them could have the same output file, or if an output folder is not
+        empty. Raises UsageError, MissingExtra.
         """
         destinations, inputs = self.destinations, self.inputs()
         destinations.check(self.policy)

@@ -1,4 +1,4 @@
-"""What the run tells its user, on standard error: failures as they come, progress, a closing line; the exit status."""
+"""The messages of a run on standard error (failures as they occur, progress, a summary), and the exit status."""
 
 from __future__ import annotations
 
@@ -26,8 +26,11 @@ EXIT_OK, EXIT_SOME_FAILED, EXIT_USAGE, EXIT_EXPECTATION, EXIT_FATAL = range(5)
 
 @dataclass
 class Tally:
-    """What some records come to: how many, messages of what failed and of what was not as expected. clips: how many are
-    of which clip; what failed may have been one. still: the first that is of no clip."""
+    """Counts of some records, and messages of failures and of expectations that were not met.
+
+    clips: number of records by clip; a failed input counts as a clip, since it may be one.
+    still: name of the first input that is not a clip.
+    """
 
     ok: int = 0
     failed: int = 0
@@ -40,7 +43,7 @@ class Tally:
     still: str | None = None
 
     def count(self, record: Record, expectations: Expectations) -> None:
-        """Account for one record."""
+        """Count one record."""
         if record.error is not None:
             self.failed += 1
             self.failures.append(f"{record.error.message} [{record.error.code}]")
@@ -56,13 +59,14 @@ class Tally:
 
 
 class Report:
-    """Counts records and owns what is said about them.
+    """Counts records and prints messages about them.
 
-    quiet: say nothing unless something fails. total: for a progress bar, None for no bar. expectations: what every
-    record is held against; what does not hold is said and counts against the run. tracks: people are to be tracked;
-    that stills have no order is said once. passed_over: what folders hold besides, said before the closing line; None
-    to say nothing of it. waits: inputs are waited for, so there is no rate; where standard error is a terminal, each is
-    said as it is done.
+    quiet: print only failures.
+    total: total of the progress bar; None: no bar.
+    expectations: checked for each record; violations are printed and change the exit status.
+    tracks: people are tracked; a message, once, tells that tracking has no effect on stills.
+    passed_over: other files in folders, printed before the summary; None: not printed.
+    waits: the run waits for inputs: the summary has no rate, and a terminal shows each finished input.
     """
 
     def __init__(
@@ -77,13 +81,13 @@ class Report:
     ) -> None:
         self._quiet = quiet
         self._waits = waits
-        self._tells_of_each = waits and not quiet and sys.stderr.isatty()
+        self._shows_each = waits and not quiet and sys.stderr.isatty()
         self._expectations = expectations or Expectations()
         self._unmet = 0
-        self._tells_of_stills = tracks and not quiet
+        self._warns_of_stills = tracks and not quiet
         self._passed_over = passed_over
         self._silent = False
-        self._counting = threading.Lock()  # what is skipped may be counted by the thread that reads the inputs
+        self._counting = threading.Lock()  # the thread that reads the inputs counts skipped ones
         self._start = perf_counter()
         self._total = total
         self._bar: tqdm[Any] | None = _make_bar() if total is not None else None
@@ -91,29 +95,29 @@ class Report:
 
     @property
     def found(self) -> int:
-        """Inputs accounted for so far."""
+        """Number of inputs counted so far."""
         return self.ok + self.failed + self.skipped
 
     def watch(self, done: Iterable[Done], *, fail_fast: bool = False) -> Generator[Done, None, None]:
-        """Count inputs on their way to the output; stop behind the first failure if asked to."""
+        """Count inputs and pass them on. fail_fast: stop after the first failure."""
         last: str | None = None
-        for one in done:
-            if self._total is not None and last is not None and last != one.record.image:
+        for item in done:
+            if self._total is not None and last is not None and last != item.record.image:
                 self._total.end([last])
-            if self._tells_of_each and one.record.ok and not one.replayed and last != one.record.image:
-                self._tell_of(one.record)
-            last = one.record.image
-            if one.replayed and one.failure is None:
-                self.skip(one.record.image)
+            if self._shows_each and item.record.ok and not item.replayed and last != item.record.image:
+                self._show(item.record)
+            last = item.record.image
+            if item.replayed and item.failure is None:
+                self.skip(item.record.image)
             else:
-                self.count(one.failure or one.record)
-            yield one
+                self.count(item.failure or item.record)
+            yield item
             if fail_fast and self.failed:
                 self.say("stopped at the first failure (--fail-fast)")
                 return
 
     def skip(self, name: str, count: int = 1, *, whole: bool = False) -> None:
-        """An input that an earlier run has finished, or so many frames of it. whole: the clip ends with them."""
+        """Count an input that an earlier run finished. count: its frames. whole: the clip ends with them."""
         with self._counting:
             self.skipped += count
         self._move_bar(count, {name: count}, whole=whole)
@@ -121,20 +125,20 @@ class Report:
     def _move_bar(self, count: int, clips: Mapping[str, int], *, whole: bool) -> None:
         if self._bar is None or self._total is None:
             return
-        self._total.see(clips)
+        self._total.count(clips)
         if whole:
             self._total.end(clips)
         self._bar.total = self._total.value
         self._bar.update(count)
 
     def count(self, record: Record) -> None:
-        """Account for one record, and say what failed."""
+        """Count one record, and print its failure."""
         tally = Tally()
         tally.count(record, self._expectations)
         self.add(tally, whole=False)
 
     def add(self, tally: Tally, *, whole: bool = True) -> None:
-        """Account for records that were counted elsewhere, and say what failed. whole: of each clip they are all."""
+        """Add the counts of a tally, and print its failures. whole: the clips in the tally are complete."""
         self.ok += tally.ok
         self.failed += tally.failed
         with self._counting:
@@ -143,48 +147,48 @@ class Report:
         self.with_people += tally.with_people
         for message in tally.failures:
             self.say(message)
-        self._hold_against(tally.unmet)
+        self._report_unmet(tally.unmet)
         if tally.still is not None:
-            self._tell_of_stills(tally.still)
+            self._warn_of_stills(tally.still)
         if self._bar is not None:
             self._bar.set_postfix(people=self.people, failed=self.failed, refresh=False)
         self._move_bar(tally.ok + tally.failed + tally.skipped, tally.clips, whole=whole)
 
     def say(self, message: str) -> None:
-        """One line on standard error, above the progress bar; control characters of file names are escaped."""
+        """Print one line on standard error, above the progress bar. Control characters of file names are escaped."""
         line = f"posecli: {message}"
         if self._bar is not None:
             self._bar.write(encodable(printable(line), sys.stderr), file=sys.stderr)
         else:
             print_line(line, sys.stderr)
 
-    def _tell_of(self, record: Record) -> None:
-        """Say that a picture has come, or a clip with its first frame."""
+    def _show(self, record: Record) -> None:
+        """Print that a picture, or the first frame of a clip, is finished."""
         people = _count_of(len(record.poses), "person", "people")
         self.say(f"{record.image}: {people}{'' if record.frame is None else ' in the first frame'}")
 
-    def _tell_of_stills(self, name: str) -> None:
-        """Say once that nothing is done over time to stills."""
-        if self._tells_of_stills:
-            self._tells_of_stills = False
+    def _warn_of_stills(self, name: str) -> None:
+        """Print, once, that steps over time have no effect on stills."""
+        if self._warns_of_stills:
+            self._warns_of_stills = False
             self.say(
-                f"{name} is a still: stills have no order, and --track and --smooth do nothing for them "
-                "(--as-clip --fps N makes a clip of the pictures of each folder)"
+                f"{name} is a still picture: --track and --smooth have no effect on still pictures "
+                "(--as-clip --fps N reads the pictures of each folder as a clip)"
             )
 
-    def _hold_against(self, complaints: Iterable[str]) -> None:
-        for complaint in complaints:
+    def _report_unmet(self, messages: Iterable[str]) -> None:
+        for message in messages:
             self._unmet += 1
-            self.say(complaint)
+            self.say(message)
 
-    def fall_silent(self) -> None:
-        """Say nothing at the end: whoever read the output has left."""
+    def silence(self) -> None:
+        """Print no summary: the reader of the output has closed it."""
         self._silent = True
 
     def close(self, *, interrupted: bool = False) -> None:
-        """End the progress bar and sum up."""
+        """End the progress bar and print the summary."""
         if not interrupted:
-            self._hold_against(self._expectations.at_the_end())
+            self._report_unmet(self._expectations.at_the_end())
         if self._bar is not None:
             if not interrupted:
                 self._bar.total = self._bar.n
@@ -205,7 +209,7 @@ class Report:
         )
 
     def exit_status(self) -> int:
-        """0 all well; 1 some inputs failed; 3 an expectation did not hold."""
+        """0: success. 1: some inputs failed. 3: an expectation was not met."""
         if self.failed:
             return EXIT_SOME_FAILED
         return EXIT_EXPECTATION if self._unmet else EXIT_OK

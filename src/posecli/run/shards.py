@@ -1,7 +1,7 @@
-"""Runs of any size: inputs in shards, each done where an engine sees fit, each with a part file of its own.
+"""Runs of any size: inputs are split into shards. An engine places each shard, and each shard has its own part file.
 
-Only shards go out and only summaries come back, so what a run costs this process does not depend on what is in the
-pictures. Finished shards are known by their files; of one in which inputs failed only those are done again.
+Only shards are sent out and only summaries come back. The load of this process therefore does not depend on the content
+of the pictures. A finished shard is recognized by its file. If inputs of a shard failed, only those are computed again.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from posecli.run.destinations import Destinations, Policy, Shards
 from posecli.run.engines import Estimate
 from posecli.run.expectations import Expectations
 from posecli.run.pipeline import Pipeline, Work
-from posecli.run.progress import NothingKnown, Progress, RecordsByKey
+from posecli.run.progress import NothingFinished, Progress, RecordsByKey
 from posecli.run.report import Report, Tally
 from posecli.types import ImageInput, Record
 
 
 class Shard(NamedTuple):
-    """Some inputs and the part that they come to; `earlier` is what an earlier run left under that number."""
+    """Some inputs and their part. earlier: the part of an earlier run with the same number."""
 
     images: tuple[ImageInput, ...]
     part: Part
@@ -33,7 +33,7 @@ class Shard(NamedTuple):
 
 
 class ShardDone(NamedTuple):
-    """What a shard came to: its part, what there is to report, and the part that it takes the place of."""
+    """A finished shard: its part, its counts and messages, and the earlier part that it replaces."""
 
     part: Part
     tally: Tally
@@ -41,20 +41,20 @@ class ShardDone(NamedTuple):
 
 
 class ShardWork(NamedTuple):
-    """All that must be known to do a shard, wherever that is."""
+    """All that a process needs to know to compute a shard."""
 
     work: Work
     expectations: Expectations
 
     @property
     def folder(self) -> str:
-        """Where parts go."""
+        """The folder of the parts."""
         shards = self.work.destinations.shards
         assert shards is not None
         return shards.folder
 
     def do(self, shard: Shard, estimate: Estimate) -> ShardDone:
-        """Make the part of a shard. Raises FatalError."""
+        """Compute a shard and write its part. Raises FatalError."""
         tally = Tally()
 
         def records() -> Iterator[Record]:
@@ -74,10 +74,10 @@ class ShardWork(NamedTuple):
         return ShardDone(write_part(self.folder, shard.part, records()), tally, shard.earlier)
 
     def _progress(self, shard: Shard) -> Progress:
-        """What an earlier part of the same inputs holds."""
+        """The finished inputs of an earlier part with the same inputs."""
         destinations = self.work.destinations
         if shard.earlier is None or shard.earlier.holds != shard.part.holds:
-            return NothingKnown(destinations)
+            return NothingFinished(destinations)
         recorded = RecordsByKey(read_part(os.path.join(self.folder, shard.earlier.name)))
         return Progress(
             recorded, destinations, steps=self.work.has_steps, passes_all=True, steps_choose=self.work.steps_choose
@@ -91,11 +91,11 @@ def _names(images: Iterable[ImageInput]) -> Iterator[str]:
 
 
 def _nothing_is_skipped(name: str, count: int = 1, *, whole: bool = False) -> None:
-    """Every record of a part passes."""
+    """Does nothing: every record of a part is written again, so none is skipped."""
 
 
 def shards_of(inputs: Iterable[ImageInput], *, size: int, made_with: str, kind: str) -> Iterator[Shard]:
-    """Inputs in shards of a size, numbered from 0."""
+    """Split inputs into shards, numbered from 0. size: inputs per shard."""
     iterator = iter(inputs)
     for number in itertools.count():
         images = tuple(itertools.islice(iterator, size))
@@ -104,9 +104,12 @@ def shards_of(inputs: Iterable[ImageInput], *, size: int, made_with: str, kind: 
         yield Shard(images, Part(number, made_with, digest(_names(images)), kind))
 
 
-def take_up(output: Shards, made_with: str, policy: Policy) -> dict[int, Part]:
-    """What an earlier run has left, by number; nothing unless resuming. Raises UsageError where it differed,
-    OutputError where the folder cannot be listed."""
+def _earlier_parts(output: Shards, made_with: str, policy: Policy) -> dict[int, Part]:
+    """The parts of an earlier run, by number; empty unless the policy is to resume.
+
+    Raises UsageError if they were made with another model or other settings, OutputError if the folder cannot be
+    listed.
+    """
     if policy is not Policy.RESUME:
         return {}
     parts = _parts_in(output)
@@ -115,23 +118,26 @@ def take_up(output: Shards, made_with: str, policy: Policy) -> dict[int, Part]:
         if (part.made_with, part.kind) != (made_with, output.kind):
             raise UsageError(
                 f"cannot resume {output.folder}: {part.name} was made with another model, other settings, another "
-                "--shard-size or in another format",
-                "--overwrite begins anew",
+                "--shard-size or another format",
+                "--overwrite starts again",
             )
-        if part != earlier[part.number]:  # killed between writing the one and deleting the other
+        if part != earlier[part.number]:  # the run was killed after it wrote one and before it deleted the other
             remove_part(output.folder, part)
     return earlier
 
 
 def _parts_in(output: Shards) -> list[Part]:
-    """All parts that are there. Raises OutputError where the folder cannot be listed."""
+    """All existing parts. Raises OutputError if the folder cannot be listed."""
     with output_errors(output.folder):
         return list(list_parts(output.folder))
 
 
 class _Replaced:
-    """Parts of an earlier run that this one replaces. All stay until a part with an input that is ok is there: then
-    those go that another model or other settings made, and of each number those that its new part replaces."""
+    """Parts of an earlier run that this run replaces.
+
+    All of them stay until a new part has an input that is ok. Then the parts of another model or other settings are
+    deleted. Each new part also replaces the earlier parts with its number.
+    """
 
     def __init__(self, output: Shards, made_with: str, parts: Iterable[Part]) -> None:
         self._folder = output.folder
@@ -143,7 +149,7 @@ class _Replaced:
             (self._alike.setdefault(part.number, []) if alike else self._foreign).append(part)
 
     def replace(self, done: ShardDone) -> None:
-        """Delete what a new part replaces. Raises OutputError."""
+        """Delete the parts that a new part replaces. Raises OutputError."""
         self._new.add(done.part)
         if done.earlier is not None:
             self._remove([done.earlier])
@@ -153,7 +159,7 @@ class _Replaced:
             self._remove(self._alike.pop(done.part.number, []))
 
     def finish(self, earlier: Iterable[Part]) -> None:
-        """Delete all that is left of the earlier run, and parts of it beyond the last input. Raises OutputError."""
+        """Delete the remaining parts of the earlier run, such as those beyond the last input. Raises OutputError."""
         for parts in (earlier, self._foreign, *self._alike.values()):
             self._remove(parts)
 
@@ -173,15 +179,15 @@ def run(
     identity: RunIdentity,
     fail_fast: bool = False,
 ) -> int:
-    """Have all shards done that are not yet; return the exit status.
+    """Compute all unfinished shards; return the exit status.
 
-    do: an engine with its work. policy: what becomes of parts that are there.
+    do: an engine with its work. policy: what happens to existing parts.
     """
     output = work.destinations.shards
     assert output is not None
     work.destinations.remove_dead_temporaries()
     made_with = identity.digest(str(output.size), repr(tuple(work.clip_options)))
-    earlier = take_up(output, made_with, policy)
+    earlier = _earlier_parts(output, made_with, policy)
     replaced = _Replaced(output, made_with, _parts_in(output) if policy is Policy.OVERWRITE else ())
     shards = shards_of(inputs, size=output.size, made_with=made_with, kind=output.kind)
     results = do(_unfinished(shards, earlier, report, work.destinations))
@@ -197,13 +203,13 @@ def run(
             replaced.finish(earlier.values())
         interrupted = False
     finally:
-        results.close()  # ends the workers, whatever still refers to them
+        results.close()  # ends the workers, even if other references to them exist
         if interrupted or report.failed:
-            work.destinations.remove_dead_temporaries()  # of workers that were ended in the midst of a file
+            work.destinations.remove_dead_temporaries()  # killed workers may have left temporary files
         if not interrupted or report.found:
             report.close(interrupted=interrupted)
         if interrupted and report.found:
-            report.say(f"finished shards are kept in {output.folder}; --resume carries on from there")
+            report.say(f"finished shards are kept in {output.folder}; --resume continues the run")
     return report.exit_status()
 
 
@@ -212,16 +218,16 @@ def _unfinished(
 ) -> Iterator[Shard]:
     for shard in shards:
         part = earlier.pop(shard.part.number, None)
-        whole = part is not None and part.holds == shard.part.holds and not part.failed
-        if whole and _is_all_drawn(shard, destinations):
+        is_finished = part is not None and part.holds == shard.part.holds and not part.failed
+        if is_finished and _is_drawn(shard, destinations):
             for image in shard.images:
                 report.skip(image.name, whole=True)
         else:
             yield shard._replace(earlier=part)
 
 
-def _is_all_drawn(shard: Shard, destinations: Destinations) -> bool:
-    """Whether the annotated pictures and clips of a shard are there."""
+def _is_drawn(shard: Shard, destinations: Destinations) -> bool:
+    """Whether all annotated pictures and clips of a shard exist and may be kept."""
     if destinations.pictures is None and destinations.clips is None:
         return True
     return all(destinations.is_drawn(image) for image in shard.images)

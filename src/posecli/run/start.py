@@ -1,4 +1,4 @@
-"""A run from its plan to its exit status: everything is checked, then the model is found, then the work begins."""
+"""A run from its plan to its exit status: checks the options, loads the model, runs the work."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from posecli.records.identity import RunIdentity
 from posecli.run import batch, shards
 from posecli.run.engines import EngineOptions, get_engine, get_piece_engine
 from posecli.run.pipeline import Work
-from posecli.run.plan import EngineName, RunPlan, Talk
+from posecli.run.plan import EngineName, RunPlan, Verbosity
 from posecli.run.report import EXIT_OK, EXIT_USAGE, Report
 from posecli.run.total import CountedInBackground, Total
 from posecli.run.worker import Job, JobModel
@@ -32,7 +32,7 @@ from posecli.types import ImageInput, Record
 
 
 def dry_run(plan: RunPlan) -> int:
-    """List inputs and outputs of each picture; what stands in the way is said at the end, with status 2."""
+    """List the inputs and their outputs; return the exit status. Problems are printed at the end, with status 2."""
     problems: list[PosecliError] = []
     inputs = plan.inputs()
     images: Iterable[ImageInput] = inputs
@@ -50,12 +50,12 @@ def dry_run(plan: RunPlan) -> int:
 
 
 def _print_row(*cells: str) -> None:
-    """Cells with tabs between them, names escaped: a row stays a row."""
+    """Print cells separated by tabs. Control characters are escaped, so that a row is one line."""
     print(encodable("\t".join(map(printable, cells)), sys.stdout))
 
 
 def start(plan: RunPlan) -> int:
-    """Do all that a plan says; return the exit status. Raises UsageError, FatalError."""
+    """Run a plan; return the exit status. Raises UsageError, FatalError."""
     with plan.destinations.locked():
         return _start(plan)
 
@@ -65,7 +65,7 @@ def _start(plan: RunPlan) -> int:
     inputs, listed = plan.checked_inputs()
     watch = inputs.watch
     images = listed if watch is not None else batch.at_least_one(listed, inputs.passed_over)
-    shown = plan.talk is not Talk.QUIET
+    shown = plan.verbosity is not Verbosity.QUIET
     model = load_model_file(plan.model, offline=plan.offline, progress=shown)
     zoom_model = None
     if plan.zoom_model is not None:
@@ -78,7 +78,7 @@ def _start(plan: RunPlan) -> int:
         report.say(hint)
     if shown and watch is not None:
         watch.tell = report.say
-        report.say(f"watching {watch.folder}; Ctrl-C ends it")
+        report.say(f"watching {watch.folder}; Ctrl-C ends the run")
     work, identity = _work(plan), RunIdentity(model.sha256, plan.settings)
     job = _job(work, model, zoom_model)
     with _counted(plan, work, total) if total is not None and counted else nullcontext():
@@ -100,25 +100,25 @@ def _start(plan: RunPlan) -> int:
 
 def _report(plan: RunPlan, total: Total | None, inputs: Inputs) -> Report:
     return Report(
-        quiet=plan.talk is Talk.QUIET,
+        quiet=plan.verbosity is Verbosity.QUIET,
         total=total,
         expectations=plan.expectations,
         tracks=plan.settings.track,
-        passed_over=inputs.passed_over if plan.talk is Talk.VERBOSE else None,
+        passed_over=inputs.passed_over if plan.verbosity is Verbosity.VERBOSE else None,
         waits=inputs.watch is not None,
     )
 
 
 def _shows_progress(plan: RunPlan) -> bool:
-    """Whether there is a progress bar: not for one still."""
+    """Whether there is a progress bar. A single still has none."""
     shown = sys.stderr.isatty() if plan.progress is None else plan.progress
-    if not shown or plan.talk is Talk.QUIET:
+    if not shown or plan.verbosity is Verbosity.QUIET:
         return False
     return plan.names.as_clip or not plan.inputs().is_one_file() or may_hold_frames(plan.names.arguments[0])
 
 
 def _counted(plan: RunPlan, work: Work, total: Total) -> CountedInBackground:
-    """How much there is to do, found out beside the run."""
+    """Count the inputs and their frames during the run."""
     return CountedInBackground(plan, FrameCounter(work.read_limits), total)
 
 
@@ -127,25 +127,27 @@ def _work(plan: RunPlan) -> Work:
 
 
 def _max_memory(plan: RunPlan) -> int | None:
-    """Bytes for each process: what is asked for, else a share for the workers and the one that decodes clips. The
-    machines of a cluster have other memory than this one."""
+    """Memory limit of each process, bytes: --max-memory, or an equal share for the workers and the clip decoder.
+
+    None with Ray unless --max-memory is given: the memory of the cluster's machines is not known here.
+    """
     if plan.concurrency.max_memory is not None or plan.engine is EngineName.RAY:
         return plan.concurrency.max_memory
     return share_of_memory(_options_for(plan, EngineName.PROCESSES).workers + 1)
 
 
 def _job(work: Work, model: ModelFile, zoom_model: ModelFile | None) -> Job:
-    """What workers must know. What is known of a frame only after those before it is not written by them."""
+    """The job of the workers. They do not write files that depend on steps over time."""
     pictures, files = work.destinations.pictures, None if work.has_steps else work.destinations.image_files
     second = None if zoom_model is None else JobModel.of(zoom_model)
     return Job(work.settings, JobModel.of(model), pictures, files, work.max_memory, second)
 
 
 def _estimate(plan: RunPlan, job: Job, inputs: Inputs, images: Iterable[ImageInput]) -> Iterator[Record]:
-    """Choose the engine: one picture alone is done here, with all processors; more, and those that may let one wait, go
-    to workers. inputs: what the images come from."""
+    """Choose the engine and run it: serial for a single picture, with all CPU cores; processes for several pictures and
+    for streams. inputs: the source of the images."""
     engine = plan.engine
-    streamed = inputs.is_stream() and engine is not EngineName.RAY  # which takes inputs by the chunk
+    streamed = inputs.is_stream() and engine is not EngineName.RAY  # Ray collects inputs in chunks
     if engine is EngineName.AUTO and streamed:
         engine = EngineName.PROCESSES
     elif engine is EngineName.AUTO:
@@ -158,17 +160,17 @@ def _estimate(plan: RunPlan, job: Job, inputs: Inputs, images: Iterable[ImageInp
 
 
 def _with_failures_told(records: Iterable[Record], watch: Watch) -> Iterator[Record]:
-    """Records on their way; who watches is told of files that could not be read, not of clips that broke off."""
-    begun: str | None = None
+    """Pass records on, and tell the watch which files could not be read. A clip that breaks off is not such a file."""
+    last_ok: str | None = None
     for record in records:
-        if not record.ok and record.image != begun:
+        if not record.ok and record.image != last_ok:
             watch.failed(record.image)
-        begun = record.image if record.ok else None
+        last_ok = record.image if record.ok else None
         yield record
 
 
 def _options_for(plan: RunPlan, engine: EngineName) -> EngineOptions:
-    """Several workers have one thread each; one alone has all processors."""
+    """Numbers of workers and threads: one thread for each of several workers, all CPU cores for a single worker."""
     wanted, processors = plan.concurrency, available_processors()
     workers = wanted.workers or (1 if engine is EngineName.SERIAL else processors)
     threads = wanted.threads or (1 if workers > 1 else processors)
@@ -178,7 +180,7 @@ def _options_for(plan: RunPlan, engine: EngineName) -> EngineOptions:
 def _in_shards(
     plan: RunPlan, images: Iterable[ImageInput], report: Report, *, work: Work, job: Job, identity: RunIdentity
 ) -> int:
-    """Records stay where they are made; what comes back are summaries."""
+    """Run the shards. Their records stay where they are computed; only summaries come back."""
     engine = EngineName.PROCESSES if plan.engine is EngineName.AUTO else plan.engine
     do = shards.ShardWork(work, plan.expectations).do
     run_pieces, options = get_piece_engine(engine.value), _options_for(plan, engine)

@@ -1,4 +1,4 @@
-"""What a worker does: one input → one record, and the files that belong to that one image."""
+"""The work of one worker: turns one input into one record, and writes the files of that image."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ if TYPE_CHECKING:
 
 
 class JobModel(NamedTuple):
-    """A model's file, told by its hash."""
+    """A model file, identified by its hash."""
 
     path: str
     sha256: str
 
     @classmethod
     def of(cls, model: ModelFile) -> JobModel:
-        """What stands for a file that was found."""
+        """Make one from a loaded model file."""
         return cls(str(model.path), model.sha256)
 
     def read(self) -> ModelFile:
-        """The file. Raises ModelError where it cannot be read, or is another one than the job was made for."""
+        """Read the file. Raises ModelError if it cannot be read, or if its hash has changed."""
         model = read_model_file(Path(self.path))
         if model.sha256 != self.sha256:
             raise ModelError(f"the model {self.path} changed while it was in use")
@@ -40,7 +40,7 @@ class JobModel(NamedTuple):
 
 
 class Job(NamedTuple):
-    """All that a worker must know; plain data that travels to other processes. zoom_model: for second passes."""
+    """All that a worker needs to know; plain data that is sent to other processes. zoom_model: for second passes."""
 
     settings: Settings
     model: JobModel
@@ -51,16 +51,16 @@ class Job(NamedTuple):
 
     @property
     def models(self) -> tuple[JobModel, ...]:
-        """All files that a worker reads."""
+        """All models that a worker reads."""
         return (self.model,) if self.zoom_model is None else (self.model, self.zoom_model)
 
     def with_models(self, model: JobModel, zoom_model: JobModel | None = None) -> Job:
-        """The same job with its models at other places."""
+        """The same job with other paths of its models."""
         return self._replace(model=model, zoom_model=zoom_model)
 
 
 class Worker:
-    """Loads the model once, then makes records. Raises FatalError where nothing can run."""
+    """Loads the model once, then computes records. Raises FatalError if the model cannot run."""
 
     def __init__(self, job: Job, *, threads: int) -> None:
         limit_pillow(job.settings.max_pixels)
@@ -72,7 +72,7 @@ class Worker:
         self._before: tuple[ImageInput, Record] | None = None  # the last frame of a group, without its pixels
 
     def __call__(self, image: ImageInput) -> Record:
-        """The record of one input; its files are written, whole, before it is returned."""
+        """Compute the record of one input. Its files are written, atomically, before the record is returned."""
         try:
             return self._process(image)
         except InputError as error:
@@ -85,13 +85,13 @@ class Worker:
             return image.failed(*image.failure)
         if image.recorded is not None:
             return self._replay(image, image.recorded)
-        pictures = self._job.pictures if image.frame is None else None  # frames are drawn where they are in order
+        pictures = self._job.pictures if image.frame is None else None  # frames are drawn later, in order
         record, frame = self._estimator.estimate_with_frame(
             _source(image),
             name=image.name,
             full_size=pictures is not None,
             known=self._known(image),
-            everybody=image.frame is not None and self._job.settings.track,  # the choice is a step over time
+            everybody=image.frame is not None and self._job.settings.track,  # --person is then a step over time
         )
         if image.frame is not None:
             record = replace(record, frame=image.frame, time=image.time, file=image.file)
@@ -103,7 +103,7 @@ class Worker:
         return record
 
     def _replay(self, image: ImageInput, record: Record) -> Record:
-        """Write those files of an input that are missing, from what an earlier run recorded of it."""
+        """Write the missing files of an input from its record of an earlier run."""
         if image.frame is not None:
             self._before = (image, record)
         pictures, files = self._job.pictures, self._job.image_files
@@ -115,7 +115,7 @@ class Worker:
         return record
 
     def _known(self, image: ImageInput) -> tuple[Pose, ...]:
-        """The people of the frame before, where that was just before this one."""
+        """The people of the previous frame; empty if this worker's last frame is not of the same group."""
         if self._before is None or not image.continues(self._before[0]):
             return ()
         return self._before[1].poses

@@ -1,9 +1,9 @@
-"""Engines run a job over inputs: one signature, `run(inputs, job, options) → iterator of records`; or over pieces of
-the work, of which only summaries come back: `run_pieces(pieces, work, job, options) → iterator of summaries`.
+"""Engines run a job over inputs: `run(inputs, job, options) → iterator of records`. They also run pieces of work, such
+as shards, of which only summaries come back: `run_pieces(pieces, work, job, options) → iterator of summaries`.
 
-The contract, held by one test for all of them: every input gives exactly one record; work in flight is bounded;
-records come in the order of the inputs; a model that cannot load is one FatalError; whatever happens to one picture
-costs that picture only.
+The contract, checked by one test for all engines: each input gives exactly one record; the work in flight is bounded;
+records are in the order of the inputs; a model that cannot be loaded is one FatalError; a picture that crashes or hangs
+costs only its own record.
 """
 
 from __future__ import annotations
@@ -22,9 +22,14 @@ ENGINE_NAMES = ("serial", "processes", "ray")
 
 
 class EngineOptions(NamedTuple):
-    """How to run. workers: processes; threads: processors of one interpreter; timeout: seconds for one picture;
-    ray_address: of a Ray cluster that runs already, None for one of this machine's own; streamed: the inputs may let
-    one wait, and records of earlier ones do not wait for them."""
+    """How to run.
+
+    workers: number of processes.
+    threads: CPU cores per interpreter.
+    timeout: seconds for one picture.
+    ray_address: address of a running Ray cluster; None: start one on this machine.
+    streamed: inputs may arrive late, and records must not wait for later inputs.
+    """
 
     workers: int
     threads: int
@@ -33,17 +38,17 @@ class EngineOptions(NamedTuple):
     streamed: bool = False
 
 
-#: From inputs to their records, by workers that are there already.
+#: From inputs to their records, with workers that are running.
 Estimate = Callable[[Iterable[ImageInput]], Iterator[Record]]
 Engine = Callable[[Iterable[ImageInput], "Job", EngineOptions], Iterator[Record]]
 Piece = TypeVar("Piece")
 Summary = TypeVar("Summary")
-#: What becomes of a piece of the work, wherever it is done: picklable.
+#: Computes the summary of a piece of work, in any process; picklable.
 Work = Callable[[Piece, Estimate], Summary]
 
 
 class PieceEngine(Protocol):
-    """Does pieces of the work, such as shards, each where it is best done, and gives what they come to."""
+    """Runs pieces of work, such as shards, and yields their summaries. The engine decides where each piece runs."""
 
     def __call__(
         self, pieces: Iterable[Piece], work: Work[Piece, Summary], job: Job, options: EngineOptions
@@ -52,64 +57,68 @@ class PieceEngine(Protocol):
 
 Result = TypeVar("Result")
 
-#: Pictures, and frames with their pixels for each worker, that may be begun before an earlier one is done: what waits
-#: for it is kept in memory.
+#: Maximum number of pictures in flight, and of frames with pixels per worker: their results wait in memory for an
+#: earlier one.
 PICTURES_AHEAD, FRAMES_AHEAD = 256, 32
-#: Bytes of pixels that frames in flight may take together, and that they may take at most where workers need more.
+#: Bytes of pixels of all frames in flight: the normal limit, and the limit if workers need more to be busy.
 FRAME_BYTES_AHEAD, MOST_FRAME_BYTES_AHEAD = 96 << 20, 512 << 20
-#: Groups of frames in flight for each worker that keep it busy: one at work, and half the workers have their next.
-_GROUPS_OF_A_WORKER = 1.5
+#: Groups of frames in flight per worker that keep it busy: one in work, and the next one for half of the workers.
+_GROUPS_PER_WORKER = 1.5
 
 
 def weight_of(images: Iterable[ImageInput]) -> int:
-    """Bytes of the pixels that inputs carry."""
+    """Bytes of the pixels in inputs."""
     return sum(len(image.pixels[2]) for image in images if image.pixels is not None)
 
 
 def bytes_ahead(weight: int, *, workers: int) -> int:
-    """Bytes of pixels that may be in flight where a group of frames of a weight is next: more where the workers need
-    more to be busy, within limits."""
-    needed = int(_GROUPS_OF_A_WORKER * workers * weight)
+    """The limit of pixels in flight, bytes, if the next group of frames has a weight.
+
+    It is higher if the workers need more to be busy, up to MOST_FRAME_BYTES_AHEAD.
+    """
+    needed = int(_GROUPS_PER_WORKER * workers * weight)
     return min(max(FRAME_BYTES_AHEAD, needed), MOST_FRAME_BYTES_AHEAD)
 
 
 class InOrder(Generic[Result]):
-    """Puts numbered results, from 0, into the order of their numbers.
+    """Sorts numbered results, from 0, by number.
 
-    Nothing comes late: what takes long holds up those behind it, and `may_begin` keeps them from becoming too many.
-    In flight is what was begun and not passed on: its pixels may be kept until then, to be drawn on.
+    A slow result delays all later ones; `may_begin` limits their number. Work is in flight from `begin` until its
+    result is yielded: until then its pixels may be kept in memory for drawing.
     """
 
     def __init__(self) -> None:
         self._waiting: dict[int, Result] = {}
-        self._following = 0
-        self._weights: deque[int] = deque()  # of what is in flight, bytes
+        self._next = 0
+        self._weights: deque[int] = deque()  # of the work in flight, bytes
         self._weight = 0
 
     def may_begin(self, weight: int = 0, *, ahead: int, bytes_ahead: int = 0) -> bool:
-        """Whether work of a weight may be begun, so that no more than so many pieces, and bytes, are in flight. Where
-        nothing is, it may."""
+        """Whether work of a weight may begin. Always true if nothing is in flight.
+
+        weight: bytes. ahead, bytes_ahead: limits for the pieces and bytes in flight.
+        """
         has_room = weight == 0 or self._weight + weight <= bytes_ahead
         return not self._weights or (len(self._weights) < ahead and has_room)
 
     def begin(self, weight: int = 0) -> int:
-        """Begin a piece of work; its number."""
+        """Begin a piece of work, and return its number."""
         self._weights.append(weight)
         self._weight += weight
-        return self._following + len(self._weights) - 1
+        return self._next + len(self._weights) - 1
 
     def take(self, number: int, result: Result) -> Iterator[Result]:
-        """Take a result; what can be passed on now."""
+        """Accept a result, and yield the results that are next in order."""
         self._waiting[number] = result
-        while self._following in self._waiting:
+        while self._next in self._waiting:
             self._weight -= self._weights.popleft()
-            self._following += 1
-            yield self._waiting.pop(self._following - 1)
+            self._next += 1
+            yield self._waiting.pop(self._next - 1)
 
 
 def in_groups(images: Iterable[ImageInput]) -> Generator[list[ImageInput], None, None]:
-    """What goes to one worker: each picture by itself, as soon as it comes; the frames of a group together, as
-    soon as it is known that there are no more."""
+    """Group inputs for one worker: a picture is a group of its own, yielded at once; the frames of a group are yielded
+    together as soon as the group is complete."""
     group: list[ImageInput] = []
     for image in images:
         if group and not image.continues(group[-1]):
@@ -124,12 +133,12 @@ def in_groups(images: Iterable[ImageInput]) -> Generator[list[ImageInput], None,
 
 
 def get_engine(name: str) -> Engine:
-    """The engine of a name of `ENGINE_NAMES`."""
+    """The engine with a name from `ENGINE_NAMES`."""
     engine: Engine = importlib.import_module(f"posecli.run.engines.{name}").run
     return engine
 
 
 def get_piece_engine(name: str) -> PieceEngine:
-    """As `get_engine`, for work in pieces."""
+    """Like `get_engine`, for pieces of work."""
     engine: PieceEngine = importlib.import_module(f"posecli.run.engines.{name}").run_pieces
     return engine

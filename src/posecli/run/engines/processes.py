@@ -1,9 +1,8 @@
-"""Many pictures at a time, each worker a process of its own with one interpreter.
+"""Several pictures at a time: each worker is a process with one interpreter.
 
-The pool is built for one promise: whatever happens to a picture costs that picture only. Every worker has a pipe of
-its own and works through what lies in it; the parent knows which picture each worker is at, so a worker that dies or
-hangs costs exactly that one, and what was waiting behind it goes to another. Nothing is shared that a dying process
-could leave locked.
+A picture that crashes or hangs costs only its own record. Each worker has its own pipe, and processes its inputs in
+order. The parent knows which picture each worker is processing. If a worker dies or hangs, only that picture fails, and
+the inputs waiting for the worker go to another one. Processes share nothing that a dying process could leave locked.
 """
 
 from __future__ import annotations
@@ -37,15 +36,15 @@ from posecli.run.engines.read_ahead import ReadAhead
 from posecli.run.worker import Job, Worker
 from posecli.types import ImageInput, Record
 
-#: Pictures that a worker has in hand: one at work, the rest waiting, so that it never waits for the parent. A group of
-#: frames is handed over whole, and may make it more.
-IN_HAND = 3
-#: Pictures that a worker has with itself: one at work, and the next. The others wait with the parent, which has the
-#: pixels of frames anyway.
-WITH_WORKER = 2
-#: Workers that may die in a row before one has begun to work: then it is not the pictures' fault.
-STARTS_IN_VAIN = 3
-#: Seconds in which a worker must have loaded the model, on a slow and busy machine too.
+#: Pictures assigned to a worker: one in work, the others waiting, so that the worker never waits for the parent. There
+#: are more if a group of frames is assigned, since groups are not split.
+ASSIGNED = 3
+#: Pictures in the memory of a worker: one in work, and the next. The others stay in the parent, which keeps the pixels
+#: of frames anyway.
+IN_WORKER = 2
+#: Number of workers in a row that may die before they are ready. After that, the pictures are not the cause.
+MAX_FAILED_STARTS = 3
+#: Seconds in which a worker must load the model, also on a slow and busy machine.
 LOADING_SECONDS = 120
 
 
@@ -55,10 +54,7 @@ class _Item(NamedTuple):
 
 
 def run(inputs: Iterable[ImageInput], job: Job, options: EngineOptions) -> Iterator[Record]:
-    """Yield a record for every input, in order.
-
-    Raises FatalError where the workers cannot start or cannot write.
-    """
+    """Yield a record for each input, in order. Raises FatalError if the workers cannot start or cannot write."""
     with Pool(job, options, forked=may_fork()) as pool:
         yield from pool.records(inputs)
 
@@ -66,36 +62,36 @@ def run(inputs: Iterable[ImageInput], job: Job, options: EngineOptions) -> Itera
 def run_pieces(
     pieces: Iterable[Piece], work: Work[Piece, Summary], job: Job, options: EngineOptions
 ) -> Generator[Summary, None, None]:
-    """Yield what each piece comes to, one after the other, each by all workers. Raises FatalError."""
+    """Yield the summary of each piece. Pieces run one after the other, each on all workers. Raises FatalError."""
     with Pool(job, options, forked=may_fork()) as pool:
         for piece in pieces:
             yield work(piece, pool.records)
 
 
 def may_fork() -> bool:
-    """Whether workers may be forked, which takes milliseconds: not beside a runtime or Ray, whose threads would be
-    missing."""
+    """Whether workers may be forked, which takes milliseconds. False if a runtime or Ray is loaded: a forked process
+    does not have their threads."""
     return can_fork() and not any(module in sys.modules for module in ("ray", *RUNTIMES.values()))
 
 
 class Pool:
-    """Worker processes, started when there is something to do for them; a context manager that stops them.
+    """Worker processes, started when they are needed; a context manager that stops them.
 
-    forked: they are forked, see `can_fork`.
+    forked: workers are forked, see `can_fork`.
     """
 
     def __init__(self, job: Job, options: EngineOptions, *, forked: bool = False) -> None:
         self._groups: Iterator[list[ImageInput]] = iter(())
-        self._arriving: ReadAhead[list[ImageInput]] | None = None  # in their place, where they may let one wait
+        self._arriving: ReadAhead[list[ImageInput]] | None = None  # used instead of _groups if inputs are streamed
         self._order: InOrder[Record] = InOrder()
-        self._held: list[ImageInput] = []  # taken from the inputs, and not begun
-        self._returned: deque[list[_Item]] = deque()
+        self._held: list[ImageInput] = []  # taken from the inputs, not begun
+        self._returned: deque[list[_Item]] = deque()  # taken back from a worker that died or hung
         self._job = job
         self._options = options
         self._forked = forked
         self._clock = RunningTime()
         self._workers: list[_WorkerProcess] = []
-        self._starts_in_vain = 0
+        self._failed_starts = 0
 
     def __enter__(self) -> Pool:
         return self
@@ -104,17 +100,16 @@ class Pool:
         self.close()
 
     def close(self) -> None:
-        """Stop all workers at once; whatever they are at is lost, and leaves no half file behind."""
+        """Stop all workers at once. Their current work is lost; they leave no partial files."""
         for worker in self._workers:
-            if worker.in_hand:
+            if worker.assigned:
                 worker.child.ask_to_stop()
         for worker in self._workers:
-            worker.child.stop(patiently=bool(worker.in_hand))
+            worker.child.stop(patiently=bool(worker.assigned))
         self._workers = []
 
     def records(self, inputs: Iterable[ImageInput]) -> Iterator[Record]:
-        """The record of every input, in order. To be gone through to its end before the next call. Raises
-        FatalError."""
+        """Yield the record of each input, in order. Iterate to the end before the next call. Raises FatalError."""
         self._order, self._held = InOrder(), []
         groups = in_groups(inputs)
         with ReadAhead(groups) if self._options.streamed else contextlib.nullcontext() as self._arriving:
@@ -124,51 +119,51 @@ class Pool:
                     yield from self._order.take(number, record)
 
     def _next_results(self) -> Iterator[tuple[int, Record]]:
-        """Wait for something to happen; numbers and records of what is done."""
-        rest = min((worker.deadline for worker in self._workers), default=float("inf")) - self._clock.now()
+        """Wait for a message, a new input or a deadline; yield numbers and records of finished inputs."""
+        remaining = min((worker.deadline for worker in self._workers), default=float("inf")) - self._clock.now()
         connections = [worker.connection for worker in self._workers]
         if self._may_arrive() and self._has_room() and not self._held:
             assert self._arriving is not None
             connections.append(self._arriving.connection)
-        ready = wait(connections, max(min(rest, LOOK_AGAIN), 0))
+        ready = wait(connections, max(min(remaining, LOOK_AGAIN), 0))
         now = self._clock.now()
         for worker in list(self._workers):
             if worker.connection in ready:
                 yield from self._receive(worker)
             elif worker.deadline > now:
                 continue
-            elif worker.has_begun:
-                seconds = f"not done after {self._options.timeout:g} seconds"
-                yield from self._give_up(worker, TIMED_OUT, seconds)
+            elif worker.is_ready:
+                reason = f"not finished after {self._options.timeout:g} seconds"
+                yield from self._fail_current(worker, TIMED_OUT, reason)
             else:
-                self._start_again(worker, f"did nothing for {LOADING_SECONDS:g} seconds")
+                self._restart(worker, f"hung for {LOADING_SECONDS:g} seconds")
 
     def _start(self) -> _WorkerProcess:
         try:
-            forked = self._forked and can_fork()  # not beside a thread that reads inputs
+            forked = self._forked and can_fork()  # False if a thread reads inputs
             return _WorkerProcess(self._job, self._options, self._clock, forked=forked)
         except OSError as error:
             raise EngineError(
-                f"cannot start a worker: {error.strerror or error}", "fewer --workers need less"
+                f"cannot start a worker process: {error.strerror or error}", "try fewer --workers"
             ) from error
 
     def _feed(self) -> bool:
-        """Fill every worker's hands, the emptiest first; False once all is done."""
+        """Assign inputs to workers, the least busy first. Return False when all inputs are finished."""
         while self._has_room() and (group := self._next_group()):
-            worker = self._emptiest()
+            worker = self._least_busy()
             for item in group:
                 worker.give(item)
-        return self._may_arrive() or any(worker.in_hand for worker in self._workers)
+        return self._may_arrive() or any(worker.assigned for worker in self._workers)
 
     def _has_room(self) -> bool:
-        """Whether a worker, or one that may still be started, can take more."""
-        more = len(self._workers) < self._options.workers
-        return more or any(len(worker.in_hand) < IN_HAND for worker in self._workers)
+        """Whether a running worker, or a worker that may be started, can take more inputs."""
+        may_start = len(self._workers) < self._options.workers
+        return may_start or any(len(worker.assigned) < ASSIGNED for worker in self._workers)
 
-    def _emptiest(self) -> _WorkerProcess:
-        """The worker that has least in hand: a new one, as long as there may be more of them, where all have some."""
-        worker = min(self._workers, key=lambda worker: len(worker.in_hand), default=None)
-        if worker is None or (worker.in_hand and len(self._workers) < self._options.workers):
+    def _least_busy(self) -> _WorkerProcess:
+        """The worker with the fewest inputs. If all have some and another worker may be started, a new one."""
+        worker = min(self._workers, key=lambda worker: len(worker.assigned), default=None)
+        if worker is None or (worker.assigned and len(self._workers) < self._options.workers):
             worker = self._start()
             self._workers.append(worker)
         return worker
@@ -177,8 +172,8 @@ class Pool:
         return self._arriving is not None and not self._arriving.ended
 
     def _next_group(self) -> list[_Item]:
-        """What a worker gets next; nothing where all is begun, too much waits for an earlier picture, or the next one
-        has not arrived."""
+        """The next inputs for a worker. Empty if all inputs are begun, if too many results wait for an earlier one, or
+        if the next input has not arrived."""
         if self._returned:
             return self._returned.popleft()
         if not self._held:
@@ -196,38 +191,38 @@ class Pool:
         try:
             message = worker.connection.recv()
         except (EOFError, OSError):
-            yield from self._bury(worker)
+            yield from self._handle_death(worker)
             return
         if isinstance(message, PosecliError):
             raise message
         if isinstance(message, Record):
             yield worker.finish().number, message
         else:
-            self._starts_in_vain = 0
-            worker.begin()
+            self._failed_starts = 0
+            worker.set_ready()
 
-    def _bury(self, worker: _WorkerProcess) -> Iterator[tuple[int, Record]]:
-        """A worker died: by a crash in native code, or killed for memory."""
+    def _handle_death(self, worker: _WorkerProcess) -> Iterator[tuple[int, Record]]:
+        """Replace a worker that died: by a crash in native code, or killed for its memory."""
         how = worker.child.how_it_ended()
-        if not worker.has_begun:
-            self._start_again(worker, how)
+        if not worker.is_ready:
+            self._restart(worker, how)
             return
-        yield from self._give_up(worker, WORKER_CRASHED, f"the process working on it {how}")
+        yield from self._fail_current(worker, WORKER_CRASHED, f"the worker process {how}")
 
-    def _start_again(self, worker: _WorkerProcess, how: str) -> None:
-        """Have another worker in the place of one that could not begin. Raises EngineError after some of them."""
-        self._starts_in_vain += 1
-        if self._starts_in_vain >= STARTS_IN_VAIN:
-            message = f"{self._starts_in_vain} workers {how} before they could begin"
-            raise EngineError(message, "`posecli --debug` shows what they print")
-        self._replace(worker, [*worker.in_hand])
+    def _restart(self, worker: _WorkerProcess, how: str) -> None:
+        """Replace a worker that was not ready. Raises EngineError after MAX_FAILED_STARTS of them in a row."""
+        self._failed_starts += 1
+        if self._failed_starts >= MAX_FAILED_STARTS:
+            message = f"{self._failed_starts} worker processes failed to load the model; the last one {how}"
+            raise EngineError(message, "`posecli --debug` shows their output")
+        self._replace(worker, [*worker.assigned])
 
-    def _give_up(self, worker: _WorkerProcess, code: str, why: str) -> Iterator[tuple[int, Record]]:
-        """Blame the picture that the worker was at; what waited behind it is done by another."""
-        guilty, *rest = worker.in_hand or [None]
-        self._replace(worker, [item for item in rest if item is not None])
-        if guilty is not None:
-            yield guilty.number, guilty.image.failed(code, f"{guilty.image.place}: {why}")
+    def _fail_current(self, worker: _WorkerProcess, code: str, reason: str) -> Iterator[tuple[int, Record]]:
+        """Replace a worker. Yield the failure of its current picture; its other inputs go to another worker."""
+        current, *others = worker.assigned or [None]
+        self._replace(worker, [item for item in others if item is not None])
+        if current is not None:
+            yield current.number, current.image.failed(code, f"{current.image.place}: {reason}")
 
     def _replace(self, worker: _WorkerProcess, unfinished: list[_Item]) -> None:
         worker.child.stop()
@@ -237,20 +232,20 @@ class Pool:
 
 
 class _WorkerProcess:
-    """The parent's view of one worker: its pipe, what it has in hand, when it must be done with the first of it."""
+    """A worker as the parent sees it: its pipe, the inputs assigned to it, and the deadline of the first of them."""
 
     def __init__(self, job: Job, options: EngineOptions, clock: RunningTime, *, forked: bool) -> None:
         self.child = Child(_work, job, options.threads, name="worker", forked=forked)
         self.connection = self.child.connection
-        self.in_hand: deque[_Item] = deque()
-        self.has_begun = False
+        self.assigned: deque[_Item] = deque()
+        self.is_ready = False
         self._clock = clock
         self._timeout = options.timeout
         self.deadline = clock.now() + LOADING_SECONDS
 
     def give(self, item: _Item) -> None:
-        """Put a picture into its hands. That it died meanwhile shows at the next look at its pipe."""
-        self.in_hand.append(item)
+        """Assign a picture. If the worker has died, the next read from its pipe shows it."""
+        self.assigned.append(item)
         image = item.image
         if image.pixels is None:
             self.child.send(image, short=image.data is None and image.recorded is None)
@@ -258,27 +253,29 @@ class _WorkerProcess:
             width, height, data = image.pixels
             self.child.send(image._replace(pixels=(width, height, b"")))
             self.child.send(data)
-        if len(self.in_hand) == 1 and self.has_begun:
+        if len(self.assigned) == 1 and self.is_ready:
             self._start_clock()
 
-    def begin(self) -> None:
-        """It has loaded the model."""
-        self.has_begun = True
+    def set_ready(self) -> None:
+        """Note that the worker has loaded the model."""
+        self.is_ready = True
         self._start_clock()
 
     def finish(self) -> _Item:
-        """It is done with the first picture in its hands."""
-        item = self.in_hand.popleft()
+        """Remove the first assigned picture, which is finished, and return it."""
+        item = self.assigned.popleft()
         self._start_clock()
         return item
 
     def _start_clock(self) -> None:
-        self.deadline = self._clock.now() + self._timeout if self.in_hand else float("inf")
+        self.deadline = self._clock.now() + self._timeout if self.assigned else float("inf")
 
 
 def _receive_ahead(connection: Connection, arrived: SimpleQueue[ImageInput | None], room: threading.Semaphore) -> None:
-    """Take in the next input while the worker is busy: a frame is larger than a pipe, and the worker would wait for it.
-    None at the end of the pipe."""
+    """Receive the next input while the worker is busy. A frame is larger than a pipe, so the worker would wait for it.
+
+    Puts None at the end of the pipe.
+    """
     with contextlib.suppress(EOFError, OSError):
         while True:
             room.acquire()
@@ -292,13 +289,13 @@ def _receive_ahead(connection: Connection, arrived: SimpleQueue[ImageInput | Non
 
 
 def _work(connection: Connection, job: Job, threads: int) -> None:
-    """A worker's life: load the model, say so, then answer pictures with records until the pipe ends."""
+    """Run a worker: load the model, report it with None, then answer each picture with a record until the pipe ends."""
     limit_memory(job.max_memory)
     try:
         worker = Worker(job, threads=threads)
         connection.send(None)
         arrived: SimpleQueue[ImageInput | None] = SimpleQueue()
-        room = threading.Semaphore(WITH_WORKER)
+        room = threading.Semaphore(IN_WORKER)
         threading.Thread(target=_receive_ahead, args=(connection, arrived, room), daemon=True).start()
         while (image := arrived.get()) is not None:
             connection.send(worker(image))

@@ -1,10 +1,10 @@
-"""Many machines: tasks on a Ray cluster, each a chunk of pictures or a piece of the work.
+"""Several machines: tasks on a Ray cluster. A task is a chunk of pictures or a piece of work.
 
-What a task does, it does through a pool of its own on the machine where it runs (`engines.processes`), which is kept
-for the next task: a picture that crashes or hangs costs itself there, and no task. Tasks whose worker or machine is
-lost are done again, by Ray and then by this module; what is lost again and again becomes error records, and a piece of
-the work is done here. A bounded number of tasks is in flight however long the list is. The model travels once to each
-machine that lacks it, and is known by its hash.
+A task runs its inputs in a pool of processes on its machine (`engines.processes`), which is kept for the next task. A
+picture that crashes or hangs costs only its own record, not the task. Tasks whose worker or machine is lost are
+retried, first by Ray, then by this module. If all retries fail, pictures become error records, and a piece of work runs
+on this machine. The number of tasks in flight is bounded for any number of inputs. The model is sent once to each
+machine that does not have it, and is identified by its hash.
 """
 
 from __future__ import annotations
@@ -42,20 +42,20 @@ from posecli.run.worker import Job, JobModel
 from posecli.types import ImageInput, Record
 
 EXTRA = "ray"
-#: Pictures of a task whose records come back; fewer where they carry pixels: bytes of those in one task.
+#: Pictures per task, and the limit of their pixels in bytes. Tasks with pixels have fewer pictures.
 CHUNK, CHUNK_BYTES = 32, 16 << 20
-#: Tasks in flight for each processor of the cluster: one at work, the others on their way to it.
+#: Tasks in flight per CPU core of the cluster: one in work, the others being sent.
 AHEAD = 3
-#: Tasks that may be begun before an earlier one is done.
+#: Maximum number of tasks in flight: their results wait for an earlier one.
 TASKS_AHEAD = 64
-#: How often a task is done again whose machine was lost, by Ray itself and then by us.
+#: Retries of a task whose machine was lost: by Ray, and then by this module.
 RAY_RETRIES, RETRIES = 3, 2
-#: Seconds in which a cluster's address must answer.
-KNOCK_SECONDS = 10
+#: Seconds in which the address of a cluster must accept a connection.
+CONNECT_SECONDS = 10
 
 
 class Context(NamedTuple):
-    """What every task must know. folder: where relative names start."""
+    """What all tasks need to know. folder: the folder that relative names refer to."""
 
     job: Job
     options: EngineOptions
@@ -64,7 +64,7 @@ class Context(NamedTuple):
 
 
 def run(inputs: Iterable[ImageInput], job: Job, options: EngineOptions) -> Iterator[Record]:
-    """Yield a record for every input, in order. Raises FatalError."""
+    """Yield a record for each input, in order. Raises FatalError."""
     with connected(options) as (ray, ours):
         context = Context(job, options, os.getcwd())
         tasks = _Tasks(ray, _records_of, _all_lost, context, weigh=weight_of, stays_connected=not ours)
@@ -75,19 +75,19 @@ def run(inputs: Iterable[ImageInput], job: Job, options: EngineOptions) -> Itera
 def run_pieces(
     pieces: Iterable[Piece], work: Work[Piece, Summary], job: Job, options: EngineOptions
 ) -> Generator[Summary, None, None]:
-    """Yield what each piece comes to. A piece that is lost again and again is done here. Raises FatalError."""
+    """Yield the summary of each piece. A piece whose retries all fail runs on this machine. Raises FatalError."""
 
-    def here(piece: Piece) -> Summary:
+    def run_here(piece: Piece) -> Summary:
         with Pool(job, options._replace(workers=1)) as pool:
             return work(piece, pool.records)
 
     with connected(options) as (ray, ours):
-        tasks = _Tasks(ray, work, here, Context(job, options, os.getcwd()), stays_connected=not ours)
+        tasks = _Tasks(ray, work, run_here, Context(job, options, os.getcwd()), stays_connected=not ours)
         yield from tasks.results(pieces)
 
 
 def chunks(inputs: Iterable[ImageInput]) -> Iterator[list[ImageInput]]:
-    """Inputs as tasks: CHUNK, or CHUNK_BYTES of pixels, or a little more: groups of frames stay together."""
+    """Split inputs into tasks of CHUNK pictures or CHUNK_BYTES. Groups of frames are not split, so it may be more."""
     chunk: list[ImageInput] = []
     weight = 0
     for group in in_groups(inputs):
@@ -102,9 +102,11 @@ def chunks(inputs: Iterable[ImageInput]) -> Iterator[list[ImageInput]]:
 
 @contextmanager
 def connected(options: EngineOptions) -> Iterator[tuple[Any, bool]]:
-    """Ray with a cluster: the one in use already, the one at an address (also RAY_ADDRESS), else one of this machine's
-    own with as many processors as there shall be workers; and whether the connection is ours, and ends with the block.
-    Raises MissingExtra, EngineError."""
+    """Connect to a Ray cluster. Yield the ray module, and whether the connection is ours and ends with the block.
+
+    The cluster is the one in use, or the one at the address (also RAY_ADDRESS), or a new one on this machine with one
+    CPU core per thread of the workers. Raises MissingExtra, EngineError.
+    """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     address = options.ray_address or os.environ.get("RAY_ADDRESS")
@@ -113,16 +115,16 @@ def connected(options: EngineOptions) -> Iterator[tuple[Any, bool]]:
         yield ray, False
         return
     own = {} if address else {"num_cpus": options.workers * options.threads, "include_dashboard": False}
-    # Ray tells of lost nodes on standard output, which is for records.
+    # Ray reports lost nodes on standard output, which is for records.
     with redirect_stdout(sys.stderr):
         try:
-            _knock(address)
-            with interrupts_held_back(), _handlers_kept():
+            _check_address(address)
+            with interrupts_held_back(), _keep_handlers():
                 ray.init(address=address or "local", log_to_driver=False, logging_level=logging.ERROR, **own)
-        except Exception as error:  # Ray raises no narrower one where a node does not start in time
-            where = f"reach the Ray cluster at {address}" if address else "start Ray"
-            hint = "`ray status` tells whether it runs; one that uses a token wants RAY_AUTH_MODE=token and it here"
-            raise EngineError(f"cannot {where}: {error}", hint if address else "") from error
+        except Exception as error:  # Ray raises no narrower type if a node does not start in time
+            action = f"reach the Ray cluster at {address}" if address else "start Ray"
+            hint = "check it with `ray status`; a cluster with a token needs RAY_AUTH_MODE=token and the token here"
+            raise EngineError(f"cannot {action}: {error}", hint if address else "") from error
         try:
             yield ray, True
         finally:
@@ -130,8 +132,8 @@ def connected(options: EngineOptions) -> Iterator[tuple[Any, bool]]:
 
 
 @contextmanager
-def _handlers_kept() -> Iterator[None]:
-    """Ray puts a handler of its own for SIGTERM in the place of the command line's."""
+def _keep_handlers() -> Iterator[None]:
+    """Restore the handler for SIGTERM after the block, since Ray replaces it."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -143,21 +145,22 @@ def _handlers_kept() -> Iterator[None]:
             signal.signal(signal.SIGTERM, before)
 
 
-def _knock(address: str | None) -> None:
-    """Raise OSError where nobody listens at an address: Ray itself would try for minutes."""
+def _check_address(address: str | None) -> None:
+    """Raise OSError if nothing listens at an address. Ray itself would try for minutes."""
     host, _, port = (address or "").removeprefix("ray://").rpartition(":")
     if host and port.isdecimal():
-        with socket.create_connection((host.strip("[]"), int(port)), timeout=KNOCK_SECONDS):
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_SECONDS):
             pass
 
 
 class _Tasks(Generic[Piece, Summary]):
-    """Pieces of work as tasks of a cluster.
+    """Runs pieces of work as tasks on a cluster.
 
-    work: what to do with each, there. lost: what it comes to where no machine brings it to an end. weigh: bytes of
-    pixels that a piece carries, of which a bounded number is in flight. stays_connected: whether the connection
-    outlasts the tasks. If not, Ray ends those in flight with it; to cancel them first may crash this process
-    (https://github.com/ray-project/ray/pull/54798).
+    work: computes the summary of a piece, in the task.
+    lost: computes the summary of a piece whose retries all failed.
+    weigh: bytes of pixels in a piece, of which a bounded number is in flight.
+    stays_connected: whether the connection outlives the tasks. If not, Ray ends the tasks in flight when it
+        disconnects; cancelling them first may crash this process (https://github.com/ray-project/ray/pull/54798).
     """
 
     def __init__(
@@ -177,16 +180,16 @@ class _Tasks(Generic[Piece, Summary]):
         self._to_share = (work, context, [model.read().data for model in context.job.models])
         self._share()
         self._remote = ray.remote(num_cpus=context.options.threads, max_retries=RAY_RETRIES)(_do)
-        self._in_flight: dict[Any, tuple[int, Piece, int]] = {}  # by reference: number, piece, how often it was lost
+        self._in_flight: dict[Any, tuple[int, Piece, int]] = {}  # reference → number, piece, number of losses
 
     def _share(self) -> None:
-        """Put what all tasks need where all machines find it."""
+        """Put what all tasks need into Ray's object store."""
         self._shared = tuple(self._ray.put(value) for value in self._to_share)
 
     def results(self, pieces: Iterable[Piece]) -> Iterator[Summary]:
-        """What each piece comes to, in order. Raises FatalError."""
+        """Yield the summary of each piece, in order. Raises FatalError."""
         source, order = iter(pieces), InOrder[Summary]()
-        held: Piece | None = None  # taken from the pieces, and not begun
+        held: Piece | None = None  # taken from the pieces, not begun
         try:
             while True:
                 while self._has_room() and order.may_begin(ahead=TASKS_AHEAD):
@@ -207,7 +210,7 @@ class _Tasks(Generic[Piece, Summary]):
                     self._ray.cancel(reference, force=True)
 
     def _may_begin(self, piece: Piece, order: InOrder[Summary]) -> bool:
-        """Whether the pixels of a piece have room beside those in flight."""
+        """Whether a piece may be submitted within the limits of tasks and pixels in flight."""
         weight = self._weigh(piece)
         return order.may_begin(weight, ahead=TASKS_AHEAD, bytes_ahead=bytes_ahead(weight, workers=self._processors()))
 
@@ -229,7 +232,7 @@ class _Tasks(Generic[Piece, Summary]):
             cause = error.cause if isinstance(error, errors.RayTaskError) else error
             if not isinstance(cause, errors.RayError):
                 raise EngineError(f"a task failed on the cluster: {cause}") from error
-            # Its worker or its machine is gone, or something that it needs with another one.
+            # Its worker or machine is lost, or another machine with data that it needs.
             if losses < RETRIES:
                 self._share()
                 self._submit(number, piece, losses + 1)
@@ -245,20 +248,20 @@ def _records_of(images: list[ImageInput], estimate: Estimate) -> list[Record]:
 
 
 def _all_lost(images: list[ImageInput]) -> list[Record]:
-    why = "the machines working on it were lost"
-    return [image.failed(WORKER_CRASHED, f"{image.place}: {why}") for image in images]
+    reason = "the machines that processed it were lost"
+    return [image.failed(WORKER_CRASHED, f"{image.place}: {reason}") for image in images]
 
 
 def _do(piece: Piece, work: Work[Piece, Summary], context: Context, models: list[bytes]) -> Summary | PosecliError:
-    """A task, on some machine of the cluster. Its pool is kept for the next one."""
+    """Run a task on a machine of the cluster. Its pool is kept for the next task."""
     try:
         return work(piece, _pool(context, models).records)
     except PosecliError as error:
-        _close_pools()  # in whatever state they are
+        _close_pools()  # their state is not known after an error
         return error
 
 
-#: The pool of this process of the cluster, by what it was made for: one at most.
+#: The pool of this process on the cluster, by its context; at most one.
 _pools: dict[Context, Pool] = {}
 
 
@@ -266,7 +269,7 @@ def _pool(context: Context, models: list[bytes]) -> Pool:
     if context not in _pools:
         _close_pools()
         if context.version != __version__:
-            raise EngineError(f"posecli {__version__} is installed on the cluster, and {context.version} here")
+            raise EngineError(f"the cluster has posecli {__version__}, but this machine has {context.version}")
         if os.path.isdir(context.folder):
             os.chdir(context.folder)
         _pools[context] = Pool(with_models_here(context.job, models), context.options._replace(workers=1))
@@ -279,15 +282,15 @@ def _close_pools() -> None:
 
 
 def with_models_here(job: Job, models: Sequence[bytes]) -> Job:
-    """The job with paths to its models on this machine, written if need be.
+    """The job with paths of its models on this machine. Missing model files are written.
 
-    models: the bytes of each, in the order of `Job.models`. Raises ModelError where they are others than the job's.
+    models: the bytes of each, in the order of `Job.models`. Raises ModelError if their hashes are not the job's.
     """
     return job.with_models(*(_model_here(model, data) for model, data in zip(job.models, models, strict=True)))
 
 
 def _model_here(model: JobModel, data: bytes) -> JobModel:
-    """A model's own path, where the right file is there, else one in the cache."""
+    """The model at its own path if the right file exists there, or in the cache."""
     cached = model._replace(path=str(cache_folder() / model.sha256[:16] / Path(model.path).name))
     for candidate in (model, cached):
         with suppress(ModelError):

@@ -1,5 +1,4 @@
-"""Inputs that come when they come, such as names from a pipe: read by a thread, so that whoever takes them can do other
-things meanwhile."""
+"""Reads inputs that may arrive late, such as names from a pipe, in a thread: the caller never waits for them."""
 
 from __future__ import annotations
 
@@ -10,32 +9,32 @@ from collections.abc import Generator
 from contextlib import closing, suppress
 from typing import Generic, NamedTuple, TypeVar
 
-#: Groups of inputs that may wait to be taken: a group may be as large as its frames.
+#: Maximum number of read items that wait to be taken. An item may be large: a group of frames with their pixels.
 _WAITING = 1
-Thing = TypeVar("Thing")
+Item = TypeVar("Item")
 
 
 class _End(NamedTuple):
-    """The last that comes. error: why nothing else does, None where there is no more."""
+    """The end of the items. error: what reading raised; None: all items were read."""
 
     error: BaseException | None = None
 
 
-class ReadAhead(Generic[Thing]):
-    """Goes through a generator in a thread of its own, a step ahead; a context manager that lets the thread end.
+class ReadAhead(Generic[Item]):
+    """Iterates a generator in a thread, one item ahead; a context manager that lets the thread end.
 
-    A thread that waits for a pipe cannot be woken: it is left to its pipe, and does not keep the process from ending.
+    A thread that waits for a pipe cannot be woken. It is abandoned, and does not keep the process from ending.
     """
 
-    def __init__(self, things: Generator[Thing, None, None]) -> None:
-        self.connection, self._sign = multiprocessing.Pipe(duplex=False)
+    def __init__(self, items: Generator[Item, None, None]) -> None:
+        self.connection, self._signal = multiprocessing.Pipe(duplex=False)
         self.ended = False
-        self._arrived: deque[Thing | _End] = deque()
+        self._arrived: deque[Item | _End] = deque()
         self._room = threading.Semaphore(_WAITING)
         self._closed = False
-        threading.Thread(target=self._read, args=(things,), daemon=True, name="posecli-inputs").start()
+        threading.Thread(target=self._read, args=(items,), daemon=True, name="posecli-inputs").start()
 
-    def __enter__(self) -> ReadAhead[Thing]:
+    def __enter__(self) -> ReadAhead[Item]:
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -43,34 +42,34 @@ class ReadAhead(Generic[Thing]):
         self._room.release()
         self.connection.close()
 
-    def take(self) -> Thing | None:
-        """The next one where it has arrived. None where it has not, and at the end. Raises what reading raised."""
+    def take(self) -> Item | None:
+        """The next item; None if it has not arrived, and at the end. Raises what reading raised."""
         if self.ended or not self.connection.poll():
             return None
         self.connection.recv_bytes()
-        thing = self._arrived.popleft()
-        if not isinstance(thing, _End):
+        item = self._arrived.popleft()
+        if not isinstance(item, _End):
             self._room.release()
-            return thing
+            return item
         self.ended = True
-        if thing.error is not None:
-            raise thing.error
+        if item.error is not None:
+            raise item.error
         return None
 
-    def _read(self, things: Generator[Thing, None, None]) -> None:
-        with closing(self._sign), closing(things):
+    def _read(self, items: Generator[Item, None, None]) -> None:
+        with closing(self._signal), closing(items):
             try:
-                for thing in things:
+                for item in items:
                     self._room.acquire()
                     if self._closed:
                         return
-                    self._put(thing)
+                    self._put(item)
                 end = _End()
             except BaseException as error:
                 end = _End(error)
             self._put(end)
 
-    def _put(self, thing: Thing | _End) -> None:
-        self._arrived.append(thing)
-        with suppress(OSError):  # nobody listens any more
-            self._sign.send_bytes(b"\0")
+    def _put(self, item: Item | _End) -> None:
+        self._arrived.append(item)
+        with suppress(OSError):  # the other end is closed
+            self._signal.send_bytes(b"\0")

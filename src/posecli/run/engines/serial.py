@@ -1,5 +1,7 @@
-"""One picture after another, by one worker: a forked process where that is possible, which costs milliseconds, so that
-a picture that crashes or hangs costs itself only; else in this process, where native code is not interrupted.
+"""One picture after the other, in one worker.
+
+The worker is a forked process if possible, which costs milliseconds: a picture that crashes or hangs then costs only
+its own record. Otherwise it is this process, in which a timeout cannot interrupt native code.
 """
 
 from __future__ import annotations
@@ -18,11 +20,11 @@ from posecli.types import ImageInput, Record
 
 
 class _TimeIsUpError(BaseException):
-    """Raised in the midst of a picture; a BaseException, so that no handler for bad pictures swallows it."""
+    """Raised while a picture is processed. A BaseException, so that no handler for damaged pictures catches it."""
 
 
 def run(inputs: Iterable[ImageInput], job: Job, options: EngineOptions) -> Iterator[Record]:
-    """Yield the record of each input, in order. Raises FatalError where nothing can run."""
+    """Yield the record of each input, in order. Raises FatalError if the model cannot run."""
     if processes.may_fork():
         with Pool(job, options._replace(workers=1), forked=True) as pool:
             yield from pool.records(inputs)
@@ -33,7 +35,7 @@ def run(inputs: Iterable[ImageInput], job: Job, options: EngineOptions) -> Itera
 def run_pieces(
     pieces: Iterable[Piece], work: Work[Piece, Summary], job: Job, options: EngineOptions
 ) -> Generator[Summary, None, None]:
-    """Yield what each piece comes to, in order. Raises FatalError where nothing can run."""
+    """Yield the summary of each piece, in order. Raises FatalError if the model cannot run."""
     if processes.may_fork():
         with Pool(job, options._replace(workers=1), forked=True) as pool:
             for piece in pieces:
@@ -50,14 +52,14 @@ def _records(inputs: Iterable[ImageInput], worker: Worker, options: EngineOption
             with _time_limit(options.timeout):
                 record = worker(image)
         except _TimeIsUpError:
-            message = f"{image.place}: not done after {options.timeout:g} seconds"
+            message = f"{image.place}: not finished after {options.timeout:g} seconds"
             record = image.failed(TIMED_OUT, message)
         yield record
 
 
 @contextmanager
 def _time_limit(seconds: float) -> Iterator[None]:
-    """Raise _TimeIsUpError after some seconds, where the system has timers and this is the main thread."""
+    """Raise _TimeIsUpError after some seconds, if the system has timers and this is the main thread."""
     if not hasattr(signal, "setitimer") or threading.current_thread() is not threading.main_thread():
         yield
         return

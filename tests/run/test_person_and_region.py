@@ -1,4 +1,4 @@
-"""One person of a clip, and a region of it: who is in the records of a run, and of one that is resumed."""
+"""--person and --region with clips: the people in the records, also of resumed runs."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from posecli.types import Record
 from ..conftest import Posecli, records_of
 from ..tiny_model import draw_discs, person_at
 
-#: When who is there, in frames of a tenth of a second: the first leaves, the second comes.
+#: The frames in which each person is visible, of 0.1 s each: the first person leaves, the second one appears.
 FIRST, SECOND = range(5), range(3, 12)
 WHOM = ["--track", "--track-gap", "0.2", "--person", "center"]
 
 
 @pytest.fixture
 def clip(tmp_path: Path) -> Path:
-    """Somebody left of the middle who leaves, and another one further right who comes."""
+    """A person left of the centre who leaves, and another one further right who appears."""
     frames = [
         draw_discs(
             [
@@ -44,8 +44,8 @@ def ids(records: list[Record]) -> list[list[int | None]]:
 
 @pytest.mark.parametrize("engine", ["serial", "processes"])
 @pytest.mark.parametrize("smooth", [[], ["--smooth"]])
-def test_the_person_stays_the_same(engine: str, smooth: list[str], clip: Path, posecli: Posecli) -> None:
-    """And another one is chosen when the first has been away for longer than the gap."""
+def test_the_same_person_is_kept_in_all_frames(engine: str, smooth: list[str], clip: Path, posecli: Posecli) -> None:
+    """Another person is chosen when the first one has been away for longer than the gap."""
     result = posecli("estimate", clip, *WHOM, *smooth, "--engine", engine, "--workers", "2")
     records = records_of(result.stdout)
     assert ids(records) == [[1]] * 5 + [[]] * 2 + [[2]] * 5
@@ -53,15 +53,15 @@ def test_the_person_stays_the_same(engine: str, smooth: list[str], clip: Path, p
         jsonschema.validate(record.to_dict(), record_schema())
 
 
-def test_without_tracks_each_frame_has_its_own_choice(clip: Path, posecli: Posecli) -> None:
+def test_without_tracks_the_person_is_chosen_in_each_frame(clip: Path, posecli: Posecli) -> None:
     records = records_of(posecli("estimate", clip, "--person", "center").stdout)
     assert [len(record.poses) for record in records] == [1] * 12
     assert [record.poses[0].box[0] > 180 for record in records] == [False] * 5 + [True] * 7
 
 
 @pytest.mark.parametrize("lost", [1, 5, 8])
-def test_a_frame_whose_record_is_lost_is_made_again(lost: int, clip: Path, posecli: Posecli) -> None:
-    """A frame with nobody chosen may have had others in it: they count for the tracks of the frames around it."""
+def test_a_frame_with_a_lost_record_is_computed_again(lost: int, clip: Path, posecli: Posecli) -> None:
+    """A frame without a chosen person may have other people, who affect the tracks of the frames around it."""
     out = clip.parent / "out"
     options = ["estimate", clip, *WHOM, "-o", f"{out}/", "-a", f"{clip.parent}/drawn/", "-q"]
     assert posecli(*options).returncode == 0
@@ -72,8 +72,8 @@ def test_a_frame_whose_record_is_lost_is_made_again(lost: int, clip: Path, posec
     assert [path.read_bytes() for path in files] == wanted
 
 
-def test_a_still_beside_a_clip_has_its_own_choice(clip: Path, posecli: Posecli) -> None:
-    """In its record and on its annotated picture, although steps over time write its file."""
+def test_the_person_of_a_still_is_chosen_independently_of_a_clip(clip: Path, posecli: Posecli) -> None:
+    """In its record and its annotated picture, although steps over time write its file."""
     still, out = clip.parent / "a.png", clip.parent / "out"
     draw_discs([person_at(130, 70), person_at(270, 80)], (321, 257)).save(still)
     result = posecli("estimate", still, clip, *WHOM, "-o", f"{out}/", "-a", f"{clip.parent}/drawn/")
@@ -83,8 +83,8 @@ def test_a_still_beside_a_clip_has_its_own_choice(clip: Path, posecli: Posecli) 
     assert record.poses[0].box[0] < 180
 
 
-def test_a_region_of_a_clip(clip: Path, posecli: Posecli) -> None:
-    """Positions stay those of the whole frame, with second passes from the people of the frame before too."""
+def test_keypoints_in_a_region_have_positions_in_the_whole_frame(clip: Path, posecli: Posecli) -> None:
+    """Also with second passes, which use the people of the previous frame."""
     for options in ([], ["--track"], ["--track", "--zoom", "--zoom-size", "257"]):
         result = posecli("estimate", clip, "--region", "64,0,257,257", "--from", "0.5", *options)
         records = records_of(result.stdout)
@@ -97,7 +97,7 @@ def test_a_region_of_a_clip(clip: Path, posecli: Posecli) -> None:
             )
 
 
-def test_a_clip_outside_of_the_region_is_one_error(clip: Path, posecli: Posecli) -> None:
+def test_a_clip_outside_the_region_is_one_error(clip: Path, posecli: Posecli) -> None:
     result = posecli("estimate", clip, "--region", "500,0,257,257")
     (record,) = records_of(result.stdout)
     assert (result.returncode, record.frame, record.error and record.error.code) == (1, None, "unsupported_image")
