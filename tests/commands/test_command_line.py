@@ -128,7 +128,7 @@ def test_folders_mirror_the_tree_and_keep_full_names(posecli: Posecli, pictures:
         (("x.png", "--stride", "7"), b"--stride"),
         (("x.png", "--input-size", "258"), b"nearest are 257 and 289"),
         (("x.png", "--wrong"), b"--wrong"),
-        (("x.png", "-o", "out.xyz"), b"names no format"),
+        (("x.png", "-o", "out.xyz"), b"is not that of a format"),
         (("x.png", "y.png", "-a", "one.png"), b"inputs may be many"),
         (("x.png", "--max-poses", "0"), b"max_poses"),
         (("x.png", "--person", "tallest"), b"largest, center, best"),
