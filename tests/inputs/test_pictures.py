@@ -221,9 +221,9 @@ def test_a_part_is_a_picture_of_its_own(reduction: int, turn: float) -> None:
         for frame, box in zip((part, whole), boxes, strict=True)
     )
     assert np.abs(inside - outside).max() <= 2
-    all_of_it = prepare(part, size_hw=(65, 97), fit="aspect").pixels.astype(int)
-    like_it = prepare_part(whole, (left, top, right, bottom), size_hw=(65, 97)).pixels.astype(int)
-    assert np.abs(all_of_it - like_it)[1:-1, 1:-1].max() <= 1
+    from_part = prepare(part, size_hw=(65, 97), fit="aspect").pixels.astype(int)
+    from_box = prepare_part(whole, (left, top, right, bottom), size_hw=(65, 97)).pixels.astype(int)
+    assert np.abs(from_part - from_box)[1:-1, 1:-1].max() <= 1
     beyond = prepare_part(part, (-200, 0, 0, 200), size_hw=(65, 65), turn=0.0).pixels
     assert not beyond.any()
 

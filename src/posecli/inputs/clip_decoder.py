@@ -75,7 +75,7 @@ def expand(
     """
     decoder = ClipDecoder(limits)
     try:
-        for image in _clips_apart(images, decoder):
+        for image in _separate_clips(images, decoder):
             try:
                 is_clip = bool(image.members) or decoder.holds_frames(source_of(image))
             except InputError as error:
@@ -102,7 +102,7 @@ def is_clip(path: str) -> bool:
     except InputError:
         return False
     finally:
-        decoder.leave_for_the_next()
+        decoder.keep_for_next()
 
 
 def source_of(image: ImageInput) -> str | bytes:
@@ -150,7 +150,7 @@ def _with_end(frames: Iterable[ImageInput]) -> Iterator[ImageInput]:
         yield held._replace(ends_clip=True)
 
 
-def _clips_apart(images: Iterable[ImageInput], decoder: ClipDecoder) -> Iterator[ImageInput]:
+def _separate_clips(images: Iterable[ImageInput], decoder: ClipDecoder) -> Iterator[ImageInput]:
     """Yield the inputs. Folders that are clips keep only their stills; clips in them become inputs of their own."""
 
     def holds_frames(member: ImageInput) -> bool:
@@ -187,7 +187,7 @@ class ClipDecoder:
 
     #: A process that is not in use, and the lock for taking it.
     _idle: ClassVar[Child | None] = None
-    _taking: ClassVar[threading.Lock] = threading.Lock()
+    _idle_lock: ClassVar[threading.Lock] = threading.Lock()
 
     def __init__(self, limits: ReadLimits) -> None:
         self._limits = limits
@@ -198,22 +198,22 @@ class ClipDecoder:
         bytes do not tell. Raises InputError if it fails."""
         if not may_hold_frames(source):
             return False
-        with self._asked(_Request(source, None, self._limits)) as child:
+        with self._exchange(_Request(source, None, self._limits)) as child:
             return bool(self._receive(child, source))
 
     def frame_count(self, source: str | bytes, options: ClipOptions) -> int | None:
         """The number of frames of a clip that the options choose, by its container; None if the container does not say.
         No frame is decoded. Raises InputError if the process fails."""
-        with self._asked(_Request(source, options, self._limits, counts=True)) as child:
+        with self._exchange(_Request(source, options, self._limits, counts=True)) as child:
             count: int | None = self._receive(child, source)
             return count
 
     def frames(self, source: str | bytes, options: ClipOptions) -> Iterator[PackedFrame]:
         """Yield the frames of a clip that the options choose. Raises InputError if the clip breaks off."""
-        with self._asked(_Request(source, options, self._limits)) as child:
+        with self._exchange(_Request(source, options, self._limits)) as child:
             while (message := self._receive(child, source)) is not None:
                 number, time, width, height = message
-                with self._failures_named(source):
+                with self._named_failures(source):
                     data = child.connection.recv_bytes()
                 yield PackedFrame(number, time, (width, height, data))
 
@@ -223,7 +223,7 @@ class ClipDecoder:
             self._child.stop()
             self._child = None
 
-    def leave_for_the_next(self) -> None:
+    def keep_for_next(self) -> None:
         """Keep the process, if it is sound, for the next decoder."""
         if ClipDecoder._idle is None:
             ClipDecoder._idle, self._child = self._child, None
@@ -235,11 +235,11 @@ class ClipDecoder:
             child.kill()
 
     @contextmanager
-    def _asked(self, request: _Request) -> Iterator[Child]:
+    def _exchange(self, request: _Request) -> Iterator[Child]:
         """Send a request. If the answer is not read to its end, the process is ended."""
         answered = False
         try:
-            with self._failures_named(request.source):
+            with self._named_failures(request.source):
                 child = self._start()
             child.send(request)
             yield child
@@ -250,7 +250,7 @@ class ClipDecoder:
 
     def _start(self) -> Child:
         if self._child is None:
-            with self._taking:
+            with self._idle_lock:
                 self._child, ClipDecoder._idle = ClipDecoder._idle, None
         if self._child is not None and self._child.has_ended:
             self.close()  # it ended between two clips, so neither of them has failed
@@ -260,7 +260,7 @@ class ClipDecoder:
 
     def _receive(self, child: Child, source: str | bytes) -> Any:
         """The next message. Raises InputError if it is an error or does not arrive in time."""
-        with self._failures_named(source):
+        with self._named_failures(source):
             if not child.answers_within(self._limits.timeout):
                 seconds = f"{self._limits.timeout:g} seconds"
                 message = f"{source_name(source)}: the next frame was not decoded within {seconds}"
@@ -271,7 +271,7 @@ class ClipDecoder:
         return answer
 
     @contextmanager
-    def _failures_named(self, source: str | bytes) -> Iterator[None]:
+    def _named_failures(self, source: str | bytes) -> Iterator[None]:
         try:
             yield
         except (EOFError, OSError) as error:
@@ -289,7 +289,7 @@ class FrameCounter:
     def count(self, images: Iterable[ImageInput], options: ClipOptions) -> Iterator[tuple[str, int | None]]:
         """Yield each input's name and the number of frames of a clip (1 if unknown), None for a picture."""
         try:
-            for image in _clips_apart(images, self._decoder):
+            for image in _separate_clips(images, self._decoder):
                 yield image.name, self._count(image, options)
                 if self._stopped:
                     return

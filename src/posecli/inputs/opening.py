@@ -14,7 +14,7 @@ from posecli.region import Region
 
 #: Formats that Pillow recognises but does not decode by itself. For some of them it starts another program.
 NOT_DECODED = frozenset(("BUFR", "EPS", "FPX", "GRIB", "HDF5", "IPTC", "MIC", "MPEG", "WMF"))
-#: Formats that Pillow loads at import. Loading the others takes time.
+#: Formats that Pillow always loads before it opens a file. Loading the others takes time.
 _LOADED = ("JPEG", "PNG", "BMP", "DIB", "GIF", "PPM")
 #: Pillow's name for HEIC and other HEIF pictures, after pillow-heif (extra `heif`) is registered.
 HEIF = "HEIF"

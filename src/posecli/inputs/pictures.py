@@ -173,7 +173,7 @@ def read_frame(source: Source, *, max_pixels: int, detail: Detail | None = None)
         its size if that is fine enough. None: at full size.
     Raises InputError: NotFound, PermissionDenied, UnreadableImage, UnsupportedImage, ImageTooLarge.
     """
-    with _open(source) as (file, name), _failures_named(file, name):
+    with _open(source) as (file, name), _named_failures(file, name):
         image = open_image(file)
         width, height = image.size
         if width * height > max_pixels:
@@ -190,7 +190,7 @@ def read_frame(source: Source, *, max_pixels: int, detail: Detail | None = None)
         rgb = to_rgb(image)
         if orientation in _UPRIGHT:
             rgb = rgb.transpose(_UPRIGHT[orientation])
-        return Frame(rgb, width, height, reduction, _to_be_read_again(file, source) if reduction > 1 else None)
+        return Frame(rgb, width, height, reduction, _source_to_reread(file, source) if reduction > 1 else None)
 
 
 def finer(frame: Frame, detail: Detail) -> Frame:
@@ -239,7 +239,7 @@ def detail_for_part(detail: Detail, box: PixelBox) -> Detail:
     return of_whole
 
 
-def _to_be_read_again(file: IO[bytes], source: Source) -> str | bytes | None:
+def _source_to_reread(file: IO[bytes], source: Source) -> str | bytes | None:
     """What the picture can be decoded from again: its bytes if they are in memory, its path, or None."""
     if isinstance(file, io.BytesIO):
         return file.getvalue()
@@ -248,7 +248,7 @@ def _to_be_read_again(file: IO[bytes], source: Source) -> str | bytes | None:
 
 def frame_from_image(image: Image.Image) -> Frame:
     """Convert an opened Pillow image to a frame, with its EXIF orientation applied. Raises UnreadableImage."""
-    with _failures_named(None, "the image"):
+    with _named_failures(None, "the image"):
         orientation = _orientation(image)
         rgb = to_rgb(image)
         if orientation in _UPRIGHT:
@@ -364,7 +364,7 @@ def failed_to_open(name: str, error: OSError) -> InputError:
 
 
 @contextmanager
-def _failures_named(file: IO[bytes] | None, name: str) -> Iterator[None]:
+def _named_failures(file: IO[bytes] | None, name: str) -> Iterator[None]:
     """Convert any exception of a decoder to an InputError that names the picture."""
     try:
         yield
@@ -476,16 +476,16 @@ def input_size_for(
         if size is None:
             return native_hw
         longer = max(native_hw)
-        return _whole_cells(size * native_hw[0] / longer), _whole_cells(size * native_hw[1] / longer)
+        return _nearest_size(size * native_hw[0] / longer), _nearest_size(size * native_hw[1] / longer)
     budget = float(size**2) if size is not None else float(native_hw[0] * native_hw[1])
     width, height = frame_wh
     # The shorter side is chosen first, so that a very long picture does not exceed the budget.
-    shorter = _whole_cells(sqrt(budget * min(width / height, height / width)))
-    longer = min(_whole_cells(shorter * max(width / height, height / width)), _whole_cells(budget / shorter))
+    shorter = _nearest_size(sqrt(budget * min(width / height, height / width)))
+    longer = min(_nearest_size(shorter * max(width / height, height / width)), _nearest_size(budget / shorter))
     return (shorter, longer) if width >= height else (longer, shorter)
 
 
-def _whole_cells(pixels: float) -> int:
+def _nearest_size(pixels: float) -> int:
     """The nearest n·32 + 1, from two cells to the largest input size."""
     cells = max(round((pixels - 1) / INPUT_SIZE_STEP), 1)
     return min(cells * INPUT_SIZE_STEP + 1, MAX_INPUT_SIZE)
@@ -501,7 +501,7 @@ def fitted_size(frame_wh: tuple[int, int], size_hw: tuple[int, int], fit: str) -
 
 
 def prepare(frame: Frame, *, size_hw: tuple[int, int], fit: str) -> ModelInput:
-    """Resize a frame to the network's input (bilinear, averaging over what is dropped).
+    """Resize a frame to the network's input (bilinear with antialiasing).
 
     `pad` keeps the aspect ratio and adds black on both sides; `stretch` and `aspect` fill the input.
     """

@@ -168,10 +168,10 @@ def _is_folder(entry: os.DirEntry[str], *, follow_symlinks: bool) -> bool:
         return False
 
 
-def _is_same_folder(one: str, other: str) -> bool:
+def _is_same_folder(first: str, second: str) -> bool:
     """Whether two names mean the same folder, with links resolved."""
     try:
-        return os.path.samefile(one, other)
+        return os.path.samefile(first, second)
     except OSError:
         return False
 

@@ -42,7 +42,7 @@ class Watch:
         self._look_seconds = look_seconds
         self._taken = NameMap()  # state of a file when it was taken; last bit: whether it failed
         self._before, self._now = NameMap(), NameMap()  # states of the other files in the last two listings
-        self._told = NameMap()  # states of changed files that the user was told of
+        self._reported = NameMap()  # states of changed files that were reported
         self._unlisted: dict[str, int] = {}  # folder that cannot be listed → failed listings in a row
         self._failures: deque[str] = deque()
 
@@ -88,14 +88,14 @@ class Watch:
         if self._before.get(path) != state:
             return False
         if taken is not None and not taken & 1:
-            self._tell_of_change(path, state)
+            self._report_change(path, state)
             return False
         self._taken[path] = state << 1
         return True
 
-    def _tell_of_change(self, path: str, state: int) -> None:
-        if self._told.get(path) != state:
-            self._told[path] = state
+    def _report_change(self, path: str, state: int) -> None:
+        if self._reported.get(path) != state:
+            self._reported[path] = state
             if self.tell is not None:
                 self.tell(f"{path} was changed after it was processed; it is not processed again")
 

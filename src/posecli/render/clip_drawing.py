@@ -63,7 +63,7 @@ class ClipDrawing:
         return drawn if drawn.size == self._size else ImageOps.pad(drawn, self._size)
 
     def _missed(self, time: float | None, poses: tuple[Pose, ...]) -> list[Pose]:
-        """People of the last frames who are not found in this one. Pages have no times: for them there are none."""
+        """People of the last frames who are not found in this one. None for pages: they have no times."""
         from posecli.render.faces import missed_people
 
         if time is None:

@@ -120,7 +120,7 @@ def _draw_person(canvas: Canvas, pose: Pose, hue: float) -> None:
 
 
 def _is_drawn(point: Keypoint, width: int, height: int) -> bool:
-    """Whether a keypoint's score suffices and it is not far outside: then only a stray line would be visible."""
+    """Whether a keypoint is certain enough, and not so far outside that only a stray line would be visible."""
     return point.score >= FAINTEST_SCORE and -width < point.x < 2 * width and -height < point.y < 2 * height
 
 

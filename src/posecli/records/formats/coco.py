@@ -74,15 +74,15 @@ class ImageIds(NamedTuple):
 
 def choose_ids(records: Iterable[Record], options: WriteOptions) -> ImageIds:
     """Choose an id for every image. Images without one in the annotation file or their name are numbered in order."""
-    known = annotated_ids(options.coco_images)
-    found = {record.key: image_id(record.image, known) if record.frame is None else None for record in records}
-    given = {name: number for name, number in found.items() if number is not None}
-    if len(given) == len(found) and len(set(given.values())) == len(given):
-        return ImageIds(given)
-    if not known:
-        given = {}  # if only some names are numbers, all images are numbered: ids then cannot be confused with names
-    missing = [name for name in found if name not in given]
-    numbers = given | dict(zip(missing, itertools.count(max(known.values(), default=0) + 1), strict=False))
+    annotated = annotated_ids(options.coco_images)
+    found = {record.key: image_id(record.image, annotated) if record.frame is None else None for record in records}
+    ids = {name: number for name, number in found.items() if number is not None}
+    if len(ids) == len(found) and len(set(ids.values())) == len(ids):
+        return ImageIds(ids)
+    if not annotated:
+        ids = {}  # if only some names are numbers, all images are numbered: ids then cannot be confused with names
+    missing = [name for name in found if name not in ids]
+    numbers = ids | dict(zip(missing, itertools.count(max(annotated.values(), default=0) + 1), strict=False))
     return ImageIds(numbers, are_places=True)
 
 
@@ -107,11 +107,11 @@ def annotated_ids(path: str | None) -> Mapping[str, int]:
         raise UsageError(f"cannot read image ids from {path}: {error}") from error
 
 
-def image_id(name: str, known: Mapping[str, int]) -> int | None:
-    """The id of an image, or None. known: ids of an annotation file by name; names match with or without leading
+def image_id(name: str, annotated: Mapping[str, int]) -> int | None:
+    """The id of an image, or None. annotated: ids of an annotation file by name; names match with or without leading
     folders. If it is empty, the id is the name if that is a number."""
-    if known:
-        return next((known[ending] for ending in endings(name) if ending in known), None)
+    if annotated:
+        return next((annotated[ending] for ending in endings(name) if ending in annotated), None)
     stem = os.path.splitext(os.path.basename(name))[0]
     return int(stem) if stem.isascii() and stem.isdecimal() else None
 

@@ -202,23 +202,23 @@ function drawHistogram(persons) {
   const top = Math.ceil(highest / step) * step;
   const x = (score) => PLOT.left + (PLOT.right - PLOT.left) * score;
   const y = (number) => PLOT.bottom - (PLOT.bottom - PLOT.top) * number / top;
-  const made = [];
+  const nodes = [];
   for (let number = 0; number <= top; number += step) {
-    made.push(shape("line", { x1: PLOT.left, x2: PLOT.right, y1: y(number), y2: y(number) }));
-    made.push(shape("text", { class: "count", x: PLOT.left - 6, y: y(number) }, number));
+    nodes.push(shape("line", { x1: PLOT.left, x2: PLOT.right, y1: y(number), y2: y(number) }));
+    nodes.push(shape("text", { class: "count", x: PLOT.left - 6, y: y(number) }, number));
   }
-  for (const score of [0, 0.2, 0.4, 0.6, 0.8, 1]) made.push(shape("text", { x: x(score), y: PLOT.bottom + 15 }, score));
-  made.push(shape("text", { x: x(0.5), y: PLOT.bottom + 30 }, "score"));
-  made.push(shape("text", { transform: `translate(10 ${y(top / 2)}) rotate(-90)` }, "people"));
+  for (const score of [0, 0.2, 0.4, 0.6, 0.8, 1]) nodes.push(shape("text", { x: x(score), y: PLOT.bottom + 15 }, score));
+  nodes.push(shape("text", { x: x(0.5), y: PLOT.bottom + 30 }, "score"));
+  nodes.push(shape("text", { transform: `translate(10 ${y(top / 2)}) rotate(-90)` }, "people"));
   const descriptions = [];
   bins.forEach((number, bin) => {
     if (!number) return;
     const bar = shape("rect", { x: x(bin / BINS) + 1, width: x(1 / BINS) - x(0) - 2, y: y(number), height: PLOT.bottom - y(number) });
     descriptions.push(`${(bin / BINS).toFixed(2)} to ${((bin + 1) / BINS).toFixed(2)}: ${number}`);
     bar.dataset.tip = `score ${descriptions.at(-1)}`;
-    made.push(bar);
+    nodes.push(bar);
   });
-  byId("histogram").replaceChildren(...made);
+  byId("histogram").replaceChildren(...nodes);
   byId("histogram").setAttribute("aria-label", `Scores of ${count(persons.length, "person", "people")}. ${descriptions.join(", ")}`);
 }
 
