@@ -134,7 +134,7 @@ def test_output_folders_mirror_the_input_tree_and_keep_full_names(
         (("x.png", "--stride", "7"), b"--stride"),
         (("x.png", "--input-size", "258"), b"nearest are 257 and 289"),
         (("x.png", "--wrong"), b"--wrong"),
-        (("x.png", "-o", "out.xyz"), b"names no format"),
+        (("x.png", "-o", "out.xyz"), b"is not that of a format"),
         (("x.png", "y.png", "-a", "one.png"), b"there may be several inputs"),
         (("x.png", "--max-poses", "0"), b"max_poses"),
         (("x.png", "--person", "tallest"), b"largest, center, best"),

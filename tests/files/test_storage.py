@@ -235,6 +235,6 @@ def test_a_remote_video_is_an_error_that_says_what_to_do(web: str, tmp_path: Pat
     assert record.error is not None
     assert record.error.code == "unsupported_image"
     assert record.error.message == (
-        f"{web}/clip.mp4 is a video, and is read as one picture here "
+        f"{web}/clip.mp4 is a video, but it is read as one picture here "
         "(save it as a local file for posecli estimate, or use PoseEstimator.estimate_clip)"
     )

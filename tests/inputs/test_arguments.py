@@ -1,4 +1,4 @@
-"""What a command line names becomes a list of pictures: in order, none twice, none forgotten."""
+"""Arguments are expanded to pictures: in order, without duplicates, complete."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from posecli.inputs.walk import natural_key
 
 @pytest.fixture
 def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder to stand in, with pictures (empty files will do) and other things."""
+    """A working directory with pictures (empty files suffice) and other files."""
     for name in ("p/10.jpg", "p/2.jpg", "p/1.JPG", "p/sub/a.png", "p/sub/.hidden.jpg", "p/.git/x.jpg", "p/notes.txt",
                  "q/2.jpg", "[x]*.jpg"):  # fmt: skip
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -39,8 +39,8 @@ def test_a_folder_is_walked_in_natural_order(tree: Path) -> None:
     assert str(inputs.passed_over) == "1 without extension, 1 .txt"  # the link to a folder
 
 
-def test_source_code_is_no_video(tmp_path: Path) -> None:
-    """TypeScript shares its extensions with videos. What cannot be told is tried."""
+def test_source_code_is_not_taken_for_a_video(tmp_path: Path) -> None:
+    """TypeScript shares extensions with videos. Undecided files are tried."""
     (tmp_path / "code.ts").write_text("export const größe = 3;\r\n" * 50, "utf-8-sig")
     (tmp_path / "module.mts").write_text("export {}")
     (tmp_path / "clip.TS").write_bytes(b"G\x40\x11\x10" + bytes(184))
@@ -66,11 +66,11 @@ def test_names_are_kept_as_given(tree: Path) -> None:
         ("q/*.jpg", "q/2.jpg"),
     ],
 )
-def test_nothing_is_read_twice(arguments: tuple[str, ...], tree: Path) -> None:
+def test_a_picture_named_twice_is_read_once(arguments: tuple[str, ...], tree: Path) -> None:
     assert len(names(*arguments)) == 1
 
 
-def test_a_folder_does_not_hide_what_walking_it_does_not_give(tree: Path) -> None:
+def test_files_that_a_walk_skips_can_be_named_beside_the_folder(tree: Path) -> None:
     assert names("p", "p/notes.txt", "p/.git/x.jpg", "p/loop/2.jpg")[4:] == [
         "p/notes.txt",
         "p/.git/x.jpg",
@@ -84,19 +84,19 @@ def test_patterns_are_expanded_unless_a_file_has_that_name(tree: Path) -> None:
     assert names("[x]*.jpg") == ["[x]*.jpg"]
 
 
-def test_what_is_missing_is_still_an_input(tree: Path) -> None:
+def test_missing_files_are_inputs_too(tree: Path) -> None:
     assert names("no.jpg", "none-*.jpg") == ["no.jpg", "none-*.jpg"]
 
 
 @pytest.mark.parametrize(
     ("null", "text"), [(False, b"p/2.jpg\r\n\nq\np/2.jpg\nlast.jpg"), (True, b"p/2.jpg\0q\0last.jpg\0")]
 )
-def test_lists(null: bool, text: bytes, tree: Path) -> None:
+def test_lists_may_be_separated_by_lines_or_nul(null: bool, text: bytes, tree: Path) -> None:
     (tree / "list").write_bytes(text)
     assert names(files_from="list", null=null) == ["p/2.jpg", "q/2.jpg", "last.jpg"]
 
 
-def test_a_list_on_standard_input_is_read_as_it_comes(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_list_on_standard_input_is_read_as_it_arrives(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     reader, writer = os.pipe()
     stream = io.TextIOWrapper(os.fdopen(reader, "rb"))
     monkeypatch.setattr("sys.stdin", stream)
@@ -109,7 +109,7 @@ def test_a_list_on_standard_input_is_read_as_it_comes(tree: Path, monkeypatch: p
     stream.close()
 
 
-def test_names_that_are_no_text_survive(tree: Path) -> None:
+def test_undecodable_names_are_kept(tree: Path) -> None:
     (tree / "list").write_bytes(b"b\xff.jpg\n")
     (name,) = names(files_from="list")
     assert os.fsencode(name) == b"b\xff.jpg"
@@ -144,17 +144,17 @@ def test_arguments_whose_outputs_would_collide_are_refused(tree: Path) -> None:
         Inputs(["2.jpg", f"{tree}/q/2.jpg"])
 
 
-def test_standard_input_cannot_be_both() -> None:
+def test_standard_input_cannot_be_a_picture_and_a_list() -> None:
     with pytest.raises(UsageError):
         Inputs(["-"], files_from="-")
 
 
-def test_a_missing_list_is_wrong_usage(tree: Path) -> None:
+def test_a_missing_list_is_a_usage_error(tree: Path) -> None:
     with pytest.raises(UsageError, match="cannot read the list"):
         names(files_from="no-list")
 
 
-def test_a_list_is_not_held_in_memory_line_by_line(tree: Path) -> None:
+def test_a_list_entry_too_long_for_a_path_is_refused(tree: Path) -> None:
     (tree / "list").write_bytes(b"x" * 200_000)
     with pytest.raises(UsageError, match="NUL"):
         names(files_from="list")

@@ -1,4 +1,4 @@
-"""Clips become their frames, decoded in a process of its own that may fail."""
+"""Clips are expanded to frames. They are decoded in a child process, which may fail."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def clip(tmp_path: Path) -> ImageInput:
     return animation(tmp_path / "clip.webp")
 
 
-def test_frames_stand_where_their_clip_stood(clip: ImageInput, tmp_path: Path) -> None:
+def test_frames_take_the_place_of_their_clip(clip: ImageInput, tmp_path: Path) -> None:
     still = ImageInput(str(tmp_path / "a.png"), "a.png")
     frames = list(expand([still, clip, still._replace(name="b")], ALL, limits=ReadLimits()))
     assert [(frame.output, frame.frame) for frame in frames] == [
@@ -53,7 +53,7 @@ def test_a_region_outside_of_a_clip_is_one_error(clip: ImageInput) -> None:
     assert len(list(expand([clip], ALL, limits=ReadLimits(), region=Region.parse("300,0,50,50")))) == 12
 
 
-def test_frames_are_decoded_as_they_are_asked_for(clip: ImageInput) -> None:
+def test_frames_are_decoded_on_demand(clip: ImageInput) -> None:
     before = spawned_children()
     frames = expand([clip], ALL, limits=ReadLimits())
     assert next(frames).frame == 0
@@ -72,8 +72,8 @@ def test_groups_last_a_fifth_of_a_second(tmp_path: Path) -> None:
     assert groups(frames=10, duration=10) == [1] * 8 + [2] * 2
 
 
-def test_the_last_input_of_a_clip_says_so(clip: ImageInput, tmp_path: Path) -> None:
-    """Also where it is the error of a clip that breaks off."""
+def test_the_last_input_of_a_clip_is_marked(clip: ImageInput, tmp_path: Path) -> None:
+    """Also if it is the error of a clip that breaks off."""
     Image.new("RGB", (8, 8)).save(tmp_path / "still.png")
     still = ImageInput(str(tmp_path / "still.png"), "still.png")
     ends = [image.ends_clip for image in expand([clip, still, clip], ALL, limits=ReadLimits())]
@@ -88,10 +88,10 @@ def test_the_last_input_of_a_clip_says_so(clip: ImageInput, tmp_path: Path) -> N
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
-def test_a_decoder_that_hangs_costs_its_clip(clip: ImageInput, tmp_path: Path) -> None:
+def test_a_decoder_that_hangs_fails_only_its_clip(clip: ImageInput, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "never.mp4")
     decoder = ClipDecoder(ReadLimits(timeout=0.5))
-    with pytest.raises(InputError, match=r"was not there after 0\.5 seconds") as caught:
+    with pytest.raises(InputError, match=r"was not decoded within 0\.5 seconds") as caught:
         next(decoder.frames(str(tmp_path / "never.mp4"), ALL))
     assert caught.value.code == "timed_out"
     decoder._limits = ReadLimits()  # another process starts, which takes long on a loaded machine
@@ -100,7 +100,7 @@ def test_a_decoder_that_hangs_costs_its_clip(clip: ImageInput, tmp_path: Path) -
 
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="needs /proc")
-def test_a_decoder_that_dies_costs_what_is_left_of_its_clip(tmp_path: Path) -> None:
+def test_a_decoder_that_dies_loses_only_the_rest_of_its_clip(tmp_path: Path) -> None:
     first = animation(tmp_path / "first.webp", 40, size=(640, 480))  # more than a pipe holds
     second = animation(tmp_path / "second.webp", 3)
     before, frames = spawned_children(), []
@@ -110,11 +110,11 @@ def test_a_decoder_that_dies_costs_what_is_left_of_its_clip(tmp_path: Path) -> N
             (decoder,) = spawned_children() - before
             os.kill(decoder, signal.SIGKILL)
     of_first = [frame for frame in frames if frame.name == first.name]
-    *whole, last = of_first
-    assert [frame.frame for frame in whole] == list(range(len(whole)))
-    assert 5 <= len(whole) < 40
+    *decoded, last = of_first
+    assert [frame.frame for frame in decoded] == list(range(len(decoded)))
+    assert 5 <= len(decoded) < 40
     assert last.failure is not None
-    assert last.key not in {frame.key for frame in whole}
+    assert last.key not in {frame.key for frame in decoded}
     assert last.failure[0] == "worker_crashed"
     assert "signal 9" in last.failure[1]
     assert [(frame.frame, frame.failure) for frame in frames if frame.name == second.name] == [

@@ -1,4 +1,4 @@
-"""Inputs that hold frames: each frame a record, in order, whatever the clip is like; resuming."""
+"""Clips of all kinds: each frame gives a record, in order; runs over clips can be resumed."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ FRAMES = 12
 
 
 def pictures(frames: int = FRAMES) -> list[Image.Image]:
-    """Somebody of discs who moves to the right by 8 pixels a frame."""
+    """A person drawn with discs, who moves to the right by 8 pixels per frame."""
     return [draw_discs([person_at(60 + 8 * number, 80)], (320, 257)) for number in range(frames)]
 
 
@@ -57,31 +57,31 @@ def animation(tmp_path: Path) -> Path:
     return path
 
 
-def places(records: list[Record]) -> list[float]:
-    """Where the nose is, frame by frame."""
+def nose_xs(records: list[Record]) -> list[float]:
+    """The x coordinate of the nose in each frame."""
     return [record.poses[0].keypoints[0].x for record in records]
 
 
-def test_a_video_gives_a_record_a_frame_in_order(video: Path, posecli: Posecli) -> None:
+def test_a_video_gives_one_record_per_frame_in_order(video: Path, posecli: Posecli) -> None:
     result = posecli("estimate", video)
     assert result.returncode == 0, result.stderr
     records = records_of(result.stdout)
     assert [record.frame for record in records] == list(range(FRAMES))
     assert [record.time for record in records] == pytest.approx([number / 10 for number in range(FRAMES)])
-    assert places(records) == pytest.approx([60 + 8 * number for number in range(FRAMES)], abs=6)
+    assert nose_xs(records) == pytest.approx([60 + 8 * number for number in range(FRAMES)], abs=6)
 
 
-def test_animations_and_pages(animation: Path, tmp_path: Path, posecli: Posecli) -> None:
+def test_frames_of_animations_have_times_and_pages_have_none(animation: Path, tmp_path: Path, posecli: Posecli) -> None:
     records = records_of(posecli("estimate", animation).stdout)
     assert [record.time for record in records] == pytest.approx([0, 0.1, 0.3, 0.6, 0.7])
-    assert places(records) == pytest.approx([60, 68, 76, 84, 92], abs=6)
+    assert nose_xs(records) == pytest.approx([60, 68, 76, 84, 92], abs=6)
     first, *others = pictures(3)
     first.save(tmp_path / "pages.tiff", save_all=True, append_images=others)
     pages = records_of(posecli("estimate", tmp_path / "pages.tiff").stdout)
     assert [(page.frame, page.time) for page in pages] == [(0, None), (1, None), (2, None)]
 
 
-def test_stills_are_no_clips(tmp_path: Path) -> None:
+def test_stills_are_not_clips(tmp_path: Path) -> None:
     pictures(1)[0].save(tmp_path / "one.gif")
     pictures(1)[0].save(tmp_path / "one.png")
     (tmp_path / "broken.gif").write_bytes(b"GIF89a")
@@ -97,7 +97,7 @@ def test_stills_are_no_clips(tmp_path: Path) -> None:
         (ClipOptions(fps=100), list(range(FRAMES))),
     ],
 )
-def test_which_frames(options: ClipOptions, frames: list[int], video: Path) -> None:
+def test_options_choose_frames(options: ClipOptions, frames: list[int], video: Path) -> None:
     assert [frame.number for frame in frames_of(str(video), options)] == frames
     assert frame_count(str(video), options) == len(frames)
 
@@ -129,7 +129,7 @@ def test_a_truncated_video_gives_what_it_has_and_one_error(tmp_path: Path, posec
         list(frames_of(str(tmp_path / "junk.mp4"), ClipOptions()))
 
 
-def test_folders_hold_clips_too(video: Path, tmp_path: Path, posecli: Posecli) -> None:
+def test_clips_in_folders_are_read(video: Path, tmp_path: Path, posecli: Posecli) -> None:
     pictures(1)[0].save(tmp_path / "a.png")
     result = posecli("estimate", tmp_path, "-o", tmp_path / "r.jsonl", "--every", "6")
     assert [(Path(r.image).name, r.frame) for r in records_of((tmp_path / "r.jsonl").read_bytes())] == [
@@ -137,7 +137,7 @@ def test_folders_hold_clips_too(video: Path, tmp_path: Path, posecli: Posecli) -
     ], result.stderr  # fmt: skip
 
 
-def test_every_format_takes_frames(video: Path, tmp_path: Path, posecli: Posecli) -> None:
+def test_every_format_writes_frames(video: Path, tmp_path: Path, posecli: Posecli) -> None:
     posecli("estimate", video, "-o", tmp_path / "r.csv", "--every", "6", "--track")
     table = (tmp_path / "r.csv").read_text().splitlines()
     assert table[0].startswith("image,frame,time,")
@@ -160,18 +160,18 @@ def test_saved_records_of_a_clip_are_drawn_and_shown(video: Path, tmp_path: Path
     assert (tmp_path / "r.html").read_text().count('<script type="text/plain"') == FRAMES
     video.unlink()
     missing = posecli("convert", tmp_path / "r.jsonl", "-a", tmp_path / "none.mp4")
-    assert (missing.returncode, b"no clip is there" in missing.stderr) == (1, True)
+    assert (missing.returncode, b"is missing or not a clip" in missing.stderr) == (1, True)
 
 
 @pytest.mark.slow
-def test_killed_and_resumed(tmp_path: Path, tiny_model: Path, posecli: Posecli) -> None:
+def test_a_killed_run_over_a_clip_can_be_resumed(tmp_path: Path, tiny_model: Path, posecli: Posecli) -> None:
     video = write_video(tmp_path / "long.mp4", 150)
     command = ["estimate", video, "-o", tmp_path / "r.jsonl", "-a", tmp_path / "a.mp4", "--track"]
     process = subprocess.Popen(
         [sys.executable, "-m", "posecli", *map(str, command), "--model", str(tiny_model), "-q"],
         stderr=subprocess.DEVNULL,
     )
-    journal = tmp_path / "r.jsonl.partial.jsonl"  # ahead of r.jsonl: tracks come after what it holds
+    journal = tmp_path / "r.jsonl.partial.jsonl"  # ahead of r.jsonl: tracking follows the journal
     wait_for(lambda: process.poll() is not None or (journal.exists() and journal.read_bytes().count(b"\n") >= 20))
     process.send_signal(signal.SIGKILL)
     process.wait()
@@ -188,7 +188,7 @@ def test_killed_and_resumed(tmp_path: Path, tiny_model: Path, posecli: Posecli) 
 
 
 @pytest.mark.parametrize("kind", ["mp4", "gif", "webp", "png", "tiff"])
-def test_the_limit_of_pixels_holds_for_clips(kind: str, tmp_path: Path, posecli: Posecli) -> None:
+def test_max_pixels_applies_to_clips(kind: str, tmp_path: Path, posecli: Posecli) -> None:
     path, (first, *others) = tmp_path / f"clip.{kind}", pictures(3)
     if kind == "mp4":
         write_video(path, 3)
@@ -209,7 +209,7 @@ def test_a_later_page_over_the_limit_is_one_error(tmp_path: Path, posecli: Posec
 
 @pytest.mark.parametrize("engine", ["serial", "processes"])
 def test_a_clip_without_a_chosen_frame_is_one_error(engine: str, animation: Path, posecli: Posecli) -> None:
-    """--from may lie behind its end. A folder as a clip is the same."""
+    """If --from is after the clip's end, for a file and for a folder as a clip."""
     for more in ([animation], [animation.parent, "--as-clip", "--fps", "10"]):
         result = posecli("estimate", *more, "--from", "99", "--to", "100.5", "--track", "--engine", engine)
         assert result.returncode == 1
@@ -219,6 +219,6 @@ def test_a_clip_without_a_chosen_frame_is_one_error(engine: str, animation: Path
         assert "has no frame from 99 to 100.5 s" in record.error.message
 
 
-def test_options_that_cannot_be_meant(video: Path, posecli: Posecli) -> None:
+def test_invalid_options_are_refused(video: Path, posecli: Posecli) -> None:
     assert posecli("estimate", video, "--from", "3", "--to", "2").returncode == 2
     assert posecli("estimate", video, "--every", "0").returncode == 2

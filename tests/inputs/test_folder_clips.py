@@ -17,7 +17,7 @@ from .test_clips import pictures
 
 @pytest.fixture
 def walk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Frames 1 to 12 with a folder between their names, an animation, and a file that is no picture."""
+    """Frames 1 to 12, a folder whose name sorts between theirs, an animation, and a file that is not a picture."""
     folder = tmp_path / "walk"
     (folder / "3").mkdir(parents=True)
     for number, picture in enumerate(pictures(12), 1):
@@ -48,7 +48,7 @@ def test_each_folder_is_a_clip_in_natural_order(walk: Path) -> None:
 
 
 @pytest.mark.parametrize("names", [["walk/1?.png", "walk/9.png"], ["walk/9.png", "walk/12.png", "walk/1[01].png"]])
-def test_files_that_are_named_are_sorted_too(names: list[str], walk: Path) -> None:
+def test_named_files_are_sorted_too(names: list[str], walk: Path) -> None:
     found = frames(ClipOptions(fps=10), *names)
     assert [image.file for image in found] == ["walk/9.png", "walk/10.png", "walk/11.png", "walk/12.png"]
 
@@ -61,21 +61,21 @@ def test_files_that_are_named_are_sorted_too(names: list[str], walk: Path) -> No
         (ClipOptions(fps=29.97), list(range(12))),
     ],
 )
-def test_which_frames(options: ClipOptions, numbers: list[int], walk: Path) -> None:
+def test_options_choose_frames(options: ClipOptions, numbers: list[int], walk: Path) -> None:
     assert [image.frame for image in frames(options, "walk") if image.name == "walk"] == numbers
     counted = dict(FrameCounter(ReadLimits()).count(Inputs(["walk"], as_clip=True), options))
     assert counted["walk"] == len(numbers)
 
 
-def test_whether_it_is_one_clip(walk: Path) -> None:
+def test_inputs_that_are_one_clip_are_recognised(walk: Path) -> None:
     def is_one(*names: str) -> bool:
         inputs = Inputs(names, as_clip=True)
         answer = inputs.is_one_file()
-        assert list(inputs)  # asking leaves no trace
+        assert list(inputs)  # the inputs can still be iterated
         return answer
 
     assert (is_one("walk/3"), is_one("walk/?.png"), is_one("walk")) == (True, True, False)
-    assert not is_one("walk/*.*")  # with the animation they are two
+    assert not is_one("walk/*.*")  # the animation is a second clip
 
 
 def test_groups_last_a_fifth_of_a_second(walk: Path) -> None:
@@ -84,7 +84,7 @@ def test_groups_last_a_fifth_of_a_second(walk: Path) -> None:
     assert [image.group for image in found] == [1] * 4 + [2] * 4 + [3] * 4
 
 
-def test_what_is_no_file_stays_as_it_is(make_gate: Callable[[Path], object], walk: Path) -> None:
+def test_pipes_and_missing_files_are_frames_too(make_gate: Callable[[Path], object], walk: Path) -> None:
     make_gate(walk / "2.png")
     found = frames(ClipOptions(fps=10), "walk/2.png", "walk/none.png")
     assert [(image.file, image.frame) for image in found] == [("walk/2.png", 0), ("walk/none.png", 1)]

@@ -1,4 +1,4 @@
-"""HEIC pictures, and what becomes of them and of videos where the extra that reads them is not installed."""
+"""HEIC pictures; errors of HEIC pictures and videos if the extra that reads them is not installed."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Without = Callable[..., dict[str, str]]
 
 
 def heic(*pictures: Image.Image, **options: object) -> bytes:
-    """A HEIC file of one picture or several; the last is the primary one."""
+    """A HEIC file of one or several pictures; the last is the primary one."""
     file = pillow_heif.HeifFile()
     for picture in pictures:
         file.add_from_pillow(picture)
@@ -38,7 +38,7 @@ def heic(*pictures: Image.Image, **options: object) -> bytes:
 
 
 def halves(size: tuple[int, int] = (160, 80)) -> Image.Image:
-    """Red to the left, blue to the right."""
+    """A picture whose left half is red and whose right half is blue."""
     picture = Image.new("RGB", size, (220, 20, 20))
     picture.paste((20, 20, 220), (size[0] // 2, 0, *size))
     return picture
@@ -50,8 +50,8 @@ def is_red(colour: object) -> bool:
 
 
 @pytest.fixture(autouse=True)
-def _pillow_as_it_was() -> Iterator[None]:
-    """Other tests see a Pillow that does not know HEIF."""
+def _restored_pillow() -> Iterator[None]:
+    """Unregister HEIF after each test: other tests need a Pillow that does not know it."""
     yield
     for registered in (Image.OPEN, Image.SAVE, Image.SAVE_ALL, Image.MIME):
         registered.pop(HEIF, None)
@@ -61,7 +61,7 @@ def _pillow_as_it_was() -> Iterator[None]:
 
 @pytest.fixture
 def phone(tmp_path: Path) -> Path:
-    """A folder as from a phone: a HEIC, a video, and files of other kinds."""
+    """A folder copied from a phone: a HEIC, a video, and files of other kinds."""
     folder = tmp_path / "phone"
     folder.mkdir()
     (folder / "IMG_1.HEIC").write_bytes(heic(draw_discs([person_at(120, 80)], (320, 257))))
@@ -81,7 +81,7 @@ def test_a_heic_is_read_upright() -> None:
 
 
 def test_a_heic_is_turned_once() -> None:
-    """Phones say twice how a picture is turned: in the file and in its EXIF data."""
+    """Phones store the orientation twice: in the HEIF container and in the EXIF data."""
     pillow_heif.register_heif_opener()
     exif = Image.Exif()
     exif[ExifTags.Base.Orientation] = 6
@@ -99,14 +99,14 @@ def test_of_several_pictures_the_primary_one_is_read() -> None:
 
 
 @pytest.mark.parametrize("brand", [b"mif1", b"heix", b"heic"])
-def test_brands(brand: bytes) -> None:
+def test_heic_is_recognised_by_its_brands(brand: bytes) -> None:
     data = heic(halves())
     data = data[:8] + brand + data[12:]
     assert is_heif(data)
     assert open_image(io.BytesIO(data)).format == HEIF
 
 
-def test_avif_is_no_heic() -> None:
+def test_avif_is_not_heic() -> None:
     data = io.BytesIO()
     halves().save(data, "AVIF")
     for brand in (b"avif", b"mif1"):
@@ -115,7 +115,7 @@ def test_avif_is_no_heic() -> None:
         assert read_frame(changed, max_pixels=LIMIT).image.size == (160, 80)
 
 
-def test_limits_hold() -> None:
+def test_max_pixels_applies_to_heic() -> None:
     with pytest.raises(ImageTooLarge):
         read_frame(heic(halves()), max_pixels=100)
 
@@ -135,7 +135,7 @@ def test_without_the_extra_the_error_names_it(tmp_path: Path, monkeypatch: pytes
     assert caught.value.hint == "pip install pillow-heif"
 
 
-def test_nobody_else_pays_for_it(phone: Path) -> None:
+def test_pillow_heif_is_not_imported_for_other_pictures(phone: Path) -> None:
     code = (
         "import sys, io; from PIL import Image\n"
         "from posecli.inputs.arguments import Inputs; from posecli.inputs.pictures import read_frame\n"
@@ -147,7 +147,7 @@ def test_nobody_else_pays_for_it(phone: Path) -> None:
     assert result.stdout == "False\n"
 
 
-def test_a_folder_from_a_phone(phone: Path, posecli: Posecli) -> None:
+def test_heic_and_videos_of_a_phone_folder_are_read(phone: Path, posecli: Posecli) -> None:
     result = posecli("estimate", phone, "-v")
     records = records_of(result.stdout)
     assert result.returncode == 0, result.stderr
@@ -158,7 +158,7 @@ def test_a_folder_from_a_phone(phone: Path, posecli: Posecli) -> None:
     assert summary.startswith("posecli: 4 pictures = 4 ok + 0 failed + 0 skipped; ")
 
 
-def test_without_the_extras_each_file_is_one_error_that_names_its_own(
+def test_without_the_extras_each_file_is_an_error_that_names_its_extra(
     phone: Path, posecli: Posecli, without: Without
 ) -> None:
     result = posecli("estimate", phone, env=without("pillow_heif", "av"))
@@ -178,7 +178,7 @@ def test_a_video_through_a_pipe_without_the_extra(phone: Path, posecli: Posecli,
     assert b"is a video, and the extra video is not installed" in result.stderr
 
 
-def test_a_folder_of_nothing_else_says_what_it_holds(phone: Path, posecli: Posecli) -> None:
+def test_the_error_of_a_folder_without_pictures_lists_its_files(phone: Path, posecli: Posecli) -> None:
     for name in ("IMG_1.HEIC", "IMG_2.MOV"):
         (phone / name).unlink()
     result = posecli("estimate", phone)
@@ -186,7 +186,7 @@ def test_a_folder_of_nothing_else_says_what_it_holds(phone: Path, posecli: Posec
     assert b"no picture to read, and passed over: 2 .aae, 1 without extension, 1 .txt" in result.stderr
 
 
-def test_kinds_are_few() -> None:
+def test_the_number_of_counted_extensions_is_limited() -> None:
     passed_over = PassedOver()
     for number in range(1000):
         passed_over.count(f"run.{number}")
@@ -198,7 +198,7 @@ def test_kinds_are_few() -> None:
     assert str(passed_over).endswith(" others")
 
 
-def test_folders_hold_heic_whether_it_can_be_read_or_not(phone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_walks_yield_heic_and_videos_without_their_extras_too(phone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pillow_heif", None)
     monkeypatch.setitem(sys.modules, "av", None)
     assert [Path(image.name).name for image in Inputs([str(phone)])] == ["IMG_1.HEIC", "IMG_2.MOV"]

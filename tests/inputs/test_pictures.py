@@ -1,4 +1,4 @@
-"""Pictures of every kind become upright RGB frames; coordinates find their way back."""
+"""Pictures of every kind become upright RGB frames; transforms map coordinates back."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_sixteen_bits_keep_their_brightness() -> None:
     assert read_frame(encoded(picture), max_pixels=LIMIT).image.getpixel((0, 0)) == (128, 128, 128)
 
 
-def test_floats_that_are_no_numbers_do_no_harm() -> None:
+def test_nan_and_infinite_pixels_are_accepted() -> None:
     values = np.full((4, 4), np.nan, np.float32)
     values[0, 0], values[1, 1] = np.inf, -5
     read_frame(encoded(Image.fromarray(values), "TIFF"), max_pixels=LIMIT)
@@ -109,8 +109,8 @@ def test_bad_bytes_are_one_clear_error(data: bytes, error: type[InputError]) -> 
     assert caught.value.message
 
 
-@pytest.mark.filterwarnings("ignore")  # Pillow's own, about metadata that the damage hit
-def test_flipped_bytes_never_raise_anything_else() -> None:
+@pytest.mark.filterwarnings("ignore")  # Pillow warns of damaged metadata
+def test_flipped_bytes_raise_only_input_errors() -> None:
     dice = np.random.default_rng(5)
     for kind in ("PNG", "JPEG", "GIF", "TIFF", "BMP", "WEBP", "TGA", "PPM", "ICO", "PCX"):
         good = encoded(gradient(), kind)
@@ -125,7 +125,7 @@ def test_flipped_bytes_never_raise_anything_else() -> None:
             assert frame.image.mode == "RGB"
 
 
-def test_missing_folder_and_forbidden_files(tmp_path: Path) -> None:
+def test_missing_files_folders_and_forbidden_files_are_errors(tmp_path: Path) -> None:
     with pytest.raises(NotFound):
         read_frame(tmp_path / "no.jpg", max_pixels=LIMIT)
     with pytest.raises(UnsupportedImage, match="folder"):
@@ -139,7 +139,7 @@ def test_missing_folder_and_forbidden_files(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
-def test_a_pipe_is_read_through(tmp_path: Path) -> None:
+def test_a_pipe_is_read_completely(tmp_path: Path) -> None:
     import threading
 
     pipe = tmp_path / "pipe"
@@ -184,7 +184,7 @@ def test_jpeg_at_reduced_scale_lies_where_the_full_one_does() -> None:
     assert np.abs(a - b).max() < 25
 
 
-def test_a_reduced_picture_can_be_had_finer(tmp_path: Path) -> None:
+def test_a_reduced_picture_can_be_decoded_finer(tmp_path: Path) -> None:
     path = tmp_path / "big.jpg"
     Image.new("RGB", (2400, 1600), (40, 40, 40)).save(path)
     for source in (path, path.read_bytes()):
@@ -206,7 +206,7 @@ def test_a_reduced_picture_can_be_had_finer(tmp_path: Path) -> None:
 @pytest.mark.parametrize("reduction", [1, 2, 4])
 @pytest.mark.parametrize("turn", [0.0, 90.0, 30.0])
 def test_a_part_is_a_picture_of_its_own(reduction: int, turn: float) -> None:
-    """The same pixels at the same places, wherever the part begins; what lies around it is not seen."""
+    """It has the same pixels at the same places, wherever it begins, and none of those around it."""
     noise = np.random.default_rng(5).integers(0, 255, (60, 80, 3), np.uint8)
     big = Image.fromarray(noise).resize((640, 480), Image.Resampling.BICUBIC)
     whole = Frame(big.reduce(reduction), 640, 480, reduction)
@@ -221,19 +221,19 @@ def test_a_part_is_a_picture_of_its_own(reduction: int, turn: float) -> None:
         for frame, box in zip((part, whole), boxes, strict=True)
     )
     assert np.abs(inside - outside).max() <= 2
-    all_of_it = prepare(part, size_hw=(65, 97), fit="aspect").pixels.astype(int)
-    like_it = prepare_part(whole, (left, top, right, bottom), size_hw=(65, 97)).pixels.astype(int)
-    assert np.abs(all_of_it - like_it)[1:-1, 1:-1].max() <= 1
+    from_part = prepare(part, size_hw=(65, 97), fit="aspect").pixels.astype(int)
+    from_box = prepare_part(whole, (left, top, right, bottom), size_hw=(65, 97)).pixels.astype(int)
+    assert np.abs(from_part - from_box)[1:-1, 1:-1].max() <= 1
     beyond = prepare_part(part, (-200, 0, 0, 200), size_hw=(65, 65), turn=0.0).pixels
     assert not beyond.any()
 
 
-def test_all_of_a_picture_is_the_picture() -> None:
+def test_a_part_that_covers_the_picture_is_the_picture() -> None:
     frame = frame_from_image(gradient())
     assert cut(frame, (0, 0, 60, 40)) is frame
 
 
-def test_a_part_of_a_reduced_picture_can_be_had_finer() -> None:
+def test_a_part_of_a_reduced_picture_can_be_decoded_finer() -> None:
     data = encoded(gradient(2400, 1600), "JPEG", quality=95)
     box = (601, 401, 1201, 801)
     coarse = cut(read_frame(data, max_pixels=LIMIT, detail=detail_for_part(lambda w, h: (w / 8, h / 8), box)), box)
@@ -244,18 +244,18 @@ def test_a_part_of_a_reduced_picture_can_be_had_finer() -> None:
     assert better.image.size == (301, 201)
 
 
-def test_the_largest_detail_of_a_part_is_that_of_the_whole() -> None:
-    """A quarter of a picture that is shrunk to an input needs four times its pixels of the whole."""
+def test_the_detail_of_a_part_is_scaled_to_the_whole_picture() -> None:
+    """If a quarter of a picture is shrunk to an input, the whole picture needs four times the input's pixels."""
     assert detail_for_part(lambda w, h: (257, 193), (0, 0, 600, 400))(2400, 1600) == (1028, 772)
 
 
-def test_what_cannot_be_read_twice_is_not() -> None:
+def test_a_picture_that_cannot_be_read_again_stays_reduced() -> None:
     file = io.BufferedReader(io.BytesIO(encoded(Image.new("RGB", (2400, 1600)), "JPEG")))
     coarse = read_frame(file, max_pixels=LIMIT, detail=lambda w, h: (w / 8, h / 8))
     assert finer(coarse, lambda w, h: (w, h)) is coarse
 
 
-def test_corners_lie_on_corners() -> None:
+def test_corners_of_the_input_map_to_corners_of_the_picture() -> None:
     transform = Transform((2.0, 4.0), (10.0, 0.0))
     assert transform.to_picture(np.array([[0.0, 0.0], [3.0, 1.0]])).tolist() == [[10.0, 0.0], [16.0, 4.0]]
 
@@ -271,13 +271,13 @@ def test_aspect_inputs_are_whole_cells_and_keep_the_budget(size: tuple[int, int]
         assert height * width >= budget**2 * 0.7
 
 
-def test_input_size_of_a_model_that_is_not_square() -> None:
+def test_models_whose_input_is_not_square_keep_its_aspect_ratio() -> None:
     assert input_size_for((640, 480), (353, 481), None, "pad") == (353, 481)
     assert input_size_for((640, 480), (353, 481), 257, "pad") == (193, 257)
 
 
 @pytest.mark.parametrize("turn", [0.0, 90.0, 180.0, 270.0, 30.0, -75.0])
-def test_turned_transforms_go_both_ways(turn: float) -> None:
+def test_turned_transforms_have_an_exact_inverse(turn: float) -> None:
     transform = Transform((2.0, 4.0), (10.0, -3.0), turn)
     points = np.array([(0.0, 0.0), (1.0, 2.0), (100.0, 50.0)])
     np.testing.assert_allclose(transform.to_input(transform.to_picture(points)), points, atol=1e-9)
@@ -302,7 +302,7 @@ def test_a_quarter_turn_only_moves_pixels(turn: float) -> None:
     np.testing.assert_array_equal(prepared.pixels, np.rot90(pixels, int(turn) // 90))
 
 
-def test_what_lies_outside_of_the_picture_is_black() -> None:
+def test_pixels_outside_of_the_picture_are_black() -> None:
     frame = frame_from_array(np.full((100, 100, 3), 200, np.uint8))
     corner = prepare_part(frame, turned_bounds((100, 100), 45.0), size_hw=(65, 65), turn=45.0).pixels
     assert (corner[0, 0] == 0).all()
@@ -311,7 +311,7 @@ def test_what_lies_outside_of_the_picture_is_black() -> None:
     assert not outside.any()
 
 
-def test_a_slanted_part_of_a_reduced_frame_is_the_same_part() -> None:
+def test_a_turned_part_of_a_reduced_frame_is_the_same_part() -> None:
     pixels = np.asarray(Image.effect_noise((400, 300), 60).resize((800, 600)).convert("RGB"))
     full = frame_from_array(pixels)
     reduced = Frame(full.image.reduce(2), 800, 600, reduction=2)

@@ -1,4 +1,4 @@
-"""COCO annotations: what is written, and what corrected ones say when they are read."""
+"""COCO annotations: writing them, and reading corrected ones."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ COCO_NAMES = [
 
 
 def person(*scores: float, x: float = 100.0) -> Pose:
-    """Keypoint i at x + i, 200 + 2 i. Those that have no score here have 0.9."""
+    """A person whose keypoint i is at (x + i, 200 + 2 i). Keypoints without a given score have 0.9."""
     given = dict(enumerate(scores))
     return Pose.from_keypoints(
         0.8, [Keypoint(i, name, x + i, 200.0 + 2 * i, given.get(i, 0.9)) for i, name in enumerate(KEYPOINT_NAMES)]
@@ -70,14 +70,14 @@ def test_keypoints_outside_the_picture_are_not_labelled() -> None:
 
 
 def test_people_without_a_label_and_failures_are_left_out() -> None:
-    unseen = person(*[0.05] * 17)
-    data = labels_of(replace(make_record("a.jpg"), poses=(unseen,)), FAILED, make_record("b.jpg", 0))
+    unlabelled = person(*[0.05] * 17)
+    data = labels_of(replace(make_record("a.jpg"), poses=(unlabelled,)), FAILED, make_record("b.jpg", 0))
     assert [image["file_name"] for image in data["images"]] == ["a.jpg", "b.jpg"]
     assert data["annotations"] == []
     assert labels_of()["images"] == []
 
 
-def test_the_category_is_cocos() -> None:
+def test_the_category_has_the_names_and_edges_of_coco() -> None:
     (category,) = labels_of()["categories"]
     assert category["keypoints"] == COCO_NAMES
     assert (category["id"], category["name"]) == (1, "person")
@@ -98,11 +98,11 @@ def test_the_category_is_cocos() -> None:
         (["./a.jpg", "./b.jpg"], ["a.jpg", "b.jpg"]),
     ],
 )
-def test_names_are_relative_to_the_folder_of_all(names: list[str], expected: list[str]) -> None:
+def test_names_are_relative_to_the_common_folder(names: list[str], expected: list[str]) -> None:
     assert [image["file_name"] for image in labels_of(*map(make_record, names))["images"]] == expected
 
 
-def test_frames_are_named_as_cvat_names_them() -> None:
+def test_frames_have_the_names_of_cvat() -> None:
     frames = [replace(make_record("in/c.mp4"), frame=i, time=i / 25) for i in (0, 12)]
     assert [image["file_name"] for image in labels_of(*frames)["images"]] == ["frame_000000.PNG", "frame_000012.PNG"]
     names = [image["file_name"] for image in labels_of(make_record("in/a.jpg"), *frames)["images"]]
@@ -120,14 +120,14 @@ def test_ids_come_from_names_or_an_annotation_file_and_no_map_is_written(tmp_pat
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_file_of_one_image(tmp_path: Path) -> None:
+def test_the_file_of_one_image_names_it_without_folders(tmp_path: Path) -> None:
     data = json.loads(one_image("coco-annotations", make_record("p/7.jpg", 2), tmp_path).read_text())
     assert [(image["file_name"], image["id"]) for image in data["images"]] == [("7.jpg", 7)]
-    assert [(one["id"], one["image_id"]) for one in data["annotations"]] == [(1, 7), (2, 7)]
+    assert [(label["id"], label["image_id"]) for label in data["annotations"]] == [(1, 7), (2, 7)]
 
 
 @pytest.mark.parametrize("form", [{}, {"indent": 1}, {"sort_keys": True}, {"separators": (",", ":")}])
-def test_labels_are_records(form: dict[str, Any], tmp_path: Path) -> None:
+def test_labels_are_read_as_records(form: dict[str, Any], tmp_path: Path) -> None:
     found = person(0.7, 0.3, 0.0)._replace(id=4)
     record = replace(make_record("p/a.jpg"), poses=(found, person(x=300)))
     first, second = read_labels(labels_of(record, make_record("p/b.jpg", 0)), tmp_path, **form)
@@ -136,16 +136,16 @@ def test_labels_are_records(form: dict[str, Any], tmp_path: Path) -> None:
     assert (pose.id, pose.score) == (4, 1.0)
     assert [point.score for point in pose.keypoints[:4]] == [1.0, 0.3, 0.0, 1.0]
     assert pose.keypoints[1] == found.keypoints[1]._replace(score=0.3)
-    assert (pose.keypoints[2].x, pose.keypoints[2].y) == (108, 216)  # in the middle: never 0, 0
+    assert (pose.keypoints[2].x, pose.keypoints[2].y) == (108, 216)  # the middle of the others, not 0, 0
     assert pose.box == (100, 200, 16, 32)
     assert (second.image, second.poses) == ("b.jpg", ())
-    for one in (first, second):
-        jsonschema.validate(json.loads(json.dumps(one.to_dict())), record_schema())
-        assert Record.from_dict(json.loads(json.dumps(one.to_dict()))) == one
+    for record in (first, second):
+        jsonschema.validate(json.loads(json.dumps(record.to_dict())), record_schema())
+        assert Record.from_dict(json.loads(json.dumps(record.to_dict()))) == record
 
 
 def exported(record: Record) -> dict[str, Any]:
-    """Labels as CVAT exports them: categories of other things, keypoints in the order of the tool, no score."""
+    """Labels like CVAT's exports: with other categories, with keypoints in another order, without scores."""
     data = labels_of(record)
     (category,) = data["categories"]
     names = ["neck", *reversed(category["keypoints"])]
@@ -161,24 +161,24 @@ def exported(record: Record) -> dict[str, Any]:
     return data
 
 
-def test_categories_and_keypoints_in_another_order(tmp_path: Path) -> None:
+def test_categories_and_keypoints_may_be_in_another_order(tmp_path: Path) -> None:
     record = replace(make_record(), poses=(person(0.7, 0.3, 0.0),))
     (plain,), (shuffled,) = (read_labels(data, tmp_path) for data in (labels_of(record), exported(record)))
     assert shuffled.poses == plain.poses
 
 
 @pytest.mark.parametrize("name", [str.upper, lambda name: name.replace("_", " ").title(), lambda name: name])
-def test_names_of_keypoints_may_be_spelled_otherwise(name: Callable[[str], str], tmp_path: Path) -> None:
+def test_names_of_keypoints_may_be_spelled_differently(name: Callable[[str], str], tmp_path: Path) -> None:
     data = labels_of(make_record())
     plain = read_labels(data, tmp_path)[0].poses
     data["categories"][0]["keypoints"] = [name(part) for part in COCO_NAMES]
     assert read_labels(data, tmp_path)[0].poses == plain
-    data["categories"][0]["keypoints"] = [str(place) for place in range(1, 18)]  # nobody has named them
+    data["categories"][0]["keypoints"] = [str(place) for place in range(1, 18)]  # a skeleton without names
     assert read_labels(data, tmp_path)[0].poses == plain
 
 
 def without(*path: Any) -> Callable[[Any], None]:
-    """Removes one value."""
+    """Return a function that removes one value."""
 
     def change(data: Any) -> None:
         for key in path[:-1]:
@@ -189,7 +189,7 @@ def without(*path: Any) -> Callable[[Any], None]:
 
 
 def with_value(value: Any, *path: Any) -> Callable[[Any], None]:
-    """Sets one value."""
+    """Return a function that sets one value."""
 
     def change(data: Any) -> None:
         for key in path[:-1]:
@@ -232,36 +232,36 @@ def with_value(value: Any, *path: Any) -> Callable[[Any], None]:
         (with_value(640.5, "images", 0, "width"), r"images\[0\].width is 640.5, not a whole number"),
     ],
 )
-def test_what_is_wrong_is_said(change: Callable[[Any], None], message: str, tmp_path: Path) -> None:
+def test_errors_name_the_field_and_the_value(change: Callable[[Any], None], message: str, tmp_path: Path) -> None:
     data = labels_of(make_record("a.jpg"), make_record("b.jpg"))
     change(data)
     with pytest.raises(UsageError, match=message):
         read_labels(data, tmp_path)
 
 
-def test_labels_that_are_written_again_are_the_same(tmp_path: Path) -> None:
-    """Visibilities, positions and tracks."""
+def test_labels_that_are_read_and_written_stay_the_same(tmp_path: Path) -> None:
+    """Their visibilities, positions and tracks."""
     people = (person(0.7, 0.3, 0.0, x=100.12)._replace(id=4), person(*[0.2] * 17, x=300.01)._replace(id=2))
     data = labels_of(replace(make_record(), poses=people))
     read = (Record.from_dict(json.loads(json.dumps(record.to_dict()))) for record in read_labels(data, tmp_path))
     assert labels_of(*read)["annotations"] == data["annotations"]
 
 
-def test_positions_of_hidden_keypoints_are_compared() -> None:
+def test_scores_of_hidden_keypoints_reach_the_score_from_which_positions_are_compared() -> None:
     assert _SCORES[1] == CERTAIN_SCORE
     assert HIDDEN_SCORE <= _SCORES[1] < VISIBLE_SCORE <= _SCORES[2]
 
 
 def track_ids(*annotations: dict[str, Any], folder: Path) -> list[int | None]:
-    """As they are read from annotations that have these fields."""
+    """The track ids read from annotations with these fields."""
     data = labels_of(replace(make_record(), poses=(person(),) * len(annotations)))
     for annotation, more in zip(data["annotations"], annotations, strict=True):
         annotation.update(more)
     return [pose.id for pose in read_labels(data, folder)[0].poses]
 
 
-def test_tracks_may_be_attributes_and_begin_at_0(tmp_path: Path) -> None:
-    """As CVAT writes them."""
+def test_tracks_may_be_attributes_and_start_at_0(tmp_path: Path) -> None:
+    """CVAT writes them in this way."""
     by_cvat = ({"attributes": {"occluded": False, "track_id": number}} for number in (0, 3))
     assert track_ids(*by_cvat, {"attributes": {"occluded": True}}, folder=tmp_path) == [1, 4, None]
     assert track_ids({"track_id": 2}, {"attributes": {"track_id": 1.0}}, folder=tmp_path) == [2, 1]
@@ -275,7 +275,7 @@ def test_annotations_without_keypoints_are_left_out(keypoints: list[float] | Non
     assert len(read_labels(data, tmp_path)[0].poses) == 1
 
 
-def test_whole_numbers_may_have_a_point(tmp_path: Path) -> None:
+def test_whole_numbers_may_be_written_with_a_fraction(tmp_path: Path) -> None:
     data = labels_of(make_record())
     plain = read_labels(data, tmp_path)[0]
     data["images"][0] |= {"id": 1.0, "width": 640.0, "height": 480.0}
@@ -286,7 +286,7 @@ def test_whole_numbers_may_have_a_point(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["labels.json", "poses.json", "poses.jsonl"])
-def test_a_byte_order_mark_is_passed_over(name: str, tmp_path: Path) -> None:
+def test_a_byte_order_mark_is_skipped(name: str, tmp_path: Path) -> None:
     record = make_record()
     data = {"labels.json": labels_of(record), "poses.json": [record.to_dict()], "poses.jsonl": record.to_dict()}[name]
     (tmp_path / name).write_text(json.dumps(data), encoding="utf-8-sig")
@@ -294,12 +294,12 @@ def test_a_byte_order_mark_is_passed_over(name: str, tmp_path: Path) -> None:
 
 
 def test_a_run_is_not_resumed_from_labels() -> None:
-    """What they hold is not all that was found."""
+    """Labels do not hold all data of records."""
     assert get_format("coco-annotations").read is None
 
 
-def test_corrections_are_told(tmp_path: Path, posecli: Posecli) -> None:
-    """Labels go out, somebody corrects them, and compare and evaluate tell what was changed."""
+def test_compare_lists_the_corrections_of_labels(tmp_path: Path, posecli: Posecli) -> None:
+    """Labels are written and corrected; compare then lists the changes."""
     records = [replace(make_record(name), poses=(person(), person(x=400))) for name in ("p/a/1.jpg", "p/b/1.jpg")]
     (tmp_path / "poses.jsonl").write_text("".join(json.dumps(record.to_dict()) + "\n" for record in records))
     labels, corrected = tmp_path / "labels.json", tmp_path / "corrected.json"

@@ -1,4 +1,4 @@
-"""Formats: what they write, and that files are whole or absent."""
+"""Formats: what they write and read, and that files are complete or absent."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def one_image(name: str, record: Record, folder: Path, options: WriteOptions = P
     return path
 
 
-def test_jsonl_is_a_record_a_line() -> None:
+def test_jsonl_has_one_record_per_line() -> None:
     lines = written("jsonl", [make_record(), FAILED]).splitlines()
     assert [Record.from_dict(json.loads(line)) for line in lines] == [make_record(), FAILED]
 
@@ -68,7 +68,7 @@ def test_json_is_one_array(count: int, tmp_path: Path) -> None:
     assert json.loads(one_image("json", make_record(), tmp_path).read_text())["image"] == "a.jpg"
 
 
-def test_csv_has_a_row_a_keypoint_and_one_for_each_other_record() -> None:
+def test_csv_has_a_row_per_keypoint_and_one_for_each_record_without_people() -> None:
     rows = list(
         csv.DictReader(io.StringIO(written("csv", [make_record(people=2), make_record("e,\n.jpg", 0), FAILED])))
     )
@@ -90,7 +90,7 @@ def test_coco_ids_come_from_names_that_are_numbers() -> None:
 
 
 @pytest.mark.parametrize("names", [["cat.jpg", "7.jpg"], ["a/1.jpg", "b/1.jpg"]])
-def test_coco_numbers_other_names_and_writes_the_map(names: list[str], tmp_path: Path) -> None:
+def test_coco_numbers_other_names_and_writes_a_map(names: list[str], tmp_path: Path) -> None:
     options = WriteOptions(path=str(tmp_path / "r.json"))
     results = json.loads(written("coco", [make_record(name) for name in names], options))
     images = json.loads((tmp_path / "r.images.json").read_text())["images"]
@@ -116,7 +116,9 @@ def test_coco_loads_in_pycocotools(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("body25", "points"), [(False, 18), (True, 25)])
-def test_openpose_points_and_middles(body25: bool, points: int, tmp_path: Path) -> None:
+def test_openpose_has_its_points_and_the_middles_of_shoulders_and_hips(
+    body25: bool, points: int, tmp_path: Path
+) -> None:
     path = one_image("openpose", make_record(), tmp_path, WriteOptions(body25=body25))
     data = json.loads(path.read_text())
     (person,) = data["people"]
@@ -129,15 +131,15 @@ def test_openpose_points_and_middles(body25: bool, points: int, tmp_path: Path) 
         assert flat[19 * 3 :] == [0] * 18
 
 
-def test_openpose_of_nobody_and_of_a_failure(tmp_path: Path) -> None:
+def test_openpose_has_no_people_for_an_empty_picture_and_no_file_for_a_failure(tmp_path: Path) -> None:
     assert json.loads(one_image("openpose", make_record(people=0), tmp_path).read_text())["people"] == []
     assert not one_image("openpose", FAILED, tmp_path / "f").exists()
-    with pytest.raises(UsageError, match="one file an image"):
+    with pytest.raises(UsageError, match="one file per image"):
         written("openpose", [make_record()])
 
 
 def some_records() -> list[Record]:
-    """One of each kind: people, nobody, a failure, a frame with numbered people, odd names."""
+    """Records of each kind: with people, without, failed, frames with tracks, odd names."""
     tracked = tuple(pose._replace(id=7 + person) for person, pose in enumerate(make_record(people=2).poses))
     failed_frame = Record.failed("c.mp4", "unreadable_image", "c.mp4: frame 4 is damaged \udcfe")
     return [
@@ -153,7 +155,7 @@ def some_records() -> list[Record]:
 
 @pytest.mark.parametrize("name", READABLE)
 @pytest.mark.parametrize("count", [None, 0, 1])
-def test_records_come_back_as_they_were(name: str, count: int | None, tmp_path: Path) -> None:
+def test_records_are_read_back_unchanged(name: str, count: int | None, tmp_path: Path) -> None:
     needs_packages_of(name)
     path, records = tmp_path / f"records.{name}", some_records()[:count]
     path.write_bytes(written_bytes(name, records))
@@ -163,20 +165,20 @@ def test_records_come_back_as_they_were(name: str, count: int | None, tmp_path: 
 
 
 @pytest.mark.parametrize("name", READABLE)
-def test_the_record_of_one_image_comes_back(name: str, tmp_path: Path) -> None:
+def test_the_record_of_one_image_is_read_back(name: str, tmp_path: Path) -> None:
     needs_packages_of(name)
     for record in some_records():
         assert list(read_records(str(one_image(name, record, tmp_path)))) == [record]
 
 
 def test_formats_that_keep_failures_can_be_read_back() -> None:
-    """A resumed run tells from the file of an image whether its record is finished."""
+    """A resumed run reads the file of an image to find out whether its record is finished."""
     for name in FORMAT_NAMES:
         if name != "parquet" or find_spec("pyarrow") is not None:
             assert get_format(name).keeps_failures == (get_format(name).read is not None)
 
 
-def test_parquet_has_a_row_a_record(tmp_path: Path) -> None:
+def test_parquet_has_one_row_per_record(tmp_path: Path) -> None:
     needs_packages_of("parquet")
     pandas = pytest.importorskip("pandas")
     (tmp_path / "x.parquet").write_bytes(written_bytes("parquet", some_records()))
@@ -194,8 +196,8 @@ def test_parquet_has_a_row_a_record(tmp_path: Path) -> None:
     }  # fmt: skip
 
 
-def test_tables_that_name_tracks_as_records_do_can_be_read(tmp_path: Path) -> None:
-    """As versions before 'person' and 'track' wrote them."""
+def test_tables_of_earlier_versions_can_be_read(tmp_path: Path) -> None:
+    """Their poses have `id`, not `person` and `track`."""
     needs_packages_of("parquet")
     pandas = pytest.importorskip("pandas")
     tracked = some_records()[3]
@@ -205,7 +207,7 @@ def test_tables_that_name_tracks_as_records_do_can_be_read(tmp_path: Path) -> No
     assert list(read_records(str(tmp_path / "x.parquet"))) == [tracked]
 
 
-def test_many_records_are_many_groups_of_rows(tmp_path: Path) -> None:
+def test_many_records_are_written_in_several_row_groups(tmp_path: Path) -> None:
     needs_packages_of("parquet")
     records = [make_record(f"{number}.jpg", number % 3) for number in range(600)]
     (tmp_path / "x.parquet").write_bytes(written_bytes("parquet", records))
@@ -214,7 +216,7 @@ def test_many_records_are_many_groups_of_rows(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("end", [0, 5, 2000, -1])
 @pytest.mark.parametrize("name", ["x.parquet", "x"])
-def test_a_torn_table_holds_no_records(name: str, end: int, tmp_path: Path) -> None:
+def test_a_torn_table_is_refused(name: str, end: int, tmp_path: Path) -> None:
     needs_packages_of("parquet")
     (tmp_path / name).write_bytes(written_bytes("parquet", some_records())[:end])
     if end == 0 and name == "x":
@@ -224,7 +226,7 @@ def test_a_torn_table_holds_no_records(name: str, end: int, tmp_path: Path) -> N
             list(read_records(str(tmp_path / name)))
 
 
-def test_a_table_of_something_else_holds_no_records(tmp_path: Path) -> None:
+def test_a_table_of_something_else_is_refused(tmp_path: Path) -> None:
     needs_packages_of("parquet")
     pandas = pytest.importorskip("pandas")
     pandas.DataFrame({"a": [1, 2]}).to_parquet(tmp_path / "x.parquet")
@@ -232,7 +234,7 @@ def test_a_table_of_something_else_holds_no_records(tmp_path: Path) -> None:
         list(read_records(str(tmp_path / "x.parquet")))
 
 
-def test_a_format_without_its_package_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_format_whose_package_is_missing_is_refused_when_it_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     monkeypatch.delitem(sys.modules, "posecli.records.formats.parquet", raising=False)
     with pytest.raises(MissingExtra, match="pyarrow, which is not installed"):
@@ -240,12 +242,12 @@ def test_a_format_without_its_package_is_told_at_once(monkeypatch: pytest.Monkey
 
 
 def tracked_clip(*frames: int) -> list[Record]:
-    """Frames of a clip with two people, in changing order."""
+    """Frames of a clip with two people, whose order changes."""
     people = tuple(pose._replace(id=9 - place) for place, pose in enumerate(make_record(people=2).poses))
     return [replace(make_record("c.mp4"), frame=i, time=i / 25, poses=people[:: 1 - i % 2 * 2]) for i in frames]
 
 
-def test_dlc_has_a_row_a_frame_and_an_individual_a_track() -> None:
+def test_dlc_has_a_row_per_frame_and_an_individual_per_track() -> None:
     failed = replace(Record.failed("c.mp4", "unreadable_image", "damaged"), frame=4)
     rows = list(csv.reader(io.StringIO(written("dlc", [*tracked_clip(1, 2), failed]))))
     assert [row[0] for row in rows] == ["scorer", "individuals", "bodyparts", "coords", "0", "1", "2", "3", "4"]
@@ -259,10 +261,10 @@ def test_dlc_has_a_row_a_frame_and_an_individual_a_track() -> None:
         assert not any(row[1:])
 
 
-def test_dlc_of_nobody_and_of_one_person_has_no_individuals() -> None:
-    one = [replace(record, poses=(record.poses[0]._replace(id=None),)) for record in tracked_clip(0, 1)]
-    nobody = [replace(record, poses=()) for record in one]
-    for records, cells in ((one, 51), (nobody, 0)):
+def test_dlc_without_tracks_has_no_individuals() -> None:
+    single = [replace(record, poses=(record.poses[0]._replace(id=None),)) for record in tracked_clip(0, 1)]
+    nobody = [replace(record, poses=()) for record in single]
+    for records, cells in ((single, 51), (nobody, 0)):
         rows = list(csv.reader(io.StringIO(written("dlc", records))))
         assert [row[0] for row in rows] == ["scorer", "bodyparts", "coords", "0", "1"]
         assert sum(map(bool, rows[-1][1:])) == cells
@@ -275,15 +277,15 @@ def test_dlc_of_nobody_and_of_one_person_has_no_individuals() -> None:
         ([*tracked_clip(0), replace(make_record("d.mp4"), frame=0)], r"one clip, and there are c\.mp4 and d\.mp4"),
         ([replace(make_record(people=2), frame=0)], "several people and no tracks"),
         (tracked_clip(1, 0), "frame 0 is out of order"),
-        (tracked_clip(10**12), "no clip is so long"),
+        (tracked_clip(10**12), "its number is too large"),
     ],
 )
-def test_dlc_refuses_what_it_cannot_hold(records: list[Record], why: str) -> None:
+def test_dlc_refuses_records_that_it_cannot_hold(records: list[Record], why: str) -> None:
     with pytest.raises(UsageError, match=why):
         written("dlc", records)
 
 
-@pytest.mark.parametrize("name", [name for name in FORMAT_NAMES if name != "dlc"])  # which writes no names
+@pytest.mark.parametrize("name", [name for name in FORMAT_NAMES if name != "dlc"])  # dlc writes no names
 def test_every_format_writes_odd_names(name: str, tmp_path: Path) -> None:
     needs_packages_of(name)
     for record in map(make_record, ODD_NAMES):
@@ -304,12 +306,12 @@ def test_every_format_writes_odd_names(name: str, tmp_path: Path) -> None:
         ("coco", "x.json", False, "coco"),
     ],
 )
-def test_formats_are_chosen_by_name_then_extension(name: str, output: str, folder: bool, expected: str) -> None:
+def test_formats_are_chosen_by_name_or_extension(name: str, output: str, folder: bool, expected: str) -> None:
     needs_packages_of(expected)
     assert choose_format(name, output, folder=folder).name == expected
 
 
-def test_files_are_whole_or_absent(tmp_path: Path) -> None:
+def test_files_are_complete_or_absent(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "x.json"
 
     def fail_half_way() -> None:
@@ -327,11 +329,11 @@ def test_files_are_whole_or_absent(tmp_path: Path) -> None:
     assert list(path.parent.iterdir()) == [path]
 
 
-def test_an_unwritable_place_is_named(tmp_path: Path) -> None:
+def test_the_error_names_a_path_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(OutputError, match=r"cannot write .*file/x"), whole_file(str(tmp_path / "file" / "x")):
         pass
 
 
-def test_output_names_keep_the_full_name() -> None:
+def test_output_paths_keep_the_full_name() -> None:
     assert output_path("out", "a/x.jpg", ".json") == "out/a/x.jpg.json"

@@ -1,4 +1,4 @@
-"""What posecli writes, read by the packages that people use it with. (`supervision`: see the README and its test.)"""
+"""Outputs are read by the packages that are used with them. (`supervision`: see the README and its test.)"""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def records(tmp_path: Path, real_model: Path, posecli: Posecli) -> Path:
 
 
 def run(code: str, folder: Path) -> str:
-    """In a process of its own: other people's packages warn as they like."""
+    """Run code in a process of its own, because other packages may emit warnings."""
     result = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     return result.stdout
@@ -46,7 +46,7 @@ def test_coco_results_in_pycocotools(records: Path, tmp_path: Path, posecli: Pos
 
 
 def test_coco_annotations_in_pycocotools(records: Path, tmp_path: Path, posecli: Posecli) -> None:
-    """As the truth: the results of the same run are all right, and each keypoint has its visibility."""
+    """With the annotations as truth, the results of the same run have AP 1, and each keypoint has its visibility."""
     posecli("convert", records, "-f", "coco-annotations", "-o", tmp_path / "t.json")
     truth = tmp_path / "t.json"
     posecli("convert", records, "-f", "coco", "--coco-images", truth, "-o", tmp_path / "c.json")
@@ -55,7 +55,7 @@ def test_coco_annotations_in_pycocotools(records: Path, tmp_path: Path, posecli:
         "truth = COCO('t.json'); e = COCOeval(truth, truth.loadRes('c.json'), 'keypoints')\n"
         "e.evaluate(); e.accumulate(); e.summarize()\n"
         "people = truth.loadAnns(truth.getAnnIds(catIds=truth.getCatIds(['person']), iscrowd=False))\n"
-        "labelled = [sum(v > 0 for v in one['keypoints'][2::3]) == one['num_keypoints'] > 0 for one in people]\n"
+        "labelled = [sum(v > 0 for v in label['keypoints'][2::3]) == label['num_keypoints'] > 0 for label in people]\n"
         "print('AP', e.stats[0], len(truth.getImgIds()), labelled)"
     )
     assert run(code, tmp_path).split("AP ")[-1] == f"1.0 3 {[True] * 6}\n"
@@ -90,7 +90,7 @@ corrected.export("out", "coco_person_keypoints", save_media=False)
 
 
 def correct_in_datumaro(records: Path, folder: Path, posecli: Posecli) -> None:
-    """What CVAT reads and writes COCO with: labels go in, are corrected, and come back."""
+    """Import, correct and export labels with datumaro, the package with which CVAT reads and writes COCO."""
     labels, corrected = folder / "labels.json", folder / "out/annotations/person_keypoints_default.json"
     posecli("convert", records, "-f", "coco-annotations", "-o", labels)
     run(CORRECT_IN_DATUMARO.replace("PICTURES", repr(str(SAMPLES))), folder)
@@ -106,7 +106,7 @@ def correct_in_datumaro(records: Path, folder: Path, posecli: Posecli) -> None:
     assert found["groups"]["all"]["figures"]["AP50"] > 0.8
 
 
-if sys.version_info[:2] == (3, 12) or find_spec("datumaro") is not None:  # where pyproject.toml brings it
+if sys.version_info[:2] == (3, 12) or find_spec("datumaro") is not None:  # pyproject.toml installs it only there
 
     def test_coco_annotations_in_datumaro(records: Path, tmp_path: Path, posecli: Posecli) -> None:
         correct_in_datumaro(records, tmp_path, posecli)
@@ -122,9 +122,9 @@ def test_csv_in_pandas(records: Path, tmp_path: Path, posecli: Posecli) -> None:
 
 
 def moving_people() -> list[Record]:
-    """A clip of three tracked people and one who is not, in another order in each frame, and a picture of three.
+    """A clip of three people with tracks and one without, in another order in each frame, and a picture of three.
 
-    Each leans by an angle of their own, so that their rows can be told apart: of track t by t degrees."""
+    Each person leans by another angle, track t by t degrees: this identifies their rows."""
     tracks = [4, 11, 7, None]
     people = [figure(track if track is not None else 25)._replace(id=track) for track in tracks]
     turns = [(*people[i % 4 :], *people[: i % 4]) for i in range(6)]
@@ -173,7 +173,7 @@ def test_angles_and_keypoints_join_in_pandas(name: str, read: str, tmp_path: Pat
     run(JOIN.replace("READ_ANGLES", read), tmp_path)
 
 
-def test_parquet_joins_too(tmp_path: Path, posecli: Posecli) -> None:
+def test_parquet_and_angles_join_in_pandas(tmp_path: Path, posecli: Posecli) -> None:
     pytest.importorskip("pyarrow", reason="needs the extra parquet")
     (tmp_path / "r.jsonl").write_text("".join(json.dumps(record.to_dict()) + "\n" for record in moving_people()))
     posecli("convert", tmp_path / "r.jsonl", "-o", tmp_path / "p.parquet")
@@ -190,7 +190,7 @@ def test_parquet_joins_too(tmp_path: Path, posecli: Posecli) -> None:
 
 
 def test_angles_in_pandas_are_numbers(tmp_path: Path, posecli: Posecli) -> None:
-    """One line a frame and person; frame and person whole, the rest of the numbers real."""
+    """There is one line per frame and person. Frame and person are integers, the other numbers are floats."""
     clip = [record for record in moving_people() if record.frame is not None]
     tracked = [replace(record, poses=tuple(pose for pose in record.poses if pose.id is not None)) for record in clip]
     (tmp_path / "r.jsonl").write_text("".join(json.dumps(record.to_dict()) + "\n" for record in tracked))
@@ -205,7 +205,7 @@ def test_angles_in_pandas_are_numbers(tmp_path: Path, posecli: Posecli) -> None:
 
 LOAD_DLC = """
 import json, os
-os.environ["HOME"] = os.getcwd()  # this package writes a log there
+os.environ["HOME"] = os.getcwd()  # movement writes a log there
 from movement.io import load_poses
 data = load_poses.from_dlc_file("c.csv", fps=25)
 time, space, part, individual = data["position"].dims
@@ -223,7 +223,7 @@ print(json.dumps([parts, found]))
 
 
 def loaded_by_movement(records: list[Record], folder: Path, posecli: Posecli) -> dict[str, list[list[list[float]]]]:
-    """Individual, frame, keypoint: x, y and the likelihood."""
+    """Individual → frames → keypoints: x, y and likelihood."""
     pytest.importorskip("movement", reason="needs movement")
     (folder / "r.jsonl").write_text("".join(json.dumps(record.to_dict()) + "\n" for record in records))
     assert posecli("convert", folder / "r.jsonl", "-f", "dlc", "-o", folder / "c.csv").returncode == 0
@@ -237,7 +237,7 @@ def points_of(pose: Pose) -> list[list[float]]:
 
 
 def test_dlc_of_several_people_in_movement(tmp_path: Path, posecli: Posecli) -> None:
-    """Each track is one individual, whatever its place in the record; a frame that was left out has nobody in it."""
+    """Each track is one individual, independent of its index in the record. A skipped frame has no people."""
     clip = [record for record in moving_people() if record.frame not in (None, 3)]
     found = loaded_by_movement(clip, tmp_path, posecli)
     assert sorted(found) == ["track_11", "track_4", "track_7"]
@@ -262,7 +262,7 @@ def test_openpose_in_pose_format(records: Path, tmp_path: Path, posecli: Posecli
     (tmp_path / "frames").mkdir()
     for number, path in enumerate(found):
         people = json.loads(path.read_text())["people"]
-        for person in people:  # this reader wants faces and hands too
+        for person in people:  # pose-format requires faces and hands too
             person["face_keypoints_2d"] = [0] * 210
             person["hand_left_keypoints_2d"] = person["hand_right_keypoints_2d"] = [0] * 63
         (tmp_path / "frames" / f"clip_{number:012d}_keypoints.json").write_text(json.dumps({"people": people}))

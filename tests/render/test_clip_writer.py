@@ -1,4 +1,4 @@
-"""Annotated clips: every frame at its time, sound kept, nothing written of nothing."""
+"""Annotated clips keep the times of frames and the sound; without frames, nothing is written."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def video(tmp_path: Path) -> Path:
 
 
 def written(kind: str, source: Path, times: list[float | None], size: tuple[int, int] = (64, 48)) -> io.BytesIO:
-    """A clip of grey frames, each lighter than the one before."""
+    """A clip of grey frames; each is lighter than the previous one."""
     file = io.BytesIO()
     writer = ClipWriter(file, kind, str(source))
     for number, time in enumerate(times):
@@ -43,7 +43,7 @@ def test_frames_keep_their_times(tmp_path: Path) -> None:
     assert levels == pytest.approx([40, 60, 80, 100, 120], abs=4)
 
 
-def test_frames_without_or_with_equal_times_follow_one_another(tmp_path: Path) -> None:
+def test_frames_without_times_or_with_equal_times_are_all_kept(tmp_path: Path) -> None:
     for times in ([None, None, None], [0.5, 0.5, 0.5]):
         with av.open(written("mp4", tmp_path / "x.tiff", times)) as container:
             assert len(list(container.decode(video=0))) == 3
@@ -54,7 +54,7 @@ def test_odd_sides_lose_a_pixel(tmp_path: Path) -> None:
         assert (container.streams.video[0].width, container.streams.video[0].height) == (64, 48)
 
 
-def test_pages_of_a_gif_last_until_the_next(tmp_path: Path) -> None:
+def test_each_page_of_a_gif_lasts_until_the_next(tmp_path: Path) -> None:
     with Image.open(written("gif", tmp_path / "x.webp", [0.0, 0.1, 0.4, 0.4])) as picture:
         durations = []
         for page in range(picture.n_frames):
@@ -64,7 +64,7 @@ def test_pages_of_a_gif_last_until_the_next(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["mp4", "gif"])
-def test_nothing_added_is_nothing_written(kind: str, tmp_path: Path) -> None:
+def test_without_frames_nothing_is_written(kind: str, tmp_path: Path) -> None:
     assert written(kind, tmp_path / "x.webp", []).getvalue() == b""
 
 
@@ -91,7 +91,9 @@ def test_the_sound_of_the_source_is_kept(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["out.mp4", "out.gif"])
-def test_annotated_clip(name: str, video: Path, tmp_path: Path, posecli: Posecli) -> None:
+def test_an_annotated_clip_has_all_frames_at_their_times(
+    name: str, video: Path, tmp_path: Path, posecli: Posecli
+) -> None:
     out = tmp_path / name
     result = posecli("estimate", video, "-a", out, "--track", "--draw", "scores")
     assert result.returncode == 0, result.stderr
@@ -109,7 +111,7 @@ def test_annotated_clip(name: str, video: Path, tmp_path: Path, posecli: Posecli
     assert posecli("estimate", video, "-a", out).returncode == 2
 
 
-def test_annotated_clips_in_a_folder(video: Path, tmp_path: Path, posecli: Posecli) -> None:
+def test_annotated_clips_in_a_folder_are_mp4_or_gif(video: Path, tmp_path: Path, posecli: Posecli) -> None:
     animation = tmp_path / "moving.webp"
     first, *others = pictures(3)
     first.save(animation, save_all=True, append_images=others, lossless=True)
@@ -129,7 +131,7 @@ def test_a_gif_keeps_the_colours_of_every_page_and_repeats(tmp_path: Path) -> No
     assert levels == [(40, 40, 40), (60, 60, 60), (80, 80, 80)]
 
 
-def test_a_gif_is_written_as_its_pages_come(tmp_path: Path) -> None:
+def test_a_gif_is_written_page_by_page(tmp_path: Path) -> None:
     file = io.BytesIO()
     writer = ClipWriter(file, "gif", str(tmp_path / "x.webp"))
     sizes = []

@@ -1,4 +1,4 @@
-"""Drawing: where strokes lie, how strong they are, what stays untouched."""
+"""Drawing: position and strength of strokes; other pixels are unchanged."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def changed(before: Image.Image, after: Image.Image) -> np.ndarray:
     return (np.asarray(before).astype(int) != np.asarray(after)).any(axis=2)
 
 
-def test_draws_at_the_keypoints_and_nowhere_far_from_them() -> None:
+def test_only_pixels_near_keypoints_change() -> None:
     picture = Image.new("RGB", (300, 260), (90, 90, 90))
     pose = pose_at(150, 60)
     touched = changed(picture, draw_poses(picture, [pose]))
@@ -32,19 +32,19 @@ def test_draws_at_the_keypoints_and_nowhere_far_from_them() -> None:
     assert not touched[:, :95].any()
 
 
-def test_the_picture_given_stays_as_it_is() -> None:
+def test_the_given_picture_is_not_modified() -> None:
     picture = Image.new("RGB", (100, 200), (90, 90, 90))
     copy = picture.copy()
     draw_poses(picture, [pose_at(50, 40)], extras=EXTRAS)
     assert picture.tobytes() == copy.tobytes()
 
 
-def test_nobody_changes_nothing() -> None:
+def test_without_people_the_picture_is_unchanged() -> None:
     picture = Image.effect_noise((50, 40), 50).convert("RGB")
     assert draw_poses(picture, []).tobytes() == picture.tobytes()
 
 
-def test_no_background_is_transparent_where_nobody_is() -> None:
+def test_without_background_only_people_are_opaque() -> None:
     overlay = draw_poses(Image.new("RGB", (300, 260), (90, 90, 90)), [pose_at(150, 60)], background="none")
     alpha = np.asarray(overlay)[:, :, 3]
     assert overlay.mode == "RGBA"
@@ -53,18 +53,18 @@ def test_no_background_is_transparent_where_nobody_is() -> None:
 
 
 @pytest.mark.parametrize(("background", "value"), [("black", 0), ("white", 255)])
-def test_plain_backgrounds(background: str, value: int) -> None:
+def test_plain_backgrounds_have_one_colour(background: str, value: int) -> None:
     assert draw_poses(Image.new("RGB", (8, 8), (9, 9, 9)), [], background=background).getpixel((0, 0)) == (value,) * 3
 
 
-def test_left_and_right_and_people_differ() -> None:
+def test_sides_and_people_have_different_colours() -> None:
     drawn = draw_poses(Image.new("RGB", (600, 300)), [pose_at(150, 60, 1.5), pose_at(450, 60, 1.5)])
     left, right, other = (drawn.getpixel(xy) for xy in ((150 + 33, 60 + 27), (150 - 33, 60 + 27), (450 + 33, 60 + 27)))
     assert len({left, right, other}) == 3
     assert sum(left) > sum(right)
 
 
-def test_uncertain_keypoints_are_fainter_and_hopeless_ones_left_out() -> None:
+def test_uncertain_keypoints_are_fainter_or_not_drawn() -> None:
     picture = Image.new("RGB", (300, 260))
     strength = [np.asarray(draw_poses(picture, [pose_at(150, 60, score=s)])).sum() for s in (0.9, 0.3, 0.15, 0.05)]
     assert strength[0] > strength[1] > strength[2] > 0
@@ -85,15 +85,15 @@ def test_edges_are_smooth() -> None:
 
 
 @pytest.mark.parametrize("where", [(-500.0, -500.0), (1e25, 0.0), (-20.0, 10.0), (99.9, 199.9)])
-def test_people_beyond_the_border_do_no_harm(where: tuple[float, float]) -> None:
+def test_people_beyond_the_border_are_accepted(where: tuple[float, float]) -> None:
     assert draw_poses(Image.new("RGB", (100, 200)), [pose_at(*where)], extras=EXTRAS).size == (100, 200)
 
 
-def test_a_one_pixel_picture() -> None:
+def test_a_picture_of_one_pixel_can_be_drawn_on() -> None:
     assert draw_poses(Image.new("RGB", (1, 1)), [pose_at(0, 0)], extras=EXTRAS).size == (1, 1)
 
 
-def test_labels_stay_inside() -> None:
+def test_labels_stay_inside_the_picture() -> None:
     picture = Image.new("RGB", (120, 160))
     plain = draw_poses(picture, [pose_at(60, 12)])
     labelled = draw_poses(picture, [pose_at(60, 12)], extras=("scores",))

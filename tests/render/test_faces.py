@@ -1,4 +1,4 @@
-"""Hidden faces: what is covered, how little is left of it, and which options ask for it."""
+"""Hiding faces: the covered area, the removed detail, and the options."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image
 
-from posecli.render.faces import LEAST_RADIUS_PX, face_discs, hide_faces, unseen
+from posecli.render.faces import LEAST_RADIUS_PX, face_discs, hide_faces, missed_people
 from posecli.skeleton import KEYPOINT_NAMES
 from posecli.types import FACES, Keypoint, Pose
 
 from ..conftest import Posecli
 from ..tiny_model import draw_discs, person_at
 
-#: A person of 170 cm from the front, one pixel a centimetre; the nose is at 0, 0.
+#: A person of 170 cm from the front, one pixel per centimetre; the nose is at 0, 0.
 PERSON = {
     "nose": (0, 0), "leftEye": (3, -3), "rightEye": (-3, -3), "leftEar": (7, -1), "rightEar": (-7, -1),
     "leftShoulder": (18, 27), "rightShoulder": (-18, 27), "leftElbow": (22, 55), "rightElbow": (-22, 55),
@@ -28,7 +28,7 @@ FACE_PARTS = KEYPOINT_NAMES[:5]
 
 
 def person(*, x: float = 100, y: float = 100, scale: float = 2.0, score: float = 0.9, **scores: float) -> Pose:
-    """A person with all scores the same, but for those named."""
+    """A person whose keypoints have the same score, except for those in `scores`."""
     points = [
         Keypoint(number, name, x + scale * PERSON[name][0], y + scale * PERSON[name][1], scores.get(name, score))
         for number, name in enumerate(KEYPOINT_NAMES)
@@ -37,7 +37,7 @@ def person(*, x: float = 100, y: float = 100, scale: float = 2.0, score: float =
 
 
 def covers(pose: Pose, *, x: float = 100, y: float = 100, scale: float = 2.0) -> bool:
-    """Whether all of the head is covered."""
+    """Whether the discs cover the whole head."""
     return all(
         any(hypot(x + scale * dx - disc.x, y + scale * dy - disc.y) < disc.radius for disc in face_discs(pose))
         for dx, dy in HEAD
@@ -55,15 +55,15 @@ def test_a_head_is_covered_at_any_size(scale: float) -> None:
     assert face_discs(pose)[0].radius < 40 * max(scale, 0.5)
 
 
-@pytest.mark.parametrize("seen", FACE_PARTS)
-def test_one_keypoint_of_a_face_is_enough(seen: str) -> None:
-    """The body tells how large the head is, and the rest of the face may be on any side."""
-    assert covers(person(**low(*(part for part in FACE_PARTS if part != seen))))
+@pytest.mark.parametrize("part", FACE_PARTS)
+def test_one_keypoint_of_a_face_suffices(part: str) -> None:
+    """The body gives the size of the head. The rest of the face may be on any side of the keypoint."""
+    assert covers(person(**low(*(other for other in FACE_PARTS if other != part))))
 
 
-@pytest.mark.parametrize("seen", FACE_PARTS)
-def test_one_uncertain_keypoint_is_enough_without_a_body(seen: str) -> None:
-    scores = {**low(*KEYPOINT_NAMES), seen: 0.15}
+@pytest.mark.parametrize("part", FACE_PARTS)
+def test_one_uncertain_keypoint_suffices_without_a_body(part: str) -> None:
+    scores = {**low(*KEYPOINT_NAMES), part: 0.15}
     assert covers(person(**scores))
 
 
@@ -72,15 +72,15 @@ def test_people_below_every_threshold_are_hidden() -> None:
     assert covers(person(score=0.0))
 
 
-def test_shoulders_tell_where_a_face_is_that_is_not_seen() -> None:
-    """The keypoints of a face that nobody sees may be anywhere."""
+def test_the_shoulders_locate_a_face_without_sure_keypoints() -> None:
+    """Keypoints of a face that is not visible may be anywhere."""
     pose = person(**low(*FACE_PARTS))
     astray = [point._replace(x=400, y=300) if point.part in FACE_PARTS else point for point in pose.keypoints]
     assert covers(pose._replace(keypoints=tuple(astray)))
 
 
-def test_in_profile_the_trunk_tells_the_size() -> None:
-    """Shoulders, ears and eyes lie behind one another."""
+def test_in_profile_the_trunk_gives_the_size() -> None:
+    """In profile, both shoulders, ears and eyes have nearly the same x."""
     pose = person()
     narrow = tuple(point._replace(x=100 + 0.1 * (point.x - 100)) for point in pose.keypoints)
     assert face_discs(pose._replace(keypoints=narrow))[0].radius >= 2 * 17
@@ -98,7 +98,7 @@ def test_a_person_without_extent_is_covered_too() -> None:
 
 
 @pytest.mark.parametrize("how", FACES)
-def test_little_is_left_of_a_face_and_all_of_the_rest(how: str) -> None:
+def test_faces_lose_their_detail_and_other_pixels_are_unchanged(how: str) -> None:
     noise = Image.effect_noise((400, 450), 100).convert("RGB")
     pose = person(x=200)
     before, after = np.asarray(noise).astype(float), np.asarray(hide_faces(noise, [pose], how)).astype(float)
@@ -113,22 +113,22 @@ def test_little_is_left_of_a_face_and_all_of_the_rest(how: str) -> None:
 
 @pytest.mark.parametrize("how", FACES)
 @pytest.mark.parametrize("where", [(0, 0), (-30, 20), (399, 440), (5000, 5000), (-5000, 0)])
-def test_faces_at_the_border_and_beyond_it(where: tuple[int, int], how: str) -> None:
+def test_faces_may_lie_at_the_border_and_beyond_it(where: tuple[int, int], how: str) -> None:
     picture = Image.effect_noise((400, 450), 100).convert("RGB")
     hidden = hide_faces(picture, [person(x=where[0], y=where[1])], how)
     assert hidden.size == picture.size
     assert (hidden.tobytes() == picture.tobytes()) == (abs(where[0]) == 5000)
 
 
-def test_who_is_missed_in_a_frame_is_unseen_and_who_moves_is_not() -> None:
+def test_people_who_move_are_not_missed_people() -> None:
     walker, stander = person(x=100), person(x=600)
-    assert unseen([walker, stander], [person(x=130)]) == [stander]
-    assert unseen([walker], [walker, stander]) == []
+    assert missed_people([walker, stander], [person(x=130)]) == [stander]
+    assert missed_people([walker], [walker, stander]) == []
 
 
 @pytest.fixture
 def picture(tmp_path: Path) -> Path:
-    """Somebody of discs, with EXIF data as a camera writes it, a thumbnail among them."""
+    """A picture of a person drawn with discs, with a camera's EXIF data, including a thumbnail."""
     exif = Image.Exif()
     exif[ExifTags.Base.Artist] = "somebody"
     draw_discs([person_at(120, 80)], (320, 257)).save(tmp_path / "x.png", exif=exif)
@@ -136,7 +136,7 @@ def picture(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("option", ["--blur-faces", "--pixelate-faces"])
-def test_a_picture_that_is_only_hidden(option: str, picture: Path, tmp_path: Path, posecli: Posecli) -> None:
+def test_draw_none_only_hides_faces(option: str, picture: Path, tmp_path: Path, posecli: Posecli) -> None:
     result = posecli("estimate", picture, "-a", tmp_path / "y.png", option, "--draw", "none")
     assert result.returncode == 0, result.stderr
     before, after = Image.open(picture), Image.open(tmp_path / "y.png")
@@ -147,7 +147,7 @@ def test_a_picture_that_is_only_hidden(option: str, picture: Path, tmp_path: Pat
     assert not after.getexif()
 
 
-def test_draw_none_is_the_picture(picture: Path, tmp_path: Path, posecli: Posecli) -> None:
+def test_draw_none_without_hidden_faces_is_the_picture(picture: Path, tmp_path: Path, posecli: Posecli) -> None:
     assert posecli("estimate", picture, "-a", tmp_path / "y.png", "--draw", "none").returncode == 0
     assert Image.open(picture).tobytes() == Image.open(tmp_path / "y.png").tobytes()
 
@@ -162,10 +162,10 @@ def test_convert_hides_faces_too(picture: Path, tmp_path: Path, posecli: Posecli
 
 @pytest.mark.parametrize("records", [["-o", "x.jsonl"], ["-o", "data/"], ["-o", "parts/", "--shards"], []])
 @pytest.mark.parametrize("clips", [False, True])
-def test_a_resumed_run_keeps_no_picture_that_may_show_a_face(
+def test_a_resumed_run_that_hides_faces_draws_all_pictures_again(
     records: list[str], clips: bool, picture: Path, tmp_path: Path, posecli: Posecli
 ) -> None:
-    """An earlier run may have drawn it without hiding any."""
+    """An earlier run may have drawn them without hiding faces."""
     if clips:
         frames = [Image.open(picture)] * 3
         frames[0].save(tmp_path / "x.webp", save_all=True, append_images=frames[1:], duration=100, lossless=True)
@@ -180,16 +180,16 @@ def test_a_resumed_run_keeps_no_picture_that_may_show_a_face(
         files = [path for path in sorted(tmp_path.rglob("*")) if path.is_file() and "drawn" not in path.parts]
         written.append([path.read_bytes() for path in files])
     assert drawn[0] != drawn[1] == drawn[2]
-    assert len(written[0]) > len(records) / 2  # the input, and what holds its records
+    assert len(written[0]) > len(records) / 2  # the input and the files of records
     assert written[0] == written[1]
 
 
 @pytest.mark.parametrize("policy", ["--resume", "--overwrite"])
 @pytest.mark.parametrize("name", ["x.png", "x.webp"])
-def test_no_earlier_picture_of_a_failed_input_stays(
+def test_the_earlier_picture_of_a_failed_input_is_deleted(
     name: str, policy: str, picture: Path, tmp_path: Path, posecli: Posecli
 ) -> None:
-    """It may show the face that is to be hidden. convert does the same."""
+    """It may show a face that must be hidden. convert deletes it too."""
     if name == "x.webp":
         frames = [Image.open(picture)] * 3
         frames[0].save(tmp_path / name, save_all=True, append_images=frames[1:], duration=100, lossless=True)
@@ -212,10 +212,10 @@ def test_no_earlier_picture_of_a_failed_input_stays(
 @pytest.mark.parametrize(
     "options", [["--person", "largest"], ["--region", "0,0,50%,50%"], ["--decoder", "single"], ["--max-poses", "1"]]
 )
-def test_settings_that_leave_people_out_hide_no_faces(
+def test_hiding_faces_is_refused_with_settings_that_leave_people_out(
     options: list[str], picture: Path, tmp_path: Path, posecli: Posecli
 ) -> None:
-    """Not in a run, and not afterwards: the faces of those people would be seen."""
+    """The faces of those people would stay visible. convert refuses such records too."""
     refused = posecli("estimate", picture, *options, "--blur-faces", "-a", tmp_path / "y.png", model=Path("/no/model"))
     assert refused.returncode == 2
     assert b"leaves people out, and their faces would not be hidden" in refused.stderr
@@ -227,7 +227,7 @@ def test_settings_that_leave_people_out_hide_no_faces(
     assert not (tmp_path / "y.png").exists()
 
 
-def test_convert_draws_on_no_other_picture(picture: Path, tmp_path: Path, posecli: Posecli) -> None:
+def test_convert_refuses_a_picture_of_another_size(picture: Path, tmp_path: Path, posecli: Posecli) -> None:
     posecli("estimate", picture, "-o", tmp_path / "x.jsonl")
     Image.open(picture).resize((160, 128)).save(picture)
     result = posecli("convert", tmp_path / "x.jsonl", "-a", tmp_path / "y.png", "--blur-faces")
@@ -236,8 +236,8 @@ def test_convert_draws_on_no_other_picture(picture: Path, tmp_path: Path, posecl
     assert not (tmp_path / "y.png").exists()
 
 
-def test_a_resumed_run_keeps_pictures_that_hide_nothing(picture: Path, tmp_path: Path, posecli: Posecli) -> None:
-    """As with every other option of drawing, whatever the earlier run drew."""
+def test_a_resumed_run_that_hides_no_faces_keeps_pictures(picture: Path, tmp_path: Path, posecli: Posecli) -> None:
+    """Also if other drawing options differ from those of the earlier run."""
     places = ("-o", tmp_path / "x.jsonl", "-a", f"{tmp_path}/drawn/")
     posecli("estimate", picture, *places)
     (drawn,) = (tmp_path / "drawn").iterdir()
@@ -247,13 +247,13 @@ def test_a_resumed_run_keeps_pictures_that_hide_nothing(picture: Path, tmp_path:
 
 
 def grey_stripes(shade: int) -> Image.Image:
-    """A picture of nobody, in which it shows what is blurred."""
+    """A picture without people. Its stripes make blurred areas detectable."""
     rows = np.where(np.arange(257) % 4 < 2, shade, shade + 60).astype(np.uint8)
     return Image.fromarray(np.broadcast_to(rows[:, None, None], (257, 320, 3)).copy())
 
 
 def test_a_face_stays_hidden_in_a_frame_that_misses_its_person(tmp_path: Path, posecli: Posecli) -> None:
-    """Nobody is found from the third frame on; half a second later the face may be anywhere."""
+    """From the third frame on no person is found. The face stays hidden for half a second."""
     frames = [draw_discs([person_at(x, 80)], (320, 257)) for x in (119, 120)]
     frames += [grey_stripes(shade) for shade in range(100, 108)]
     clip = tmp_path / "x.webp"
@@ -274,7 +274,7 @@ def test_a_face_stays_hidden_in_a_frame_that_misses_its_person(tmp_path: Path, p
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         (["--blur-faces"], b"faces are hidden only in annotated pictures and clips"),
         (["--pixelate-faces", "-o", "x.jsonl"], b"-a FOLDER/"),
@@ -282,8 +282,10 @@ def test_a_face_stays_hidden_in_a_frame_that_misses_its_person(tmp_path: Path, p
         (["--draw", "none", "--draw", "boxes", "-a", "y.png"], b"--draw none cannot be combined"),
     ],
 )
-def test_what_cannot_be_meant(options: list[str], said: bytes, picture: Path, tmp_path: Path, posecli: Posecli) -> None:
+def test_invalid_options_are_refused(
+    options: list[str], message: bytes, picture: Path, tmp_path: Path, posecli: Posecli
+) -> None:
     result = posecli("estimate", picture, *options, cwd=tmp_path, model=Path("/no/such/model"))
     assert result.returncode == 2
-    assert said in result.stderr
+    assert message in result.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["x.png"]

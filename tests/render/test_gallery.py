@@ -1,4 +1,4 @@
-"""The page to look through a run, in a real browser."""
+"""The page of a run, tested in a real browser."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def choose(browser: WebDriver, field: str, value: str) -> None:
 
 
 def wait_until(browser: WebDriver, condition: Callable[[], bool]) -> None:
-    """Wait for what the browser does after the event that asks for it."""
+    """Wait for an effect that the browser applies after the event."""
     from selenium.webdriver.support.ui import WebDriverWait
 
     WebDriverWait(browser, PATIENCE).until(lambda _: condition())
@@ -102,7 +102,7 @@ def focused_card(browser: WebDriver) -> str | None:
     return browser.switch_to.active_element.get_attribute("data-index")
 
 
-def test_filter_and_sort(browser: WebDriver, records: list[Record], tmp_path: Path) -> None:
+def test_cards_can_be_filtered_and_sorted(browser: WebDriver, records: list[Record], tmp_path: Path) -> None:
     write_page(records, str(tmp_path / "r.html"), image_root=str(tmp_path / "pics"))
     open_page(browser, tmp_path / "r.html")
     assert names(browser) == [record.image for record in records]
@@ -127,7 +127,9 @@ def test_filter_and_sort(browser: WebDriver, records: list[Record], tmp_path: Pa
     assert browser.find_element("id", "shown").text == "1 of 5"
 
 
-def test_hover_and_keyboard(browser: WebDriver, records: list[Record], tmp_path: Path) -> None:
+def test_scores_are_shown_on_hover_and_arrow_keys_move(
+    browser: WebDriver, records: list[Record], tmp_path: Path
+) -> None:
     from selenium.webdriver.common.action_chains import ActionChains
     from selenium.webdriver.common.keys import Keys
 
@@ -144,14 +146,14 @@ def test_hover_and_keyboard(browser: WebDriver, records: list[Record], tmp_path:
     assert browser.find_element("id", "caption").text.startswith("b2.jpg")
     ActionChains(browser).send_keys(Keys.ESCAPE).perform()
     assert not browser.find_element("id", "viewer").is_displayed()
-    wait_until(browser, lambda: focused_card(browser) == "1")  # after the browser's own choice, the first card
+    wait_until(browser, lambda: focused_card(browser) == "1")  # the browser first focuses the first card
     ActionChains(browser).send_keys(Keys.ARROW_RIGHT).perform()
     assert focused_card(browser) == "2"
     ActionChains(browser).key_down(Keys.ALT).send_keys(Keys.ARROW_DOWN).key_up(Keys.ALT).perform()
     assert focused_card(browser) == "2"
 
 
-def test_hostile_names_do_nothing(browser: WebDriver, records: list[Record], tmp_path: Path) -> None:
+def test_markup_in_names_is_shown_as_text(browser: WebDriver, records: list[Record], tmp_path: Path) -> None:
     for link in (False, True):
         page = tmp_path / f"{link}.html"
         write_page(records, str(page), image_root=str(tmp_path / "pics"), link=link)
@@ -163,7 +165,9 @@ def test_hostile_names_do_nothing(browser: WebDriver, records: list[Record], tmp
 
 
 @pytest.mark.parametrize("link", [False, True])
-def test_pictures_are_shown(browser: WebDriver, records: list[Record], tmp_path: Path, link: bool) -> None:
+def test_embedded_and_linked_pictures_are_shown(
+    browser: WebDriver, records: list[Record], tmp_path: Path, link: bool
+) -> None:
     page = tmp_path / "r.html"
     write_page(records, str(page), image_root=str(tmp_path / "pics"), link=link)
     open_page(browser, page)
@@ -179,14 +183,14 @@ def test_two_thousand_pictures_stay_quick(browser: WebDriver, tmp_path: Path) ->
     assert len(names(browser)) == 2000
     choose(browser, "sort", "best")
     assert names(browser)[0] == "1999.jpg"
-    assert perf_counter() - start < 30  # a hang would take longer; what it takes is in the benchmarks
+    assert perf_counter() - start < 30  # only detects a hang; benchmarks measure the time
     drawn = browser.execute_script("return document.querySelectorAll('.card svg').length")
     assert 0 < drawn < 200
 
 
 @pytest.fixture
 def tracked(tmp_path: Path) -> list[Record]:
-    """Two clips, each with tracks of its own, and a still. The GIF is there; the video is not."""
+    """Two clips with separate tracks, and a still. The GIF exists, the video does not."""
     pages = [Image.new("RGB", (640, 480), (60 * number, 90, 90)) for number in range(3)]
     pages[0].save(tmp_path / "walk.gif", save_all=True, append_images=pages[1:], duration=500)
     return [
@@ -206,7 +210,7 @@ def frame_of(clip: str, number: int, ids: Sequence[int | None], time: float | No
 
 
 def texts(browser: WebDriver, selector: str) -> list[str]:
-    script = "return [...document.querySelectorAll(arguments[0])].map(one => one.textContent)"
+    script = "return [...document.querySelectorAll(arguments[0])].map(node => node.textContent)"
     found: list[str] = browser.execute_script(script, selector)
     return found
 
@@ -221,7 +225,7 @@ def options_of(browser: WebDriver) -> dict[str, str]:
 
 @contextmanager
 def screen(browser: WebDriver, width: int, scheme: str = "light") -> Iterator[None]:
-    """A window of another width, and dark or light."""
+    """Emulate a window width and a colour scheme, dark or light."""
     size = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": False}
     scheme_wanted = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
@@ -233,7 +237,7 @@ def screen(browser: WebDriver, width: int, scheme: str = "light") -> Iterator[No
         browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
 
 
-#: How far the first and the last character of a card's name stick out of it, pixels.
+#: Pixels by which the first and the last character of a card's name extend beyond its box.
 CUT = """
 const name = arguments[0].querySelector('.name');
 const text = document.createTreeWalker(name, NodeFilter.SHOW_TEXT).nextNode();
@@ -263,7 +267,7 @@ def test_long_names_are_cut_at_their_beginning(browser: WebDriver, tmp_path: Pat
         assert browser.execute_script("return document.documentElement.scrollWidth <= innerWidth")
 
 
-def test_short_names_are_whole_and_stand_at_the_left(browser: WebDriver, tmp_path: Path) -> None:
+def test_short_names_are_complete_and_left_aligned(browser: WebDriver, tmp_path: Path) -> None:
     write_page([make_record("a.jpg (1)")], str(tmp_path / "r.html"))
     open_page(browser, tmp_path / "r.html")
     script = "const r = e => e.getBoundingClientRect(); return r(arguments[0].firstChild).left - r(arguments[0]).left"
@@ -299,8 +303,8 @@ def test_times_are_rounded_before_they_are_split(
     assert texts(browser, ".frame") == [f"frame 1, {shown}"]
 
 
-def test_colours_are_those_of_annotated_clips(browser: WebDriver, tracked: list[Record], tmp_path: Path) -> None:
-    """The middle of each dot has the colour that it has in an annotated picture; by track, or by place without one."""
+def test_colours_equal_those_of_annotated_clips(browser: WebDriver, tracked: list[Record], tmp_path: Path) -> None:
+    """Dots have the colours of annotated pictures: by track or, without a track, by index in the record."""
     sure = [replace(record, poses=tuple(map(spread, record.poses))) for record in tracked]
     write_page(sure, str(tmp_path / "r.html"), image_root=str(tmp_path))
     open_page(browser, tmp_path / "r.html")
@@ -319,7 +323,7 @@ def test_colours_are_those_of_annotated_clips(browser: WebDriver, tracked: list[
 
 
 def spread(pose: Pose) -> Pose:
-    """With sure keypoints that lie apart."""
+    """The pose with scores of 1 and separate keypoints."""
     return pose._replace(
         keypoints=tuple(p._replace(x=40.0 + 30 * p.id, y=50.0 + 150 * (p.id % 3), score=1.0) for p in pose.keypoints)
     )
@@ -333,7 +337,7 @@ def test_people_are_filtered_by_track(browser: WebDriver, tracked: list[Record],
         f"walk.gif: #{track} in {frames}" for track, frames in ((1, "2 frames"), (2, "2 frames"), (12, "1 frame"))
     ]
     assert list(options) == [
-        "everybody", *walkers, "clips/run.mp4: #2 in 1 frame", "without a track"
+        "all people", *walkers, "clips/run.mp4: #2 in 1 frame", "without a track"
     ]  # fmt: skip
     choose(browser, "track", options["walk.gif: #2 in 2 frames"])
     assert texts(browser, ".card:not([hidden]) .frame") == ["frame 0, 0.00 s", "frame 1, 0.50 s"]
@@ -357,7 +361,9 @@ def drawn_dots(browser: WebDriver) -> list[int]:
     return counts
 
 
-def test_without_tracks_there_is_no_filter_for_them(browser: WebDriver, records: list[Record], tmp_path: Path) -> None:
+def test_the_filter_for_tracks_is_hidden_without_tracks(
+    browser: WebDriver, records: list[Record], tmp_path: Path
+) -> None:
     write_page(records, str(tmp_path / "r.html"))
     open_page(browser, tmp_path / "r.html")
     assert not browser.find_element("id", "track").is_displayed()
@@ -391,7 +397,7 @@ def test_the_histogram_has_axes(browser: WebDriver, tmp_path: Path, people: int,
     assert browser.execute_script(script) == pytest.approx(0, abs=2)
 
 
-def test_what_failed_is_a_table(browser: WebDriver, tmp_path: Path) -> None:
+def test_failures_are_listed_in_a_table(browser: WebDriver, tmp_path: Path) -> None:
     torn = replace(Record.failed("cut.mp4", "unreadable_image", "cut.mp4: it breaks off"), frame=9, time=0.36)
     gone = [Record.failed(f"{name}.jpg", "not_found", f"{name}.jpg: no such file") for name in "ab"]
     for link in (False, True):
@@ -410,8 +416,10 @@ def test_what_failed_is_a_table(browser: WebDriver, tmp_path: Path) -> None:
         assert not browser.find_elements("css selector", "a, img")
 
 
-def test_links_lead_to_pictures_that_a_browser_shows(browser: WebDriver, tracked: list[Record], tmp_path: Path) -> None:
-    """Frames of clips and pictures of other kinds are embedded; what is not there is not linked."""
+def test_existing_pictures_that_a_browser_shows_are_linked(
+    browser: WebDriver, tracked: list[Record], tmp_path: Path
+) -> None:
+    """Frames of clips and other kinds of pictures are embedded. Missing files are not linked."""
     Image.new("RGB", (640, 480)).save(tmp_path / "still.jpg")
     Image.new("RGB", (640, 480)).save(tmp_path / "scan.TIF", "TIFF")
     shown = [*tracked, make_record("scan.TIF"), make_record("gone.jpg")]
@@ -427,7 +435,7 @@ def test_links_lead_to_pictures_that_a_browser_shows(browser: WebDriver, tracked
     wait_until(browser, lambda: browser.execute_script(script) == expected)
 
 
-def test_pictures_on_the_web_are_linked_and_not_asked_for(tmp_path: Path) -> None:
+def test_pictures_on_the_web_are_linked_and_not_requested(tmp_path: Path) -> None:
     address = "https://example.invalid/picture?id=3"
     write_page([make_record(address)], str(tmp_path / "r.html"), link=True)
     page = (tmp_path / "r.html").read_text()
@@ -435,7 +443,7 @@ def test_pictures_on_the_web_are_linked_and_not_asked_for(tmp_path: Path) -> Non
     assert 'id="picture-' not in page
 
 
-def test_a_linked_picture_that_has_gone_since_is_named(
+def test_a_note_replaces_a_linked_picture_that_was_deleted(
     browser: WebDriver, records: list[Record], tmp_path: Path
 ) -> None:
     write_page(records[:1], str(tmp_path / "r.html"), image_root=str(tmp_path / "pics"), link=True)
@@ -444,7 +452,7 @@ def test_a_linked_picture_that_has_gone_since_is_named(
     wait_until(browser, lambda: texts(browser, ".card .note") == ["the picture cannot be shown"])
 
 
-def test_a_page_of_nothing(browser: WebDriver, tmp_path: Path) -> None:
+def test_a_page_without_records_says_so(browser: WebDriver, tmp_path: Path) -> None:
     write_page([], str(tmp_path / "r.html"))
     open_page(browser, tmp_path / "r.html")
     assert browser.title == "posecli: no pictures"
@@ -481,7 +489,7 @@ def names_of_controls(browser: WebDriver, places: str) -> list[str]:
 def test_text_can_be_read_at_any_width(
     browser: WebDriver, records: list[Record], tracked: list[Record], tmp_path: Path, scheme: str, width: int
 ) -> None:
-    """WCAG AA: 4.5 to 1 between all texts and what is behind them."""
+    """WCAG AA: all texts have a contrast of at least 4.5 to 1 with their background."""
     write_page([*records, *tracked], str(tmp_path / "r.html"))
     with screen(browser, width, scheme):
         open_page(browser, tmp_path / "r.html")
@@ -492,19 +500,19 @@ def test_text_can_be_read_at_any_width(
             assert contrast(fore, back) >= 4.5, (fore, back)
 
 
-#: Colour of texts and of the nearest painted element behind each.
+#: Colours of texts and of the nearest painted element behind each.
 COLOURS = """
-return [...document.querySelectorAll(arguments[0])].map(one => {
-  let behind = one;
+return [...document.querySelectorAll(arguments[0])].map(node => {
+  let behind = node;
   while (getComputedStyle(behind).backgroundColor === 'rgba(0, 0, 0, 0)') behind = behind.parentElement;
-  const style = getComputedStyle(one);
-  return [one instanceof SVGElement ? style.fill : style.color, getComputedStyle(behind).backgroundColor];
+  const style = getComputedStyle(node);
+  return [node instanceof SVGElement ? style.fill : style.color, getComputedStyle(behind).backgroundColor];
 });
 """
 
 
 def contrast(fore: str, back: str) -> float:
-    """Of two colours as a browser names them, by the formula of WCAG 2."""
+    """The contrast of two CSS colours by the formula of WCAG 2."""
     lighter, darker = sorted(map(luminance, (fore, back)), reverse=True)
     return (lighter + 0.05) / (darker + 0.05)
 
@@ -515,7 +523,7 @@ def luminance(colour: str) -> float:
     return sum(weight * share for weight, share in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
 
 
-def test_command(records: list[Record], tmp_path: Path, posecli: Posecli) -> None:
+def test_report_writes_the_page(records: list[Record], tmp_path: Path, posecli: Posecli) -> None:
     path = tmp_path / "r.jsonl"
     path.write_text("".join(json.dumps(record.to_dict()) + "\n" for record in records))
     result = posecli("report", path, "-o", tmp_path / "r.html", "--image-root", tmp_path / "pics")

@@ -1,1 +1,1 @@
-"""Arguments become inputs, bytes become pictures, clips become frames."""
+"""Inputs: expanding arguments, decoding pictures and clips."""

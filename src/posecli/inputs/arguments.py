@@ -1,4 +1,4 @@
-"""What to read: arguments → one `ImageInput` a picture, lazily, in natural order, none twice."""
+"""Expands arguments into one `ImageInput` per picture: lazily, in natural order, without duplicates."""
 
 from __future__ import annotations
 
@@ -23,22 +23,23 @@ from posecli.types import ImageInput, Record
 
 STDIN = "-"
 STDIN_NAME = "stdin"
-#: Where outputs of listed files go whose names are absolute or lead upwards.
+#: Folder for the outputs of listed files whose names are absolute or contain `..`.
 OUTSIDE = "_outside"
-#: Characters in one entry of a list beyond which it cannot be a path.
+#: Longest entry of a list, in characters. A longer one cannot be a path.
 _LONGEST_NAME = 1 << 16
 
 
 class Inputs:
-    """The pictures that a command line names. Iterate once; `passed_over` counts what a folder held besides.
+    """The pictures that a command line names. Iterate once. `passed_over` counts the other files in folders.
 
     arguments: files, folders, glob patterns, `-` for the bytes of one picture on standard input.
-    files_from: a file that lists more, one a line (`-`: standard input); null: separated by NUL instead.
+    files_from: a file that lists more, one per line (`-`: standard input). null: entries are separated by NUL.
     as_clip: the pictures of each folder are the frames of one clip.
-    watch: a folder whose pictures are taken as they arrive, without end; there are no other arguments then.
-    written: folders that outputs go to, and the suffixes that they get: what lies there is no input.
-    remote_folders: what stores have answered of remote names, for all listings of one run: they are asked once.
-    Raises UsageError where the arguments exclude one another, MissingExtra where one needs a package.
+    watch: a folder whose pictures are taken as they arrive, without end. There are no other arguments then.
+    written: (folder, suffix) of each kind of output. Outputs are not inputs.
+    remote_folders: remote name → whether the store says it is a folder. All listings of a run share it, so that each
+        store is asked once.
+    Raises UsageError if arguments exclude each other, MissingExtra if one needs a package that is not installed.
     """
 
     def __init__(
@@ -58,14 +59,14 @@ class Inputs:
         self._files_from = files_from
         self._separator = b"\0" if null else b"\n"
         self._as_clip = as_clip
-        #: The folder that is watched, None where none is.
+        #: The watched folder, or None.
         self.watch = Watch(watch, written) if watch is not None else None
         self._anchor = _common_folder([name for name in self._arguments if _leads_outside(name)])
         self._only_folder = files_from is None and len(self._arguments) == 1
         self._written = written
         self._walker = Walker(written)
         self._remote_folders = {} if remote_folders is None else remote_folders
-        self._seen = NameSet()
+        self._names = NameSet()
         self._walked: list[str] = []
         self._check_collisions()
         for name in filter(storage.is_remote, [*self._arguments, *([files_from] if files_from is not None else [])]):
@@ -73,7 +74,7 @@ class Inputs:
 
     @property
     def passed_over(self) -> PassedOver:
-        """The files that folders held besides, so far; of a folder that is watched, in the last look."""
+        """The files in folders that are not inputs, so far. For a watched folder: in its last listing."""
         return self._walker.passed_over if self.watch is None else self.watch.passed_over
 
     def __iter__(self) -> Iterator[ImageInput]:
@@ -90,12 +91,12 @@ class Inputs:
             yield from self._listed(self._files_from)
 
     def can_be_listed_again(self) -> bool:
-        """False where standard input or another stream is read: that comes only once."""
+        """Whether the inputs can be listed twice. A stream, such as standard input, can be read only once."""
         return STDIN not in self._arguments and self._files_from != STDIN and not self.is_stream()
 
     def is_stream(self) -> bool:
-        """Whether one may have to wait for the next input: a folder is watched, or the list of files comes from a pipe
-        or a terminal."""
+        """Whether the next input may have to be waited for: a folder is watched, or the list of files comes from a
+        pipe or a terminal."""
         if self.watch is not None:
             return True
         try:
@@ -105,16 +106,18 @@ class Inputs:
         return any(kind(status.st_mode) for kind in (stat.S_ISFIFO, stat.S_ISSOCK, stat.S_ISCHR))
 
     def is_one_file(self) -> bool:
-        """True where exactly one picture is named, without looking into folders or lists; or where all that is named is
-        one clip of pictures: the inputs are gone through for it."""
+        """Whether the arguments name exactly one picture. Folders and lists are not opened to decide this.
+
+        With as_clip: whether the inputs are one clip of pictures. This lists all inputs.
+        """
         if self.watch is not None:
             return False
         if self._as_clip:
-            return self.can_be_listed_again() and _is_one_clip(self._once_more())
+            return self.can_be_listed_again() and _is_one_clip(self._copy())
         return self._files_from is None and len(self._arguments) == 1 and not self._is_many(self._arguments[0])
 
-    def _once_more(self) -> Inputs:
-        """The same inputs, to be gone through without a trace in these."""
+    def _copy(self) -> Inputs:
+        """The same inputs, unused: iterating over the copy does not change this object."""
         return Inputs(
             self._arguments,
             files_from=self._files_from,
@@ -125,7 +128,7 @@ class Inputs:
         )
 
     def may_collide(self) -> bool:
-        """Whether two inputs could have outputs of the same name: not where all come from one folder."""
+        """Whether two inputs could have outputs of the same name. Inputs from a single folder cannot."""
         return not (self._only_folder and not _is_pattern(self._arguments[0]))
 
     def _is_many(self, name: str) -> bool:
@@ -134,8 +137,10 @@ class Inputs:
         return os.path.isdir(name) or _is_pattern(name)
 
     def _is_remote_folder(self, name: str) -> bool:
-        """Whether a remote name stands for a folder. Where the store does not say, it is read as a file: a key may be
-        readable where nothing may be listed, and otherwise reading it tells what is wrong."""
+        """Whether a remote name is a folder. If the store does not answer, the name is read as a file.
+
+        A key may be readable although listing is not permitted. If it is not readable, reading it gives the error.
+        """
         if name not in self._remote_folders:
             try:
                 self._remote_folders[name] = storage.is_folder(name)
@@ -158,13 +163,13 @@ class Inputs:
     def _folder(self, folder: str) -> Iterator[ImageInput]:
         base = folder if self._only_folder else None
         for path, error in self._walker.local(folder):
-            if not self._was_seen(path):
+            if not self._is_duplicate(path):
                 output = os.path.relpath(path, base) if base is not None else self._output_name(path)
                 yield ImageInput(path, output, failure=error.reason if error is not None else None)
         self._walked.append(os.path.abspath(folder))
 
     def _remote(self, name: str) -> Iterator[ImageInput]:
-        """A remote file, or all pictures below a remote folder or that a remote pattern stands for."""
+        """A remote file, all pictures below a remote folder, or all matches of a remote pattern."""
         names: Iterable[str] = [name]
         base = None
         if _is_remote_pattern(name):
@@ -195,7 +200,7 @@ class Inputs:
 
     def _listed(self, list_name: str) -> Iterator[ImageInput]:
         if list_name == STDIN:
-            # Unbuffered: a thread that waits in a buffered one would hold a lock that Python wants at its end.
+            # Unbuffered: a thread that waits in a buffered read holds a lock that Python needs when it exits.
             yield from self._entries(getattr(sys.stdin.buffer, "raw", sys.stdin.buffer))
             return
         try:
@@ -217,7 +222,7 @@ class Inputs:
                 yield ImageInput(name, output_name(name))
 
     def _output_name(self, name: str) -> str:
-        """The relative path that outputs of a file are named after: as given, or below the common folder."""
+        """The relative path from which outputs of a file are named: as given, or relative to the common folder."""
         if storage.is_remote(name):
             return output_name(name)
         if not _leads_outside(name):
@@ -226,21 +231,21 @@ class Inputs:
         return storage.inside(path) if self._anchor is None else os.path.relpath(path, self._anchor)
 
     def _is_new(self, name: str) -> bool:
-        if self._was_seen(name):
+        if self._is_duplicate(name):
             return False
-        self._seen.add(_identity(name))
+        self._names.add(_identity(name))
         return True
 
-    def _was_seen(self, name: str) -> bool:
-        """Whether an earlier argument gave this file. Walked folders are remembered by name alone, so a folder of a
-        million pictures costs no memory."""
-        if not self._seen and not self._walked:
+    def _is_duplicate(self, name: str) -> bool:
+        """Whether an earlier argument gave this file. Of a walked folder only its own name is stored: a folder of a
+        million pictures takes no memory."""
+        if not self._names and not self._walked:
             return False
         path = _identity(name)
-        return path in self._seen or any(reaches(folder, path) for folder in self._walked)
+        return path in self._names or any(reaches(folder, path) for folder in self._walked)
 
     def _check_collisions(self) -> None:
-        """Refuse arguments whose outputs would share names: relative ones beside absolute ones of the same tail."""
+        """Refuse arguments whose outputs have the same name: a relative and an absolute one with the same ending."""
         if self._only_folder:
             return
         owners: dict[str, str] = {}
@@ -250,7 +255,10 @@ class Inputs:
             output = os.path.normpath(self._output_name(name))
             owner = owners.setdefault(output, name)
             if _identity(owner) != _identity(name):
-                raise UsageError(f"{owner} and {name} would both be written as {output}", "name them in the same way")
+                raise UsageError(
+                    f"{owner} and {name} would both be written as {output}",
+                    "give both as relative or both as absolute paths",
+                )
 
 
 def _is_one_clip(inputs: Iterable[ImageInput]) -> bool:
@@ -259,7 +267,7 @@ def _is_one_clip(inputs: Iterable[ImageInput]) -> bool:
 
 
 def output_name(name: str) -> str:
-    """The relative path that outputs of a file are named after where nothing but its name is known."""
+    """The relative path from which outputs of a file are named, by its name alone."""
     if storage.is_remote(name):
         return storage.without_scheme(name)
     return (
@@ -268,7 +276,7 @@ def output_name(name: str) -> str:
 
 
 def picture_path(record: Record, root: str | None) -> str:
-    """Where the picture of a record is: below a folder, if one is named, else where the record says."""
+    """The path of a record's picture: relative to `root` if it is given, otherwise as in the record."""
     name = record.image if record.file is None else record.file
     return os.path.join(root, name) if root and not storage.is_remote(name) else name
 
@@ -282,7 +290,7 @@ def _is_remote_pattern(name: str) -> bool:
 
 
 def _identity(name: str) -> str:
-    """The same for all names of a file. Keys of remote stores are no paths: `a//b` is another one than `a/b`."""
+    """A name that is equal for all names of a file. Keys of remote stores are not paths: `a//b` differs from `a/b`."""
     return name if storage.is_remote(name) else os.path.abspath(name)
 
 
@@ -291,8 +299,8 @@ def _leads_outside(name: str) -> bool:
 
 
 def _common_folder(names: Iterable[str]) -> str | None:
-    """The folder that outputs of these absolute or upward names are named below; None where they lie on several drives,
-    which share none."""
+    """The folder to which the outputs of these names, absolute or with `..`, are relative. None if the files are on
+    several drives."""
     parents = [os.path.dirname(os.path.abspath(name)) for name in names if not _is_pattern(name)]
     parents += [os.path.dirname(os.path.abspath(_static_part(name))) for name in names if _is_pattern(name)]
     try:
@@ -302,7 +310,7 @@ def _common_folder(names: Iterable[str]) -> str | None:
 
 
 def _static_part(pattern: str) -> str:
-    """A pattern up to its first part with a wildcard, and that part."""
+    """A pattern up to and including its first part with a wildcard."""
     parts: list[str] = []
     for part in PurePath(pattern).parts:
         parts.append(part)
@@ -312,7 +320,7 @@ def _static_part(pattern: str) -> str:
 
 
 def _split(file: IO[bytes], separator: bytes) -> Iterator[bytes]:
-    """Entries of a list as they arrive; empty ones are passed over, as is the \\r of a Windows line's end."""
+    """Yield the entries of a list as they arrive. Empty entries and the \\r of Windows line ends are dropped."""
     end = b"\r" if separator == b"\n" else b""
     rest = b""
     while chunk := file.read1(1 << 16) if hasattr(file, "read1") else file.read(1 << 16):

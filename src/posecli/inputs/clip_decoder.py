@@ -1,7 +1,7 @@
-"""Clips among the inputs: each becomes its frames, so that all workers take part.
+"""Expands clips into their frames, so that all workers share the work.
 
-Clips are decoded by a process beside this one, a frame ahead of who asks for it: a decoder that crashes or hangs costs
-its clip, not the run. What a broken clip still gives is used; then comes one input that stands for the failure.
+A child process decodes the clips, one frame ahead of the consumer. If the decoder crashes or hangs, only that clip
+fails, not the run. The frames of a broken clip up to the failure are used. One input then stands for the failure.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ from posecli.inputs.opening import limit_pillow, outside_of_picture
 from posecli.region import Region
 from posecli.types import ImageInput, Settings
 
-#: Seconds, and frames at most, in which people stay near enough to where they were: a group.
+#: Longest group of frames, in seconds and in frames: within it people move little.
 GROUP_SECONDS, LONGEST_GROUP = 0.2, 8
-#: Bytes of pixels at most in a group, which is in memory as a whole: eight frames of 4K video take 200 MB.
+#: Most bytes of pixels in a group, which is in memory at once: eight frames of 4K video take 200 MB.
 GROUP_BYTES = 256 << 20
-#: Seconds after which to look again whether a thread has ended.
-_LOOK_AGAIN = 0.05
+#: Seconds between two checks whether a thread has ended.
+_POLL_SECONDS = 0.05
 
 
 class DecodingFailed(InputError):
@@ -50,8 +50,8 @@ class DecodingFailed(InputError):
 
 
 class ReadLimits(NamedTuple):
-    """What the decoder may take. timeout: seconds for one frame; max_pixels: of one frame; max_memory: bytes, None
-    without a limit."""
+    """Limits of the decoder. timeout: seconds for one frame; max_pixels: of one frame; max_memory: bytes, None for no
+    limit."""
 
     timeout: float = 60.0
     max_pixels: int = Settings.max_pixels
@@ -67,15 +67,15 @@ def expand(
     region: Region | None = None,
     is_finished: Callable[[ImageInput, Iterator[ImageInput]], bool] | None = None,
 ) -> Iterator[ImageInput]:
-    """Inputs with each clip as its frames, decoded as they are asked for.
+    """Yield the inputs, with each clip replaced by its frames. Frames are decoded on demand.
 
     grouped: frames come in groups, see `ImageInput`.
-    region: what is looked at. A clip ends with an error at a frame that shows nothing of it.
-    is_finished: is given each clip and goes through all its frames first; says whether the clip is left out.
+    region: the region to search. A clip ends with an error at a frame that does not overlap it.
+    is_finished: called with each clip and its frames, all of which it reads. If it returns True, the clip is skipped.
     """
     decoder = ClipDecoder(limits)
     try:
-        for image in _clips_apart(images, decoder):
+        for image in _separate_clips(images, decoder):
             try:
                 is_clip = bool(image.members) or decoder.holds_frames(source_of(image))
             except InputError as error:
@@ -92,8 +92,8 @@ def expand(
 
 
 def is_clip(path: str) -> bool:
-    """Whether a local file holds frames rather than one picture; a file that is none, or over which the decoder fails,
-    does not."""
+    """Whether a local file holds frames rather than one picture. False if there is no such file or the decoder
+    fails."""
     if not may_hold_frames(path):
         return False
     decoder = ClipDecoder(ReadLimits())
@@ -102,18 +102,18 @@ def is_clip(path: str) -> bool:
     except InputError:
         return False
     finally:
-        decoder.leave_for_the_next()
+        decoder.keep_for_next()
 
 
 def source_of(image: ImageInput) -> str | bytes:
-    """Where an input is read from: its bytes, or its path."""
+    """What to read an input from: its bytes or its path."""
     return image.data if image.data is not None else image.name
 
 
 def _frames(
     image: ImageInput, decoder: ClipDecoder, options: ClipOptions, *, grouped: bool, region: Region | None
 ) -> Iterator[ImageInput]:
-    seen, groups = -1, Groups()
+    last_number, groups = -1, Groups()
     if image.members:
         for still in frames_of_folder(image, options):
             group = groups.place(still.time, 0) if grouped and still.failure is None else None
@@ -124,7 +124,7 @@ def _frames(
             width, height, _ = frame.pixels
             if region is not None and region.box_in(width, height) is None:
                 raise outside_of_picture(source_name(source_of(image)), region, width, height)
-            seen = frame.number
+            last_number = frame.number
             yield image._replace(
                 output=frame_output(image.output, frame.number),
                 data=None,
@@ -134,13 +134,13 @@ def _frames(
                 group=groups.place(frame.time, len(frame.pixels[2])) if grouped else None,
             )
     except InputError as error:
-        # It is the clip's, not a frame's: an earlier run may have finished the frame that would come now.
-        output = frame_output(image.output, seen + 1)
+        # The error belongs to the clip, not to a frame: an earlier run may have finished the next frame.
+        output = frame_output(image.output, last_number + 1)
         yield image._replace(output=output, data=None, failure=error.reason)
 
 
 def _with_end(frames: Iterable[ImageInput]) -> Iterator[ImageInput]:
-    """The frames of a clip, of which the last says so: each is held until the next has come."""
+    """Yield the frames of a clip, the last one marked `ends_clip`. Each is held until the next arrives."""
     held: ImageInput | None = None
     for frame in frames:
         if held is not None:
@@ -150,13 +150,13 @@ def _with_end(frames: Iterable[ImageInput]) -> Iterator[ImageInput]:
         yield held._replace(ends_clip=True)
 
 
-def _clips_apart(images: Iterable[ImageInput], decoder: ClipDecoder) -> Iterator[ImageInput]:
-    """Inputs with folders that are clips of nothing but stills."""
+def _separate_clips(images: Iterable[ImageInput], decoder: ClipDecoder) -> Iterator[ImageInput]:
+    """Yield the inputs. Folders that are clips keep only their stills; clips in them become inputs of their own."""
 
     def holds_frames(member: ImageInput) -> bool:
         try:
             return decoder.holds_frames(member.name)
-        except InputError:  # it has its own record, which says why
+        except InputError:  # its own record reports the error
             return False
 
     for image in images:
@@ -171,7 +171,7 @@ class Groups:
         self._start: float | None = None
 
     def place(self, time: float | None, size: int) -> int | None:
-        """The group of the next frame, of so many bytes; None where it has no time."""
+        """The group of the next frame, or None if it has no time. size: bytes of its pixels."""
         if time is None:
             return None
         longest = min(LONGEST_GROUP, GROUP_BYTES // max(size, 1))
@@ -183,37 +183,37 @@ class Groups:
 
 
 class ClipDecoder:
-    """A process that looks into clips and decodes them, started for the first and again where it had to be given up."""
+    """A child process that inspects and decodes clips. It starts with the first clip, and again after it was ended."""
 
-    #: A process that nobody needs at the moment, and who may take it.
+    #: A process that is not in use, and the lock for taking it.
     _idle: ClassVar[Child | None] = None
-    _taking: ClassVar[threading.Lock] = threading.Lock()
+    _idle_lock: ClassVar[threading.Lock] = threading.Lock()
 
     def __init__(self, limits: ReadLimits) -> None:
         self._limits = limits
         self._child: Child | None = None
 
     def holds_frames(self, source: str | bytes) -> bool:
-        """Whether a file, or its bytes, hold frames rather than one picture. Only what its first bytes leave open is
-        asked of the process. Raises InputError where that fails."""
+        """Whether a file, or its bytes, hold frames rather than one picture. The process is asked only if the first
+        bytes do not tell. Raises InputError if it fails."""
         if not may_hold_frames(source):
             return False
-        with self._asked(_Request(source, None, self._limits)) as child:
+        with self._exchange(_Request(source, None, self._limits)) as child:
             return bool(self._receive(child, source))
 
     def frame_count(self, source: str | bytes, options: ClipOptions) -> int | None:
-        """How many frames of a clip the options ask for, as far as its container says; None where it does not. Nothing
-        is decoded for it. Raises InputError where that fails."""
-        with self._asked(_Request(source, options, self._limits, counts=True)) as child:
+        """The number of frames of a clip that the options choose, by its container; None if the container does not say.
+        No frame is decoded. Raises InputError if the process fails."""
+        with self._exchange(_Request(source, options, self._limits, counts=True)) as child:
             count: int | None = self._receive(child, source)
             return count
 
     def frames(self, source: str | bytes, options: ClipOptions) -> Iterator[PackedFrame]:
-        """The frames of a clip that the options ask for. Raises InputError where it breaks off."""
-        with self._asked(_Request(source, options, self._limits)) as child:
+        """Yield the frames of a clip that the options choose. Raises InputError if the clip breaks off."""
+        with self._exchange(_Request(source, options, self._limits)) as child:
             while (message := self._receive(child, source)) is not None:
                 number, time, width, height = message
-                with self._failures_named(source):
+                with self._named_failures(source):
                     data = child.connection.recv_bytes()
                 yield PackedFrame(number, time, (width, height, data))
 
@@ -223,54 +223,55 @@ class ClipDecoder:
             self._child.stop()
             self._child = None
 
-    def leave_for_the_next(self) -> None:
-        """Keep the process, where nothing is wrong with it, for the decoder that is made next."""
+    def keep_for_next(self) -> None:
+        """Keep the process, if it is sound, for the next decoder."""
         if ClipDecoder._idle is None:
             ClipDecoder._idle, self._child = self._child, None
         self.close()
 
     def interrupt(self) -> None:
-        """Have the thread that waits for the process wait no longer: as if that had crashed."""
+        """Kill the process. The thread that waits for it gets the error of a crash."""
         if (child := self._child) is not None:
             child.kill()
 
     @contextmanager
-    def _asked(self, request: _Request) -> Iterator[Child]:
-        """Send a request; the process is given up where its answer is not read to the end."""
+    def _exchange(self, request: _Request) -> Iterator[Child]:
+        """Send a request. If the answer is not read to its end, the process is ended."""
         answered = False
         try:
-            with self._failures_named(request.source):
+            with self._named_failures(request.source):
                 child = self._start()
             child.send(request)
             yield child
             answered = True
         finally:
             if not answered:
-                self.close()  # it may be in the midst of a clip that nobody wants any more
+                self.close()  # it may still be decoding a clip that is no longer needed
 
     def _start(self) -> Child:
         if self._child is None:
-            with self._taking:
+            with self._idle_lock:
                 self._child, ClipDecoder._idle = ClipDecoder._idle, None
         if self._child is not None and self._child.has_ended:
-            self.close()  # between two clips: neither of them is to blame
+            self.close()  # it ended between two clips, so neither of them has failed
         if self._child is None:
             self._child = Child(_decode, name="decoder")
         return self._child
 
     def _receive(self, child: Child, source: str | bytes) -> Any:
-        """What comes next. Raises InputError where it is an error, or does not come."""
-        with self._failures_named(source):
+        """The next message. Raises InputError if it is an error or does not arrive in time."""
+        with self._named_failures(source):
             if not child.answers_within(self._limits.timeout):
                 seconds = f"{self._limits.timeout:g} seconds"
-                raise DecodingFailed(TIMED_OUT, f"{source_name(source)}: its next frame was not there after {seconds}")
-            message = child.connection.recv()
-        if isinstance(message, PosecliError):
-            raise message
-        return message
+                message = f"{source_name(source)}: the next frame was not decoded within {seconds}"
+                raise DecodingFailed(TIMED_OUT, message)
+            answer = child.connection.recv()
+        if isinstance(answer, PosecliError):
+            raise answer
+        return answer
 
     @contextmanager
-    def _failures_named(self, source: str | bytes) -> Iterator[None]:
+    def _named_failures(self, source: str | bytes) -> Iterator[None]:
         try:
             yield
         except (EOFError, OSError) as error:
@@ -279,16 +280,16 @@ class ClipDecoder:
 
 
 class FrameCounter:
-    """Tells how many frames the clips among inputs have, with a decoder of its own."""
+    """Counts the frames of the clips among inputs, with a decoder of its own."""
 
     def __init__(self, limits: ReadLimits) -> None:
         self._decoder = ClipDecoder(limits)
         self._stopped = False
 
     def count(self, images: Iterable[ImageInput], options: ClipOptions) -> Iterator[tuple[str, int | None]]:
-        """The name of each input, and how many frames a clip has, 1 where it does not say; None for a picture."""
+        """Yield each input's name and the number of frames of a clip (1 if unknown), None for a picture."""
         try:
-            for image in _clips_apart(images, self._decoder):
+            for image in _separate_clips(images, self._decoder):
                 yield image.name, self._count(image, options)
                 if self._stopped:
                     return
@@ -308,17 +309,17 @@ class FrameCounter:
         return 1 if count is None else count
 
     def stop(self, thread: threading.Thread, patience: float) -> None:
-        """End the count in another thread, which has so many seconds to notice."""
+        """Stop a count that runs in another thread. patience: seconds to wait for the thread's end."""
         self._stopped = True
         end = monotonic() + patience
         while thread.is_alive() and monotonic() < end:
             self._decoder.interrupt()
-            thread.join(_LOOK_AGAIN)
+            thread.join(_POLL_SECONDS)
 
 
 class _Request(NamedTuple):
-    """What the decoder is asked for: the frames of a clip, how many there are (counts) or, without options, whether it
-    is one."""
+    """A request to the decoder: the frames of a clip, their number (counts) or, without options, whether it is a
+    clip."""
 
     source: str | bytes
     options: ClipOptions | None
@@ -327,7 +328,7 @@ class _Request(NamedTuple):
 
 
 def _decode(connection: Connection) -> None:
-    """The decoder's life: for every clip asked for, its frames, then None, or the error that ended it."""
+    """The child's main loop. The answer to a clip is its frames, then None, or the error that ended it."""
     while True:
         request: _Request = connection.recv()
         limit_memory(request.limits.max_memory)
@@ -347,7 +348,7 @@ def _decode(connection: Connection) -> None:
             connection.send(None)
         except PosecliError as error:
             connection.send(error)
-        except Exception as error:  # the clip's bad luck, as with pictures
+        except Exception as error:  # damaged clips can raise anything; only the clip fails, as with pictures
             connection.send(InputError(f"{source_name(request.source)}: {type(error).__name__}: {error}"))
 
 

@@ -1,6 +1,6 @@
-"""Inputs that hold frames: videos (PyAV, extra `video`), and animations, TIFF and MPO of several pictures (Pillow).
+"""Clips: videos (PyAV, extra `video`), and animations, TIFF and MPO of several pictures (Pillow).
 
-Reading frames one after the other, and finding one by its number.
+Reads frames in order, and single frames by number.
 """
 
 from __future__ import annotations
@@ -25,23 +25,22 @@ from posecli.inputs.pictures import failed_to_open, read_frame, to_rgb
 from posecli.inputs.signature import Content, content_of, means_video
 from posecli.types import PackedPixels, Settings
 
-#: What FFmpeg may open for a video: the file itself. Playlists in disguise lead nowhere.
+#: FFmpeg may open local files only. A playlist disguised as a video cannot reach other addresses.
 FFMPEG_OPTIONS = {"protocol_whitelist": "file"}
-#: A video is cut off where more frames than this are missing, and more than this share of what its container promises.
+#: A video counts as cut off if more frames than this, and more than this share of the declared ones, are missing.
 MISSING_FRAMES, MISSING_SHARE = 2, 0.05
-#: Units of a container's duration in a second.
+#: Units of a container's duration per second.
 _CONTAINER_SECOND = 1_000_000
-#: FFmpeg may hold frames of so many times the pixels, and of so many more.
+#: FFmpeg's own limit on the pixels of a frame: factor · max_pixels + constant, because it counts its padding.
 FFMPEG_SLACK, FFMPEG_PADDING = 2, 1 << 16
-#: Pillow's formats whose pictures are pages: nothing says when they are shown.
+#: Pillow's formats whose pictures are pages, which have no times.
 _PAGED = ("TIFF", "MPO", "DCX")
 
 RGBFrame = npt.NDArray[np.uint8]
 
 
 class ClipOptions(NamedTuple):
-    """Which frames to look at: every n-th, those from `start` until before `end` (seconds), no more than `fps` of each
-    second."""
+    """Which frames to use. every: every n-th; start, end: seconds, end exclusive; fps: at most so many per second."""
 
     every: int = 1
     start: float = 0.0
@@ -50,18 +49,18 @@ class ClipOptions(NamedTuple):
 
 
 class Choice:
-    """Which frames the options ask for, told one after the other."""
+    """Decides for each frame, in order, whether the options choose it."""
 
     def __init__(self, options: ClipOptions) -> None:
         self._options = options
-        self._due = options.start  # before it no frame is taken where only so many a second are asked for
+        self._due = options.start  # with fps: the earliest time of the next chosen frame
 
     def is_over(self, time: float | None) -> bool:
-        """Whether neither a frame at this time nor a later one is asked for."""
+        """Whether this time is at or after the end: no further frame is chosen."""
         return time is not None and self._options.end is not None and time >= self._options.end
 
     def takes(self, number: int, time: float | None) -> bool:
-        """Whether the next frame is asked for."""
+        """Whether the next frame is chosen."""
         start, fps = self._options.start, self._options.fps
         if time is not None and (time < start or (fps is not None and time < self._due - 1e-6)):
             return False
@@ -73,7 +72,7 @@ class Choice:
 
 
 class PackedFrame(NamedTuple):
-    """One frame of a clip: its place from 0, its time in seconds (None for pages), its upright RGB pixels."""
+    """One frame of a clip. number: from 0; time: seconds, None for pages; pixels: upright RGB."""
 
     number: int
     time: float | None
@@ -81,7 +80,7 @@ class PackedFrame(NamedTuple):
 
 
 def is_video(source: str | bytes) -> bool:
-    """Whether a file, or its bytes, are a video: by their first bytes and, where these do not tell, by the name."""
+    """Whether a file, or its bytes, are a video: by the first bytes or, if these do not tell, by the name."""
     return _is_video(source, content_of(source))
 
 
@@ -92,24 +91,24 @@ def _is_video(source: str | bytes, content: Content) -> bool:
 
 
 def frame_output(output: str, number: int) -> str:
-    """What outputs of a frame are named after: the name of its clip's, and its place."""
+    """The path from which outputs of a frame are named: the clip's, and the frame's number."""
     return f"{output}_{number:012d}"
 
 
 def pack(pixels: RGBFrame) -> PackedPixels:
-    """Pixels uint8 [h, w, 3] as they travel from process to process."""
+    """Pack pixels, uint8 [h, w, 3], for sending to another process."""
     height, width, _ = pixels.shape
     return width, height, pixels.tobytes()
 
 
 def unpack(packed: PackedPixels) -> RGBFrame:
-    """Packed pixels as an array, uint8 [h, w, 3], read only."""
+    """Packed pixels as an array, uint8 [h, w, 3], read-only."""
     width, height, data = packed
     return np.frombuffer(data, np.uint8).reshape(height, width, 3)
 
 
 def ffmpeg_place(path: str) -> str:
-    """What FFmpeg calls a local file: it takes what stands before a colon for a protocol."""
+    """FFmpeg's name for a local file. Without `file:`, FFmpeg reads text before a colon as a protocol."""
     return f"file:{path}"
 
 
@@ -119,32 +118,32 @@ def can_read_videos() -> bool:
 
 
 def may_hold_frames(source: str | bytes) -> bool:
-    """Whether a local file, or its bytes, could be a clip that can be read here: a look at its first bytes."""
-    if isinstance(source, str) and not os.path.isfile(source):  # to open a pipe may take forever
+    """Whether a local file, or its bytes, may be a clip that can be read here, by the first bytes."""
+    if isinstance(source, str) and not os.path.isfile(source):  # opening a pipe may block
         return False
     content = content_of(source)
     return can_read_videos() if _is_video(source, content) else content is Content.SEQUENCE
 
 
 def holds_frames(source: str | bytes) -> bool:
-    """Whether a file, or its bytes, hold frames rather than one picture. It may take long, or much memory: only a
-    process that may fail asks."""
+    """Whether a file, or its bytes, hold frames rather than one picture. This may take long, or much memory: call it
+    only in a process that may fail."""
     if is_video(source):
         return can_read_videos()
     try:
         with _opened(source) as image:
             return holds_several(image)
-    except Exception:  # whatever is wrong with it shows when it is read as a picture
+    except Exception:  # reading it as a picture reports the error
         return False
 
 
 def frames_of(
     source: str | bytes, options: ClipOptions, *, max_pixels: int = Settings.max_pixels
 ) -> Iterator[PackedFrame]:
-    """The frames of a clip, or of its bytes, that the options ask for.
+    """Yield the frames of a clip, or of its bytes, that the options choose.
 
-    max_pixels: a frame of more is refused before it is decoded.
-    Raises UnreadableImage if it breaks off, NotFound if the options choose no frame, ImageTooLarge.
+    max_pixels: larger frames are refused before they are decoded.
+    Raises UnreadableImage if the clip breaks off, NotFound if the options choose no frame, ImageTooLarge.
     """
     choice, name = Choice(options), source_name(source)
     decode = _decoded if is_video(source) else _pages
@@ -167,19 +166,19 @@ def frames_of(
 
 
 def no_frame_chosen(name: str, options: ClipOptions) -> NotFound:
-    """The error of a clip none of whose frames is between --from and --to."""
+    """The error of a clip that has no frame between --from and --to."""
     end = "" if options.end is None else f" to {options.end:g}"
     return NotFound(f"{name} has no frame from {options.start:g}{end} s")
 
 
-class _Promise(NamedTuple):
-    """What a container says of its frames: about how many there are, how many a second, None where nobody knows."""
+class _Declared(NamedTuple):
+    """What a container declares. frames: their approximate number; rate: frames per second, None if unknown."""
 
     frames: int
     rate: float | None
 
     def chosen(self, options: ClipOptions) -> int:
-        """How many of them the options ask for."""
+        """How many of them the options choose."""
         first, last = 0, self.frames
         if self.rate is not None:
             first = ceil(options.start * self.rate - 1e-6)
@@ -191,17 +190,17 @@ class _Promise(NamedTuple):
 
 
 def frame_count(source: str | bytes, options: ClipOptions) -> int | None:
-    """About how many frames of a clip, or of its bytes, the options ask for, by what its container says; None where
-    that says nothing, or cannot be read. As `holds_frames`, only for a process that may fail."""
+    """The approximate number of frames of a clip, or of its bytes, that the options choose, by its container. None if
+    the container does not say, or cannot be read. Like `holds_frames`, only for a process that may fail."""
     try:
-        promise = _promise_of_video(source) if is_video(source) else _promise_of_pages(source, options)
-        return None if promise is None else promise.chosen(options)
-    except Exception:  # whatever is wrong with it shows when it is decoded
+        declared = _declared_by_video(source) if is_video(source) else _declared_by_pages(source, options)
+        return None if declared is None else declared.chosen(options)
+    except Exception:  # decoding it reports the error
         return None
 
 
 def source_name(source: str | bytes) -> str:
-    """What messages call a file, or bytes that have no name."""
+    """The name of a file, or of bytes, in messages."""
     return source if isinstance(source, str) else "the clip"
 
 
@@ -217,27 +216,27 @@ def _opened_video(source: str | bytes) -> Any:
     return need("av", extra="video").open(place, options=FFMPEG_OPTIONS)
 
 
-def _promise_of_video(source: str | bytes) -> _Promise | None:
+def _declared_by_video(source: str | bytes) -> _Declared | None:
     with _opened_video(source) as container:
         stream = container.streams.video[0]
         rate = float(stream.average_rate) if stream.average_rate else None
-        seconds = _promised_seconds(container, stream)
+        seconds = _declared_seconds(container, stream)
         if seconds is None and container.duration:
-            seconds = container.duration / _CONTAINER_SECOND  # of its sound, perhaps
+            seconds = container.duration / _CONTAINER_SECOND  # may be the sound's
         if stream.frames:
-            return _Promise(stream.frames, stream.frames / seconds if seconds else rate)
-        return _Promise(round(seconds * rate), rate) if seconds and rate else None
+            return _Declared(stream.frames, stream.frames / seconds if seconds else rate)
+        return _Declared(round(seconds * rate), rate) if seconds and rate else None
 
 
-def _promise_of_pages(source: str | bytes, options: ClipOptions) -> _Promise:
-    """The first page stands for all: how long each is shown is known only when it is decoded."""
+def _declared_by_pages(source: str | bytes, options: ClipOptions) -> _Declared:
+    """All pages are assumed to last as long as the first: a page's duration is known only after decoding."""
     with _opened(source) as image:
         rate = None
         if image.format not in _PAGED and (options.start, options.end, options.fps) != (0.0, None, None):
             image.load()
             milliseconds = image.info.get("duration", 0)
             rate = 1000 / milliseconds if milliseconds else None
-        return _Promise(getattr(image, "n_frames", 1), rate)
+        return _Declared(getattr(image, "n_frames", 1), rate)
 
 
 def _check_size(name: str, width: int, height: int, max_pixels: int) -> None:
@@ -250,12 +249,12 @@ def _decoded(source: str | bytes, max_pixels: int) -> Iterator[tuple[int, float 
     try:
         with _opened_video(source) as container:
             if not container.streams.video:
-                raise UnreadableImage(f"{name} has no picture in it")
+                raise UnreadableImage(f"{name} has no video stream")
             stream = container.streams.video[0]
             if stream.codec_context is None:
-                raise UnsupportedImage(f"{name} is a video of a codec that cannot be decoded here")
+                raise UnsupportedImage(f"{name} is a video, and its codec cannot be decoded here")
             _check_size(name, stream.width, stream.height, max_pixels)
-            # The size may change on the way. FFmpeg counts its padding as well.
+            # The size may change within the stream.
             stream.codec_context.options = {"max_pixels": str(FFMPEG_SLACK * max_pixels + FFMPEG_PADDING)}
             stream.thread_type = "AUTO"
             length = _Length(container, stream)
@@ -277,20 +276,20 @@ def _decoded(source: str | bytes, max_pixels: int) -> Iterator[tuple[int, float 
 
 
 class _Length:
-    """Compares the frames of a video with what its container promises: how many, and for how long.
+    """Compares the decoded frames of a video with what its container declares: their number and their duration.
 
-    Both must fall short where both are known: frames may be left out on purpose, and be shown for any time.
+    If both are declared, both must fall short: some videos skip frames on purpose, and frames may have any duration.
     """
 
     def __init__(self, container: Any, stream: Any) -> None:
         self._frames = stream.frames or None
-        self._seconds = _promised_seconds(container, stream)
+        self._seconds = _declared_seconds(container, stream)
         self._count, self._end = 0, 0.0
         self._begin = float((stream.start_time or 0) * stream.time_base) if stream.time_base else 0.0
         self._frame_seconds = 1 / float(stream.average_rate) if stream.average_rate else 0.0
 
     def add(self, frame: Any) -> None:
-        """The next frame was decoded."""
+        """Count a decoded frame."""
         self._count += 1
         if frame.time is not None:
             duration = getattr(frame, "duration", 0) or 0
@@ -298,20 +297,20 @@ class _Length:
             self._end = max(self._end, frame.time - self._begin + seconds)
 
     def check(self, name: str) -> None:
-        """Raise UnreadableImage where much of the promised is missing."""
+        """Raise UnreadableImage if many of the declared frames are missing."""
         measures = ((self._count, self._frames, 1), (self._end, self._seconds, self._frame_seconds))
         short = [
-            promised - found > max(MISSING_FRAMES * frame, MISSING_SHARE * promised)
-            for found, promised, frame in measures
-            if promised is not None
+            declared - found > max(MISSING_FRAMES * frame, MISSING_SHARE * declared)
+            for found, declared, frame in measures
+            if declared is not None
         ]
         if short and all(short):
-            promised = f"{self._frames}" if self._frames is not None else f"{self._seconds:.3g} seconds"
-            raise UnreadableImage(f"{name}: the video is cut off after {self._count} frames of {promised}")
+            declared = f"{self._frames}" if self._frames is not None else f"{self._seconds:.3g} seconds"
+            raise UnreadableImage(f"{name}: the video is cut off after {self._count} frames of {declared}")
 
 
-def _promised_seconds(container: Any, stream: Any) -> float | None:
-    """How long a container says that its frames last. What it says of itself counts sound as well."""
+def _declared_seconds(container: Any, stream: Any) -> float | None:
+    """The declared duration of the frames. The container's own duration also covers its sound."""
     if stream.duration and stream.time_base:
         return float(stream.duration * stream.time_base)
     if container.duration and len(container.streams) == 1:
@@ -327,7 +326,7 @@ def _pages(source: str | bytes, max_pixels: int) -> Iterator[tuple[int, float | 
             timed = image.format not in _PAGED
             for page in ImageSequence.Iterator(image):
                 _check_size(name, *page.size, max_pixels)
-                page.load()  # only then some formats know how long it is shown
+                page.load()  # some formats know a page's duration only after this
                 yield number, seconds if timed else None, page
                 seconds += page.info.get("duration", 0) / 1000
                 number += 1
@@ -337,12 +336,12 @@ def _pages(source: str | bytes, max_pixels: int) -> Iterator[tuple[int, float | 
         raise ImageTooLarge(f"{name}: frame {number} is too large ({error or 'not enough memory'})") from error
     except Exception as error:  # decoders of damaged files raise anything
         raise UnreadableImage(
-            f"{name}: it breaks off after {number} frames ({error or type(error).__name__})"
+            f"{name}: the clip breaks off after {number} frames ({error or type(error).__name__})"
         ) from error
 
 
 def _upright(picture: Any) -> RGBFrame:
-    """RGB pixels of a page, or of a video's frame turned as its metadata says."""
+    """RGB pixels of a page, or of a video frame turned by its metadata."""
     if isinstance(picture, Image.Image):
         return np.asarray(to_rgb(picture.copy()))
     pixels: RGBFrame = picture.to_ndarray(format="rgb24")
@@ -350,12 +349,12 @@ def _upright(picture: Any) -> RGBFrame:
 
 
 def read_file_of_frame(path: str, *, max_pixels: int) -> PackedPixels:
-    """The pixels of a frame that is a file of its own. Raises InputError."""
+    """The pixels of a frame that is its own file. Raises InputError."""
     return pack(np.asarray(read_frame(path, max_pixels=max_pixels).image))
 
 
 class FrameReader:
-    """Frames of clips by their numbers. In rising order each clip is decoded once."""
+    """Reads frames of clips by number. If the numbers rise, each clip is decoded once."""
 
     def __init__(self) -> None:
         self._path = ""
@@ -363,10 +362,10 @@ class FrameReader:
         self._frames: Iterator[PackedFrame] = iter(())
 
     def read(self, path: str, number: int) -> PackedPixels:
-        """The pixels of a frame. Raises UnreadableImage where there is no such frame."""
+        """The pixels of a frame. Raises UnreadableImage if there is no such frame."""
         if path != self._path or number < self._next:
             if not may_hold_frames(path):
-                raise UnreadableImage(f"{path}: no clip is there")
+                raise UnreadableImage(f"{path} is missing or not a clip")
             self._path, self._frames = path, frames_of(path, ClipOptions())
         for frame in self._frames:
             self._next = frame.number + 1
@@ -376,7 +375,7 @@ class FrameReader:
 
 
 def check_options(options: ClipOptions) -> ClipOptions:
-    """The options, if they can be meant. Raises UsageError."""
+    """Return the options if they are valid. Raises UsageError."""
     every, start, end, fps = options
     if not isinstance(every, int) or every < 1:
         raise UsageError(f"every is {every!r}, not a whole number from 1")

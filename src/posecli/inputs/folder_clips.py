@@ -1,6 +1,6 @@
-"""Folders whose pictures are the frames of a clip (`--as-clip`): a clip is named after its folder.
+"""Folders whose pictures are the frames of a clip (`--as-clip`). The clip has its folder's name.
 
-Its frames stay files of their own. Each is read by the worker that it goes to, as a still is, and fails alone.
+Each frame is a file of its own. Its worker reads it like a still, and it fails alone.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from posecli.types import ImageInput
 
 
 def as_clips(images: Iterable[ImageInput]) -> Iterator[ImageInput]:
-    """Inputs with the pictures of each folder, in natural order, as one input: its `members`. Bytes of a picture, and
-    what cannot be listed, stay as they are."""
+    """Yield one input per folder, with the folder's pictures as its `members`, in natural order. Bytes of a picture,
+    and folders that cannot be listed, stay unchanged."""
     folders: dict[str, list[ImageInput]] = {}
     for image in images:
         if image.data is not None or image.failure is not None:
@@ -29,8 +29,8 @@ def as_clips(images: Iterable[ImageInput]) -> Iterator[ImageInput]:
 
 
 def clips_apart(image: ImageInput, holds_frames: Callable[[ImageInput], bool]) -> Iterator[ImageInput]:
-    """A folder as a clip without those of its files that are clips themselves; these follow. Any other input as it
-    is."""
+    """Yield a folder's clip with its stills only, then the files in the folder that are clips themselves. Any other
+    input is unchanged."""
     if not image.members:
         yield image
         return
@@ -44,7 +44,7 @@ def clips_apart(image: ImageInput, holds_frames: Callable[[ImageInput], bool]) -
 
 
 def frames_of_folder(clip: ImageInput, options: ClipOptions) -> Iterator[ImageInput]:
-    """Those frames of a folder's clip that the options ask for; `fps` says how many a second it has."""
+    """Yield the frames of a folder's clip that the options choose. `options.fps` is the clip's frame rate."""
     assert options.fps is not None
     choice, found = Choice(options._replace(fps=None)), False
     for number, member in enumerate(clip.members):

@@ -1,4 +1,4 @@
-"""Which names have come already, of millions, in little memory."""
+"""Sets and maps of millions of names in little memory."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from array import array
 
 from posecli.files.storage import name_bytes
 
-#: Slots at first, a power of two, and the share of them that may be taken before there are more.
+#: Initial number of slots, a power of two, and the share of occupied slots from which the table grows.
 _SLOTS, _FULL = 1 << 10, 0.6
 
 
 class NameSet:
-    """A set of names that keeps 64 bits of each: 8 to 27 bytes a name, where a set of strings takes some hundred.
+    """A set of names that stores a 64-bit digest of each: 8 to 27 bytes per name; a set of strings takes about 100.
 
-    Two names are taken for one where their digests are equal: once in thirty million lists of a million names.
+    Names with equal digests count as the same name: this happens once in thirty million lists of a million names.
     """
 
     def __init__(self) -> None:
@@ -29,11 +29,11 @@ class NameSet:
         return self._slots[self._place(digest)] == digest
 
     def add(self, name: str) -> None:
-        """Remember a name."""
+        """Add a name."""
         self._put(_digest(name))
 
     def _put(self, digest: int) -> int:
-        """Take up a digest; its place."""
+        """Add a digest; return its slot."""
         place = self._place(digest)
         if self._slots[place] == 0:
             if self._count >= _FULL * len(self._slots):
@@ -44,7 +44,7 @@ class NameSet:
         return place
 
     def _place(self, digest: int) -> int:
-        """The slot that holds a digest, or the free one where it belongs."""
+        """The slot that holds a digest, or the free slot for it."""
         last = len(self._slots) - 1
         place = digest & last
         while self._slots[place] not in (0, digest):
@@ -60,7 +60,7 @@ class NameSet:
 
 
 class NameMap(NameSet):
-    """As NameSet, with a number from 0 to 2⁶⁴ - 1 for each name."""
+    """A NameSet with a number from 0 to 2⁶⁴ - 1 for each name."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Opening pictures with Pillow, in this process and by no other program; nothing is decoded yet."""
+"""Opens pictures with Pillow, within this process; no pixels are decoded and no other program is started."""
 
 from __future__ import annotations
 
@@ -12,34 +12,34 @@ from posecli.extras import installed, need
 from posecli.inputs.signature import HEAD_BYTES, is_heif
 from posecli.region import Region
 
-#: Formats that Pillow recognises but does not decode by itself: for some of them it starts another program.
+#: Formats that Pillow recognises but does not decode by itself. For some of them it starts another program.
 NOT_DECODED = frozenset(("BUFR", "EPS", "FPX", "GRIB", "HDF5", "IPTC", "MIC", "MPEG", "WMF"))
-#: Formats that Pillow has loaded before it has looked at a file. All others take it some time.
+#: Formats that Pillow always loads before it opens a file. Loading the others takes time.
 _LOADED = ("JPEG", "PNG", "BMP", "DIB", "GIF", "PPM")
-#: What Pillow calls HEIC and other HEIF pictures once pillow-heif (extra `heif`) is registered.
+#: Pillow's name for HEIC and other HEIF pictures, after pillow-heif (extra `heif`) is registered.
 HEIF = "HEIF"
-#: Where an MPO lists its pictures.
+#: The MPF tag with which an MPO lists its pictures.
 _MPF_ENTRIES = 0xB002
 
 
 def too_large(name: str, width: int, height: int, max_pixels: int) -> ImageTooLarge:
-    """The error of a picture or frame of more pixels than may be decoded."""
+    """The error of a picture or frame with too many pixels."""
     return ImageTooLarge(
         f"{name} has {width} x {height} pixels, more than the limit of {max_pixels}", "--max-pixels raises it"
     )
 
 
 def outside_of_picture(name: str, region: Region, width: int, height: int) -> UnsupportedImage:
-    """The error of a picture or frame that shows nothing of the region that is looked at."""
+    """The error of a picture or frame that does not overlap the region."""
     return UnsupportedImage(f"{name} has {width} x {height} pixels, and the region {region} lies outside of them")
 
 
 def holds_several(image: Image.Image) -> bool:
-    """Whether an opened picture is one of several, such as an animation's frame or a page. Raises what Pillow raises.
+    """Whether the file of an opened picture holds several: frames of an animation, or pages. Raises Pillow's errors.
 
-    Layers are one picture together, and a HEIF file is its primary picture. Many cameras put a preview or a gain map
-    behind the picture of a JPEG: others count only where they are said to be taken together with it, or are as large as
-    it.
+    The layers of a PSD are one picture. A HEIF file counts as its primary picture. Many cameras append a preview or a
+    gain map to a JPEG: further pictures of an MPO count only if it declares them as taken together (Multi-Frame), or
+    if they have the first one's size.
     """
     if not getattr(image, "is_animated", False) or image.format in ("PSD", HEIF):
         return False
@@ -64,9 +64,9 @@ def _is_taken_together(image: Image.Image) -> bool:
 
 
 def open_image(file: IO[bytes]) -> Image.Image:
-    """A picture of a format that Pillow decodes by itself, in this process; its pixels are not decoded yet.
+    """Open a picture of a format that Pillow decodes by itself, in this process. Its pixels are not decoded yet.
 
-    Raises whatever Pillow raises.
+    Raises Pillow's errors.
     """
     try:
         return Image.open(file, formats=_LOADED)
@@ -79,7 +79,7 @@ def open_image(file: IO[bytes]) -> Image.Image:
 
 
 def _heif() -> list[str]:
-    """Pillow's formats that read HEIF: none without the extra `heif`."""
+    """Pillow's formats for HEIF: none if the extra `heif` is not installed."""
     if not installed("heif"):
         return []
     if HEIF not in Image.OPEN:
@@ -88,7 +88,9 @@ def _heif() -> list[str]:
 
 
 def limit_pillow(max_pixels: int) -> None:
-    """Set Pillow's own limit on pixels, for this process: it holds wherever Pillow decodes pictures inside others. Only
-    for processes of posecli's own: as a library, Pillow's limit stays as the program set it."""
+    """Set Pillow's own pixel limit in this process. It also covers pictures that Pillow decodes inside others.
+
+    Only for posecli's own processes: as a library, posecli leaves the program's limit unchanged.
+    """
     Image.MAX_IMAGE_PIXELS = max_pixels
-    warnings.simplefilter("error", Image.DecompressionBombWarning)  # else it holds from twice as many on
+    warnings.simplefilter("error", Image.DecompressionBombWarning)  # without this, Pillow refuses only twice as many

@@ -1,6 +1,6 @@
-"""Pictures: bytes → an upright RGB frame → the network's input, with the way back.
+"""Pictures: decodes bytes to an upright RGB frame, and resizes that to the network's input, with the transform back.
 
-Everything that Pillow opens is taken by its content; size limits are checked before a pixel is decoded.
+Formats are detected by content, not by name. Size limits are checked before any pixel is decoded.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ from posecli.inputs.signature import HEAD_BYTES, content_of, is_heif, means_vide
 from posecli.region import PixelBox
 from posecli.types import INPUT_SIZE_STEP, MAX_INPUT_SIZE
 
-#: A JPEG is decoded at a reduced scale as long as it stays this many times finer than the input. More than 1 moves
-#: keypoints less against a full decode, and no measured precision is lost at 1 (`benchmarks/results.md`).
+#: A JPEG decoded at a reduced scale stays at least this many times finer than the input. A larger margin moves
+#: keypoints less, compared with a full decode; at 1 no loss of precision was measured (`benchmarks/results.md`).
 DRAFT_MARGIN = 1.0
-#: Bytes of a remote picture, which is in memory as a whole: what the largest that may be decoded takes uncompressed.
+#: Most bytes of a remote picture, which is held in memory: the uncompressed size of the largest allowed picture.
 MOST_REMOTE_BYTES = 600 << 20
-#: What lies outside a padded picture: black, as in the reference implementation.
+#: Colour around a padded picture: black, as in the reference implementation.
 PADDING_COLOUR = (0, 0, 0)
 _BACKGROUND = (255, 255, 255)
 _UPRIGHT = {
@@ -50,20 +50,20 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-#: Grey, RGB, RGBA.
+#: Channels of grey, RGB and RGBA arrays.
 _CHANNELS = (1, 3, 4)
 _SIDEWAYS = (5, 6, 7, 8)
-#: What lies so little outside of a picture does so by rounding: picture pixels.
+#: Tolerance for boxes that exceed the picture because of rounding: picture pixels.
 _BORDER_PX = 0.01
-#: What makes upright whatever is turned clockwise by so many quarters.
+#: Clockwise quarter turns → the transposition that undoes them.
 _TURNED_BACK = {
     1: Image.Transpose.ROTATE_90,
     2: Image.Transpose.ROTATE_180,
     3: Image.Transpose.ROTATE_270,
 }
-#: What to do where a file holds more than one picture and is read as one: it is remote or a pipe, or in a library.
+#: Hint for files of several pictures that are read as one picture: remote ones, pipes, and in the library.
 _AS_A_CLIP = "save it as a local file for posecli estimate, or use PoseEstimator.estimate_clip"
-#: First bytes of files that people take for pictures, and that Pillow cannot open everywhere.
+#: First bytes of files that are mistaken for pictures, or that only some builds of Pillow open.
 _FOREIGN = (
     (4, b"ftypavif", "an AVIF picture"),
     (0, b"%PDF", "a PDF document"),
@@ -74,16 +74,21 @@ _FOREIGN = (
 )
 
 Source = str | os.PathLike[str] | bytes | IO[bytes]
-#: What the library takes for a picture: see `frame_from`.
+#: What the library accepts as a picture: see `frame_from`.
 AnyImage = Source | bytearray | memoryview | Image.Image | npt.NDArray[Any]
-#: From the width and height of a picture to those that it will be shrunk to.
+#: Width and height of a picture → width and height to which it will be shrunk.
 Detail = Callable[[int, int], tuple[float, float]]
 
 
 class Frame(NamedTuple):
-    """An upright RGB picture. `width`, `height`: its full size in pixels; `image` may hold fewer, each standing
-    for `reduction` × `reduction` of them; `source` is then what more can be read from, if anything. `origin`: where
-    the picture begins in `image`, in its pixels. `cut_from`: the picture that this one is a part of, and which part."""
+    """An upright RGB picture.
+
+    image: the decoded pixels, perhaps at a reduced scale: each stands for `reduction` × `reduction` picture pixels.
+    width, height: full size in picture pixels.
+    source: bytes or path from which a reduced picture can be decoded again, or None.
+    origin: x, y of the picture's corner in `image`, in pixels of `image`.
+    cut_from: the frame of which this is a part, and the part's box; None for a whole picture.
+    """
 
     image: Image.Image
     width: int
@@ -94,7 +99,7 @@ class Frame(NamedTuple):
     cut_from: tuple[Frame, PixelBox] | None = None
 
     def part(self, left: float, top: float, right: float, bottom: float) -> tuple[float, float, float, float]:
-        """A box in picture pixels as a box of `image`, cut at the border of the picture."""
+        """Convert a box in picture pixels to pixels of `image`, clipped to the picture."""
         scale, (x, y) = self.reduction, self.origin
         last_x, last_y = min(self.image.width, x + self.width / scale), min(self.image.height, y + self.height / scale)
         return (
@@ -106,11 +111,11 @@ class Frame(NamedTuple):
 
 
 class Transform(NamedTuple):
-    """From input pixels to picture pixels and back: picture = turned(scale · input + shift), each axis on its own.
+    """Converts input pixels to picture pixels and back: picture = turned(scale · input + shift), for each axis.
 
-    Both are counted from the outer corner of the first pixel. For the maps that is what PoseNet was trained with: the
-    reference implementations scale positions so, and half a pixel more costs average precision at every size tried
-    (`benchmarks/results.md`). `turn`: degrees clockwise, about the origin of the picture.
+    Both start at the outer corner of the first pixel. PoseNet was trained with this convention: the reference
+    implementations scale positions this way, and an added half pixel lowers average precision at every size tried
+    (`benchmarks/results.md`). turn: degrees clockwise, about the picture's origin.
     """
 
     scale_xy: tuple[float, float]
@@ -119,21 +124,21 @@ class Transform(NamedTuple):
 
     @property
     def input_scale(self) -> float:
-        """Input pixels to a picture pixel, along the axis that has more of them."""
+        """Input pixels per picture pixel, along the axis that has more of them."""
         return 1 / min(self.scale_xy)
 
     def to_picture(self, xy: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        """[n, 2] input pixels → [n, 2] picture pixels."""
+        """Convert [n, 2] x, y in input pixels to picture pixels."""
         return turned_xy(xy * np.array(self.scale_xy) + np.array(self.shift_xy), self.turn)
 
     def to_input(self, xy: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        """[n, 2] picture pixels → [n, 2] input pixels: the exact inverse."""
+        """Convert [n, 2] x, y in picture pixels to input pixels: the exact inverse."""
         input_xy: npt.NDArray[np.float64] = (turned_xy(xy, -self.turn) - np.array(self.shift_xy)) / self.scale_xy
         return input_xy
 
 
 def turned_xy(xy: npt.NDArray[np.float64], degrees: float) -> npt.NDArray[np.float64]:
-    """Points [n, 2] turned clockwise about the origin."""
+    """Turn points [n, 2] (x, y) clockwise about the origin."""
     if degrees == 0:
         return xy
     if degrees % 90 == 0:  # exactly
@@ -145,7 +150,7 @@ def turned_xy(xy: npt.NDArray[np.float64], degrees: float) -> npt.NDArray[np.flo
 
 
 def turned_bounds(picture_wh: tuple[int, int], turn: float) -> tuple[float, float, float, float]:
-    """Left, top, right, bottom of a picture that is turned back by so many degrees, about its origin."""
+    """Left, top, right, bottom of a picture that is turned back by `turn` degrees about its origin."""
     width, height = picture_wh
     corners = turned_xy(np.array([(0, 0), (width, 0), (0, height), (width, height)], np.float64), -turn)
     (left, top), (right, bottom) = corners.min(axis=0), corners.max(axis=0)
@@ -153,29 +158,29 @@ def turned_bounds(picture_wh: tuple[int, int], turn: float) -> tuple[float, floa
 
 
 class ModelInput(NamedTuple):
-    """A picture as the network takes it: RGB uint8 [h, w, 3], and the way back to the picture."""
+    """The network's input: RGB uint8 [h, w, 3], and the transform back to the picture."""
 
     pixels: npt.NDArray[np.uint8]
     transform: Transform
 
 
 def read_frame(source: Source, *, max_pixels: int, detail: Detail | None = None) -> Frame:
-    """Decode a picture: upright, RGB, whatever its format and mode.
+    """Decode a picture of any format and mode to upright RGB.
 
     source: a path, the bytes of a file, or an open binary file.
-    max_pixels: a picture of more is refused before it is decoded.
-    detail: tells for the width and height of the upright picture to which size it will be shrunk: a JPEG is then
-        decoded at 1/2, 1/4 or 1/8 of its size where that is fine enough. None: in full.
+    max_pixels: a larger picture is refused before it is decoded.
+    detail: gives the size to which the upright picture will be shrunk. A JPEG is then decoded at 1/2, 1/4 or 1/8 of
+        its size if that is fine enough. None: at full size.
     Raises InputError: NotFound, PermissionDenied, UnreadableImage, UnsupportedImage, ImageTooLarge.
     """
-    with _open(source) as (file, name), _failures_named(file, name):
+    with _open(source) as (file, name), _named_failures(file, name):
         image = open_image(file)
         width, height = image.size
         if width * height > max_pixels:
             raise too_large(name, width, height, max_pixels)
         if holds_several(image):
             raise UnsupportedImage(
-                f"{name} holds several pictures, and is read as one here",
+                f"{name} holds several pictures, but it is read as one picture here",
                 _AS_A_CLIP,
             )
         orientation = _orientation(image)
@@ -185,13 +190,13 @@ def read_frame(source: Source, *, max_pixels: int, detail: Detail | None = None)
         rgb = to_rgb(image)
         if orientation in _UPRIGHT:
             rgb = rgb.transpose(_UPRIGHT[orientation])
-        return Frame(rgb, width, height, reduction, _to_be_read_again(file, source) if reduction > 1 else None)
+        return Frame(rgb, width, height, reduction, _source_to_reread(file, source) if reduction > 1 else None)
 
 
 def finer(frame: Frame, detail: Detail) -> Frame:
-    """The same picture as fine as `detail` asks for (as in `read_frame`): itself, or decoded once more.
+    """The frame at the scale that `detail` needs (as in `read_frame`): the frame itself, or decoded again.
 
-    Raises InputError where it cannot be read any more, or is another picture now.
+    Raises InputError if the picture can no longer be read, or its size has changed.
     """
     if frame.cut_from is not None:
         whole, box = frame.cut_from
@@ -201,12 +206,12 @@ def finer(frame: Frame, detail: Detail) -> Frame:
         return frame
     again = read_frame(frame.source, max_pixels=frame.width * frame.height, detail=detail)
     if (again.width, again.height) != (frame.width, frame.height):
-        raise UnreadableImage("the picture changed while it was looked at")
+        raise UnreadableImage("the picture was changed while it was processed")
     return again
 
 
 def cut(frame: Frame, box: PixelBox) -> Frame:
-    """A part of a frame as a frame of its own, without the pixels around it. box: inside the picture."""
+    """A part of a frame as a frame of its own, without the pixels around it. box: must lie inside the picture."""
     left, top, right, bottom = box
     if box == (0, 0, frame.width, frame.height):
         return frame
@@ -224,7 +229,7 @@ def cut(frame: Frame, box: PixelBox) -> Frame:
 
 
 def detail_for_part(detail: Detail, box: PixelBox) -> Detail:
-    """The detail of a whole picture of which a part is looked at with another detail."""
+    """The detail for a whole picture, such that its part in `box` has the given detail."""
     part_width, part_height = box[2] - box[0], box[3] - box[1]
 
     def of_whole(width: int, height: int) -> tuple[float, float]:
@@ -234,16 +239,16 @@ def detail_for_part(detail: Detail, box: PixelBox) -> Detail:
     return of_whole
 
 
-def _to_be_read_again(file: IO[bytes], source: Source) -> str | bytes | None:
-    """What gives the same picture once more: its bytes where they are in memory, its path, or nothing."""
+def _source_to_reread(file: IO[bytes], source: Source) -> str | bytes | None:
+    """What the picture can be decoded from again: its bytes if they are in memory, its path, or None."""
     if isinstance(file, io.BytesIO):
         return file.getvalue()
     return os.fspath(source) if isinstance(source, str | os.PathLike) else None
 
 
 def frame_from_image(image: Image.Image) -> Frame:
-    """An opened Pillow image as a frame; its EXIF orientation is applied. Raises UnreadableImage."""
-    with _failures_named(None, "the image"):
+    """Convert an opened Pillow image to a frame, with its EXIF orientation applied. Raises UnreadableImage."""
+    with _named_failures(None, "the image"):
         orientation = _orientation(image)
         rgb = to_rgb(image)
         if orientation in _UPRIGHT:
@@ -252,7 +257,7 @@ def frame_from_image(image: Image.Image) -> Frame:
 
 
 def frame_from_array(pixels: npt.NDArray[Any]) -> Frame:
-    """Pixels as a frame: [H, W, 3] RGB, [H, W, 4] RGBA, [H, W] or [H, W, 1] grey; uint8, or floats of 0 to 1.
+    """Convert pixels to a frame: [H, W, 3] RGB, [H, W, 4] RGBA, [H, W] or [H, W, 1] grey; uint8, or floats of 0 to 1.
 
     Raises UsageError for any other array.
     """
@@ -282,34 +287,36 @@ def _eight_bits(pixels: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
     low, high = float(pixels.min()), float(pixels.max())
     if not 0 <= low <= high <= 1:  # also refuses NaN
         raise UsageError(
-            f"the array has floats of {low:g} to {high:g}, expected 0 to 1", "pixels.astype(numpy.uint8) for 0 to 255"
+            f"the array has floats of {low:g} to {high:g}, expected 0 to 1",
+            "use pixels.astype(numpy.uint8) for 0 to 255",
         )
     return (pixels * 255 + 0.5).astype(np.uint8)
 
 
 def check_is_image(image: object) -> None:
-    """Raise TypeError for what is none of `AnyImage`."""
+    """Raise TypeError unless the value is an `AnyImage`."""
     if isinstance(image, str | os.PathLike | bytes | bytearray | memoryview | Image.Image | np.ndarray):
         return
     if hasattr(image, "read") and not isinstance(image, io.TextIOBase):
         return
     if image is None:
-        hint = "cv2.imread gives None for a file that it cannot read"
+        hint = "cv2.imread returns None for a file that it cannot read"
     elif isinstance(image, io.TextIOBase):
         hint = "open the file with mode 'rb'"
     else:
-        hint = "numpy.asarray makes an array of pixels; several pictures are passed one by one"
+        hint = "convert pixels with numpy.asarray; pass several pictures one by one"
     raise TypeError(
-        f"a picture is a path, the bytes of a file, an open binary file, a Pillow image or an array, "
+        f"a picture must be a path, the bytes of a file, an open binary file, a Pillow image or an array, "
         f"not {type(image).__name__} ({hint})"
     )
 
 
 def frame_from(image: AnyImage, *, max_pixels: int, detail: Detail | None = None) -> Frame:
-    """Whatever stands for a picture as a frame: a path, the bytes of a file or an open binary file, as `read_frame`
-    takes them; a Pillow image; an array, as `frame_from_array` takes it.
+    """Convert any kind of picture to a frame.
 
-    Raises InputError for pictures that cannot be read, UsageError for arrays that are none.
+    image: a path, the bytes of a file or an open binary file (see `read_frame`), a Pillow image, or an array (see
+        `frame_from_array`).
+    Raises InputError if a picture cannot be read, UsageError for an array that is not a picture.
     """
     if isinstance(image, Image.Image):
         return frame_from_image(image)
@@ -333,20 +340,20 @@ def _open(source: Source) -> Iterator[tuple[IO[bytes], str]]:
             if stat.S_ISDIR(mode) or stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
                 raise UnsupportedImage(f"{name} is a {'folder' if stat.S_ISDIR(mode) else 'device'}, not a picture")
             with open(name, "rb") as file:
-                # A pipe cannot be searched: read it through first.
+                # A pipe cannot seek: it is read completely first.
                 yield (file if stat.S_ISREG(mode) else io.BytesIO(file.read())), name
         except OSError as error:
             raise failed_to_open(name, error) from error
         except MemoryError as error:
             raise ImageTooLarge(f"{name}: not enough memory to read it") from error
-        except ValueError as error:  # a NUL in it, or a surrogate that stands for no byte
+        except ValueError as error:  # the name has a NUL, or a surrogate that encodes no byte
             raise NotFound(f"{name}: no file can have this name") from error
     else:
         yield source, "the picture"
 
 
 def failed_to_open(name: str, error: OSError) -> InputError:
-    """What the system says of a file or folder, as the error of that input."""
+    """Convert a system error for a file or folder to the error of that input."""
     if isinstance(error, FileNotFoundError | NotADirectoryError):
         return NotFound(f"{name}: no such file")
     if isinstance(error, PermissionError):
@@ -357,8 +364,8 @@ def failed_to_open(name: str, error: OSError) -> InputError:
 
 
 @contextmanager
-def _failures_named(file: IO[bytes] | None, name: str) -> Iterator[None]:
-    """Turn whatever a decoder raises into one clear error."""
+def _named_failures(file: IO[bytes] | None, name: str) -> Iterator[None]:
+    """Convert any exception of a decoder to an InputError that names the picture."""
     try:
         yield
     except InputError:
@@ -387,7 +394,7 @@ def _not_identified(file: IO[bytes] | None, name: str) -> InputError:
         return _needs_extra(name, "a HEIC picture", "heif") or UnreadableImage(f"{name} is a damaged HEIC picture")
     if means_video(content_of(head), name):
         missing = None if is_remote(name) else _needs_extra(name, "a video", "video")
-        return missing or UnsupportedImage(f"{name} is a video, and is read as one picture here", _AS_A_CLIP)
+        return missing or UnsupportedImage(f"{name} is a video, but it is read as one picture here", _AS_A_CLIP)
     for start, magic, what in _FOREIGN:
         if head[start:].startswith(magic):
             return UnsupportedImage(f"{name} is {what}, which cannot be read here")
@@ -395,7 +402,7 @@ def _not_identified(file: IO[bytes] | None, name: str) -> InputError:
 
 
 def _needs_extra(name: str, what: str, extra: str) -> UnsupportedImage | None:
-    """The error of a file that an extra reads; None where the extra is installed."""
+    """The error of a file that needs an extra; None if the extra is installed."""
     if installed(extra):
         return None
     return UnsupportedImage(f"{name} is {what}, and the extra {extra} is not installed", install_extra(extra))
@@ -404,13 +411,13 @@ def _needs_extra(name: str, what: str, extra: str) -> UnsupportedImage | None:
 def _orientation(image: Image.Image) -> int:
     try:
         value = image.getexif().get(ExifTags.Base.Orientation, 1)
-    except Exception:  # broken metadata is no reason to lose the picture
+    except Exception:  # the picture can be used without its broken metadata
         return 1
     return value if value in _UPRIGHT else 1
 
 
 def _reduce_jpeg(image: Image.Image, width: int, height: int, detail: Detail | None) -> int:
-    """Ask the JPEG decoder for the smallest scale that is fine enough; return how much smaller it is."""
+    """Set the JPEG decoder to the smallest scale that is fine enough; return the factor."""
     if detail is None or image.format not in ("JPEG", "MPO"):
         return 1
     reduction = reduction_for(width, height, detail)
@@ -422,14 +429,14 @@ def _reduce_jpeg(image: Image.Image, width: int, height: int, detail: Detail | N
 
 
 def reduction_for(width: int, height: int, detail: Detail) -> int:
-    """How much smaller a JPEG of this size may be decoded: 1, 2, 4 or 8 times."""
+    """The factor, 1, 2, 4 or 8, by which a JPEG of this size may be decoded smaller."""
     needed_width, needed_height = detail(width, height)
     room = min(width / needed_width, height / needed_height) / DRAFT_MARGIN
     return next((factor for factor in (8, 4, 2) if factor <= room), 1)
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """Any mode as RGB: transparency over white, 16 and 32 bits and floats scaled to 8."""
+    """Convert any mode to RGB. Transparency becomes white; 16 and 32 bits and floats are scaled to 8 bits."""
     if image.mode == "RGB" and "transparency" not in image.info:
         image.load()
         return image
@@ -461,30 +468,31 @@ def input_size_for(
 ) -> tuple[int, int]:
     """Height and width of the network's input for a picture.
 
-    `aspect`: the picture's own shape with as many pixels as the model's input, or as size × size.
-    Otherwise the model's input, or its shape with `size` as the longer side. Every side is n·32 + 1.
+    fit `aspect`: the picture's aspect ratio with as many pixels as the model's input or, if given, as size × size.
+    Other fits: the model's input or, if given, its aspect ratio with `size` as the longer side.
+    Every side is n·32 + 1.
     """
     if fit != "aspect":
         if size is None:
             return native_hw
         longer = max(native_hw)
-        return _whole_cells(size * native_hw[0] / longer), _whole_cells(size * native_hw[1] / longer)
+        return _nearest_size(size * native_hw[0] / longer), _nearest_size(size * native_hw[1] / longer)
     budget = float(size**2) if size is not None else float(native_hw[0] * native_hw[1])
     width, height = frame_wh
-    # The shorter side is settled first, so that a very long picture does not outgrow the budget.
-    shorter = _whole_cells(sqrt(budget * min(width / height, height / width)))
-    longer = min(_whole_cells(shorter * max(width / height, height / width)), _whole_cells(budget / shorter))
+    # The shorter side is chosen first, so that a very long picture does not exceed the budget.
+    shorter = _nearest_size(sqrt(budget * min(width / height, height / width)))
+    longer = min(_nearest_size(shorter * max(width / height, height / width)), _nearest_size(budget / shorter))
     return (shorter, longer) if width >= height else (longer, shorter)
 
 
-def _whole_cells(pixels: float) -> int:
-    """The nearest n·32 + 1, at least two cells, at most the largest input size."""
+def _nearest_size(pixels: float) -> int:
+    """The nearest n·32 + 1, from two cells to the largest input size."""
     cells = max(round((pixels - 1) / INPUT_SIZE_STEP), 1)
     return min(cells * INPUT_SIZE_STEP + 1, MAX_INPUT_SIZE)
 
 
 def fitted_size(frame_wh: tuple[int, int], size_hw: tuple[int, int], fit: str) -> tuple[int, int]:
-    """Width and height that a picture takes up inside an input: all of it, unless it is padded."""
+    """Width and height of the picture inside an input: the whole input, unless the picture is padded."""
     height, width = size_hw
     if fit != "pad":
         return width, height
@@ -493,9 +501,9 @@ def fitted_size(frame_wh: tuple[int, int], size_hw: tuple[int, int], fit: str) -
 
 
 def prepare(frame: Frame, *, size_hw: tuple[int, int], fit: str) -> ModelInput:
-    """Resize a frame to the network's input (bilinear, averaging over what is dropped).
+    """Resize a frame to the network's input (bilinear with antialiasing).
 
-    `pad` keeps the proportions and fills what is left with black on both sides; `stretch` and `aspect` fill the input.
+    `pad` keeps the aspect ratio and adds black on both sides; `stretch` and `aspect` fill the input.
     """
     height, width = size_hw
     inner = fitted_size((frame.width, frame.height), size_hw, fit)
@@ -516,8 +524,8 @@ def prepare_part(
 ) -> ModelInput:
     """Resize a part of a frame to fill the network's input.
 
-    box: left, top, right, bottom in pixels of the picture turned back by `turn` degrees (as `turned_bounds` gives
-    them): somebody who is turned clockwise by so many degrees is upright in it. Outside of the picture it is black.
+    box: left, top, right, bottom in pixels of the picture turned back by `turn` degrees (as in `turned_bounds`): a
+        person who is turned clockwise by `turn` degrees is upright in it. Outside of the picture the input is black.
     """
     height, width = size_hw
     left, top, right, bottom = box
@@ -540,14 +548,14 @@ def prepare_part(
 def _sampled(
     frame: Frame, part: tuple[float, float, float, float], transform: Transform, size_hw: tuple[int, int]
 ) -> Image.Image:
-    """The input at an angle that is no quarter turn, or that reaches out of the picture.
+    """The input for a box that is not turned by quarters, or that exceeds the picture.
 
-    part: what is seen of the frame, in pixels of its image.
+    part: the visible part of the frame, in pixels of its image.
     """
     left, top, right, bottom = part
     if right <= left or bottom <= top:
         return Image.new("RGB", size_hw[::-1], PADDING_COLOUR)
-    # Shrunk first: an affine transform samples single points, and does not average over what it drops.
+    # Shrunk first: an affine transform samples single points and does not average over the pixels between them.
     shrink = min(frame.reduction * transform.input_scale, 1.0)
     size = max(round((right - left) * shrink), 1), max(round((bottom - top) * shrink), 1)
     region = frame.image.resize(size, Image.Resampling.BILINEAR, box=part)

@@ -1,7 +1,7 @@
-"""What a file holds, by its first bytes: one picture for certain, perhaps several, or a video.
+"""Detects by a file's first bytes whether it holds one picture, perhaps several, or a video.
 
-A look costs a bounded number of small reads, whatever the file says about itself, so that the process that leads a run
-can take it. Anything beyond is left to processes that may fail.
+Detection takes a bounded number of small reads for any file, so the main process of a run can do it. Anything more is
+left to processes that may fail.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Callable
 from enum import Enum
 from typing import IO, Literal
 
-#: Bytes that are read first, and parts of a file that are passed over at most to find what decides.
+#: Bytes that are read first, and the most segments or chunks that are skipped to find the one that decides.
 HEAD_BYTES, _MOST_PARTS = 512, 64
 VIDEO_EXTENSIONS = frozenset(
     (
@@ -22,10 +22,10 @@ VIDEO_EXTENSIONS = frozenset(
         ".webm", ".wmv",
     )
 )  # fmt: skip
-#: Of HEIC and other HEIF pictures.
+#: Extensions of HEIC and other HEIF pictures.
 HEIF_EXTENSIONS = frozenset((".heic", ".heics", ".heif", ".heifs", ".hif"))
 _PNG = b"\x89PNG\r\n\x1a\n"
-#: Brands of ISO files that hold pictures rather than videos. Sequences of AVIF pictures say so.
+#: Brands of ISO files that hold pictures rather than videos. Sequences of AVIF pictures have a brand of their own.
 _HEIF_BRANDS, _AVIF_BRANDS, _SEQUENCE_BRAND = (
     (b"heic", b"heix", b"heim", b"heis", b"mif1", b"msf1"),
     (b"avif", b"avis"),
@@ -33,12 +33,12 @@ _HEIF_BRANDS, _AVIF_BRANDS, _SEQUENCE_BRAND = (
 )
 #: A packet of an MPEG transport stream begins with this byte; M2TS puts four bytes before it.
 _SYNC, _PACKET, _STAMPED_PACKET = 0x47, 188, 192
-#: Bit of a WebP's header that says that it moves; segments of a JPEG that end what stands before its pixels.
-_WEBP_MOVES, _JPEG_ENDS = 0x02, (0xD9, 0xDA)
+#: Header bit of an animated WebP; markers of a JPEG that end the segments before its pixels.
+_WEBP_IS_ANIMATED, _JPEG_ENDS = 0x02, (0xD9, 0xDA)
 
 
 class Content(Enum):
-    """What a file may hold. UNKNOWN: nothing in its first bytes tells."""
+    """What a file may hold. UNKNOWN: the first bytes do not tell."""
 
     PICTURE = "one picture"
     SEQUENCE = "perhaps several pictures"
@@ -47,11 +47,11 @@ class Content(Enum):
 
 
 def content_of(source: str | bytes) -> Content:
-    """What a local file, or the bytes of one, may hold. What cannot be read, or is no regular file, is UNKNOWN."""
+    """What a local file, or its bytes, may hold. UNKNOWN if it cannot be read or is not a regular file."""
     if isinstance(source, bytes):
         return _content(io.BytesIO(source))
     try:
-        if not stat.S_ISREG(os.stat(source).st_mode):  # to open a pipe may take forever
+        if not stat.S_ISREG(os.stat(source).st_mode):  # opening a pipe may block
             return Content.UNKNOWN
         with open(source, "rb") as file:
             return _content(file)
@@ -60,15 +60,15 @@ def content_of(source: str | bytes) -> Content:
 
 
 def means_video(content: Content, name: str) -> bool:
-    """Whether a file is a video by its content and, where that does not tell, by its name."""
+    """Whether a file is a video: by its content or, if that is UNKNOWN, by its name."""
     if content is Content.UNKNOWN:
         return os.path.splitext(name)[1].lower() in VIDEO_EXTENSIONS
     return content is Content.VIDEO
 
 
 def begins_as_text(path: str) -> bool:
-    """Whether the first bytes of a local file are text without control characters. What is empty, or cannot be read,
-    is none."""
+    """Whether the first bytes of a local file are text without control characters. False if it is empty or cannot be
+    read."""
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):
             return False
@@ -80,8 +80,8 @@ def begins_as_text(path: str) -> bool:
 
 
 def is_heif(head: bytes) -> bool:
-    """Whether the first bytes of a file are those of a HEIC or other HEIF picture. AVIF is HEIF too, of another codec:
-    it is told apart."""
+    """Whether the first bytes of a file are those of a HEIC or other HEIF picture. False for AVIF, which is HEIF with
+    another codec."""
     if head[4:8] != b"ftyp":
         return False
     brands = _brands(head)
@@ -97,7 +97,7 @@ def _content(file: IO[bytes]) -> Content:
 
 
 def _of_jpeg(file: IO[bytes], head: bytes) -> Content:
-    """A JPEG holds several pictures where one of its segments lists them (MPF)."""
+    """A JPEG holds several pictures if one of its segments lists them (MPF)."""
     place = 2
     for _ in range(_MOST_PARTS):
         file.seek(place)
@@ -111,7 +111,7 @@ def _of_jpeg(file: IO[bytes], head: bytes) -> Content:
 
 
 def _of_png(file: IO[bytes], head: bytes) -> Content:
-    """A PNG moves where a chunk before its pixels says so."""
+    """A PNG is animated if an acTL chunk precedes its pixels."""
     place = len(_PNG)
     for _ in range(_MOST_PARTS):
         file.seek(place)
@@ -129,12 +129,12 @@ def _of_riff(file: IO[bytes], head: bytes) -> Content:
         return Content.VIDEO
     if head[8:12] != b"WEBP":
         return Content.UNKNOWN
-    moves = head[12:16] == b"VP8X" and len(head) > 20 and head[20] & _WEBP_MOVES
-    return Content.SEQUENCE if moves else Content.PICTURE
+    is_animated = head[12:16] == b"VP8X" and len(head) > 20 and head[20] & _WEBP_IS_ANIMATED
+    return Content.SEQUENCE if is_animated else Content.PICTURE
 
 
 def _of_iso(file: IO[bytes], head: bytes) -> Content:
-    """Of several pictures in a HEIF file only the primary one is read: a portrait's second view is no frame."""
+    """A HEIF file of several pictures counts as its primary one: the second view of a portrait is not a frame."""
     brands = _brands(head)
     if _SEQUENCE_BRAND in brands:
         return Content.SEQUENCE
@@ -142,13 +142,13 @@ def _of_iso(file: IO[bytes], head: bytes) -> Content:
 
 
 def _brands(head: bytes) -> list[bytes]:
-    """What an ISO file says that it holds: the major brand, then those that it is compatible with."""
+    """The brands of an ISO file: the major brand, then the compatible ones."""
     length = int.from_bytes(head[:4], "big")
     return [head[8:12], *(head[start : start + 4] for start in range(16, min(length, len(head)), 4))]
 
 
 def _of_tiff(file: IO[bytes], head: bytes) -> Content:
-    """A TIFF holds one picture where its first directory names no next one."""
+    """A TIFF holds one picture if its first directory has no next one."""
     order: Literal["little", "big"] = "little" if head.startswith(b"II") else "big"
 
     def number(place: int, size: int) -> int:
@@ -166,7 +166,7 @@ def _is_transport_stream(head: bytes) -> bool:
     )
 
 
-#: Offset and first bytes: what they say, or who looks further.
+#: Offset, bytes there, and the content: known, or found by a function that reads more.
 _SIGNATURES: tuple[tuple[int, bytes, Content | Callable[[IO[bytes], bytes], Content]], ...] = (
     (0, b"\xff\xd8\xff", _of_jpeg),
     (0, _PNG, _of_png),

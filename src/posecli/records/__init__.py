@@ -1,1 +1,1 @@
-"""Records on disk: journal, parts, formats."""
+"""Records on disk: journals, parts and formats."""

@@ -1,4 +1,4 @@
-"""What records of one run have in common: results under another model or other settings do not mix."""
+"""The model and settings of a run. Records with another model or other settings are not mixed with its records."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ class RunIdentity(NamedTuple):
     settings: Settings
 
     def digest(self, *more: str) -> str:
-        """What stands for it, and for more that must be alike, in names of files."""
+        """A digest of the identity, and of more values that must be equal, for file names."""
         return digest([self.model_sha256, json.dumps(self.settings.to_dict(), sort_keys=True), *more])
 
     def check(self, record: Record, path: str) -> None:
-        """Raise UsageError unless a finished record was made in the same way."""
+        """Raise UsageError if a finished record has another model or other settings."""
         if record.model is not None and record.model.sha256 != self.model_sha256:
             self._refuse(path, f"the model {record.model.name} ({record.model.sha256[:12]}…)")
         ours = self.settings.to_dict()
@@ -37,7 +37,7 @@ class RunIdentity(NamedTuple):
 
 
 def digest(texts: Iterable[str]) -> str:
-    """Eight hexadecimal digits that stand for texts."""
+    """A hash of texts: eight hexadecimal digits."""
     state = hashlib.blake2b(digest_size=4)
     for text in texts:
         state.update(name_bytes(text) + b"\0")

@@ -1,8 +1,8 @@
-"""Records on disk: written as a run goes, read back whatever state it left them in.
+"""Journals: records that are appended during a run, and read back after an interruption.
 
-A journal holds raw records, what inference said of each input, one a line, with every digit: what comes after
-inference is replayed from them. A line is whole or, at the very end, torn. A file of JSON Lines in which nothing comes
-after inference is its own journal; beside any other output it is `NAME.partial.jsonl`.
+A journal holds one raw record per line: the result of inference for an input, with all digits. Later steps are
+replayed from these records. Every line is complete, except that the last one may be torn. If no step follows inference,
+an output of JSON Lines is its own journal. Every other output has a journal beside it, `NAME.partial.jsonl`.
 """
 
 from __future__ import annotations
@@ -25,15 +25,16 @@ from posecli.types import SCHEMA, ImageInput, Record
 
 JOURNAL_SUFFIX = ".partial.jsonl"
 _STANDARD_INPUT = 0
-#: What every line of a journal begins with.
+#: The beginning of every line of a journal.
 _LINE_START = f'{{"schema": "{SCHEMA}", '.encode()
 
 
 class Journal:
-    """Lines of records to append to. The file is opened with the first record.
+    """A file of record lines to append to. It is opened with the first record.
 
-    anew: it replaces the file at the path, and `stale`, another one that an earlier run left. They stay until a record
-    is ok, or `finish`: as long the new file has a temporary name. raw: with every digit.
+    anew: replace the file at `path`, and `stale`, another file that an earlier run left. Both are kept until the first
+    ok record, or `finish`; until then the new file has a temporary name.
+    raw: write all digits.
     """
 
     def __init__(self, path: str, *, anew: bool = False, stale: str | None = None, raw: bool = True) -> None:
@@ -45,19 +46,19 @@ class Journal:
         self._file: IO[bytes] | None = None
 
     def add(self, record: Record) -> None:
-        """Append a record, at once and whole. Raises OutputError."""
+        """Append a record with one write. Raises OutputError."""
         file = self._file or self._open()
         LineFile(file.fileno(), self.path).write(f"{to_json(record.to_dict(raw=self._raw))}\n".encode())
         if record.ok:
             self._replace()
 
     def check_is_there(self) -> None:
-        """Raise OutputError where the file has been deleted since it was opened."""
+        """Raise OutputError if the file was deleted after it was opened."""
         if self._file is not None:
             check_is_there(self._place, self._file.fileno())
 
     def is_kept(self) -> bool:
-        """Whether the file at the path holds what was added. To be asked before `close`."""
+        """Whether the file at `path` holds the added records. Call it before `close`."""
         try:
             self.check_is_there()
         except OutputError:
@@ -65,14 +66,14 @@ class Journal:
         return self._place == self.path and os.path.exists(self.path)
 
     def finish(self) -> None:
-        """Replace what is to be replaced, with no record too. Raises OutputError."""
+        """Replace the old files, even if no record was added. Raises OutputError."""
         if self._place != self.path:
             if self._file is None:
                 self._open()
             self._replace()
 
     def close(self) -> None:
-        """Close the file; one that has not replaced another goes."""
+        """Close the file. If it has not replaced the old one, delete it."""
         if self._file is not None:
             self._file.close()
             self._file = None
@@ -88,7 +89,7 @@ class Journal:
 
     def _replace(self) -> None:
         if self._place != self.path and self._file is not None:
-            self._file.close()  # some systems do not rename an open file
+            self._file.close()  # some systems cannot rename an open file
             if self._stale is not None:
                 remove(self._stale)
             move(self._place, self.path)
@@ -97,23 +98,23 @@ class Journal:
 
 
 class RecordedLines:
-    """What a file of JSON Lines holds of inputs: finished records by input, and whose inputs failed.
+    """The finished records in a file of JSON Lines, by input, and the names of failed inputs.
 
-    Of two records of one input the later counts. A torn last line is left out.
-    Raises UsageError where it is no file of records, or another model or other settings made it.
+    If an input has two records, the later one counts. A torn last line is left out.
+    Raises UsageError if the file does not hold records, or if their model or settings differ from `identity`.
     """
 
     def __init__(self, path: str, identity: RunIdentity) -> None:
         self.path = path
         self.names_that_failed: set[str] = set()
-        self.is_clean = True  # holds nothing but finished records, each once
-        self.size = 0  # bytes of whole lines
+        self.is_clean = True  # the file holds only finished records, one per input
+        self.size = 0  # bytes of complete lines
         self._offsets = NameMap()
         with open(path, "rb") as file:
             self._scan(file, identity)
 
     def get(self, image: ImageInput) -> Record | None:
-        """The finished record of an input, or None. Raises OutputError where the file is no more what it was."""
+        """The finished record of an input, or None. Raises OutputError if the file was changed or deleted."""
         offset = self._offsets.get(image.key)
         if offset is None:
             return None
@@ -121,12 +122,12 @@ class RecordedLines:
             with open(self.path, "rb") as file:
                 file.seek(offset)
                 record = Record.from_dict(parse_json(file.readline()))
-        except (OSError, ValueError) as error:  # it was whole when the run began
-            raise OutputError(f"{self.path} was deleted or changed while it was carried on: {error}") from error
+        except (OSError, ValueError) as error:  # it was valid when the run began
+            raise OutputError(f"{self.path} was deleted or changed during the run: {error}") from error
         return record if record.key == image.key else None
 
     def lines(self) -> Iterator[tuple[bytes, Record, bool]]:
-        """The whole lines, each with its record, and whether that is the one that counts of a finished input."""
+        """Yield each complete line, its record, and whether that is the record of a finished input that counts."""
         with open(self.path, "rb") as file:
             offset = 0
             while offset < self.size and (line := file.readline()):
@@ -153,8 +154,8 @@ class RecordedLines:
             self.size += len(line)
 
     def _check_torn(self, line: bytes, number: int) -> None:
-        """A torn line is cut off, so it must be posecli's: the beginning of a record, or the zeros that a file system
-        puts in the place of what a power cut took. Raises UsageError."""
+        """Check that a torn line, which will be cut off, is posecli's: the beginning of a record, or the zeros that a
+        file system writes for data lost in a power cut. Raises UsageError."""
         start = line.rstrip(b"\0")[: len(_LINE_START)]
         if not _LINE_START.startswith(start):
             raise self._foreign(f"line {number} is not the beginning of a record")
@@ -163,21 +164,23 @@ class RecordedLines:
         return UsageError(f"{self.path} does not hold posecli records: {why}", "--overwrite replaces it")
 
     def cut_torn_line(self) -> None:
-        """Make the file fit to be appended to. Raises OutputError."""
+        """Truncate the file to its complete lines, so that it can be appended to. Raises OutputError."""
         with output_errors(self.path):
             if os.path.getsize(self.path) != self.size:
                 os.truncate(self.path, self.size)
 
 
 def read_lines(file: IO[bytes]) -> Iterator[Record]:
-    """The records of a stream of JSON Lines that this process has written."""
+    """Yield the records of a stream of JSON Lines that this process has written."""
     for line in file:
         yield Record.from_dict(parse_json(line))
 
 
 def read_records(path: str) -> Iterator[Record]:
-    """Records from JSON Lines, JSON, Parquet or a folder of parts, `-` for standard input. Raises UsageError for
-    anything else, MissingExtra for Parquet without its extra."""
+    """Yield the records of JSON Lines, JSON, Parquet, COCO annotations or a folder of parts; `-`: standard input.
+
+    Raises UsageError for anything else, MissingExtra if Parquet's extra is not installed.
+    """
     if storage.is_folder(path):
         yield from read_parts(path)
         return
@@ -198,7 +201,7 @@ def _standard_input() -> io.BufferedReader:
 
 
 def read_image_record(path: str, format_name: str) -> Record | None:
-    """The record in the file of one image, or None where there is none."""
+    """The record in the file of one image, or None if there is none."""
     read = get_format(format_name).read
     try:
         with storage.open_file(path) as file:

@@ -1,6 +1,6 @@
-"""The records of a run of any size as many files in one folder, each whole or absent.
+"""Parts: the records of a run of any size as many files in one folder, each complete or absent.
 
-A part is called after what it holds, so that a restart knows what is done from the folder's listing alone:
+A part's name identifies its content, so that a restarted run needs only the folder's listing:
 
     part-000012.3f9ac11e.80b5d6a2.jsonl             number, model and settings, names of the inputs
     part-000012.3f9ac11e.80b5d6a2.failed-3.jsonl    three of its records are errors
@@ -22,14 +22,14 @@ from posecli.records.formats import PART_FORMATS, get_format, read_file
 from posecli.records.formats.base import ByteSink, WriteOptions
 from posecli.types import Record
 
-#: Bytes of a part that are held in memory while it is made; more are put on disk.
+#: Most bytes of a part that are held in memory while it is written; a larger one goes to a temporary file.
 _IN_MEMORY = 16 << 20
 _NAME = re.compile(r"part-(\d{6,})\.([0-9a-f]{8})\.([0-9a-f]{8})(?:\.failed-(\d+))?\.(" + "|".join(PART_FORMATS) + ")")
 
 
 class Part(NamedTuple):
-    """A part's name. made_with: digest of model and settings; holds: digest of the inputs' names; failed: records that
-    are errors."""
+    """A part's name. made_with: digest of model and settings; holds: digest of the inputs' names; kind: file extension;
+    failed: number of error records."""
 
     number: int
     made_with: str
@@ -39,13 +39,13 @@ class Part(NamedTuple):
 
     @property
     def name(self) -> str:
-        """The file's name."""
+        """The file name."""
         failed = f".failed-{self.failed}" if self.failed else ""
         return f"part-{self.number:06d}.{self.made_with}.{self.holds}{failed}.{self.kind}"
 
     @classmethod
     def parse(cls, name: str) -> Part | None:
-        """The part that a file's name stands for, or None."""
+        """The part of a file name, or None if it is not the name of a part."""
         match = _NAME.fullmatch(name)
         if match is None:
             return None
@@ -54,12 +54,12 @@ class Part(NamedTuple):
 
 
 def list_parts(folder: str) -> Iterator[Part]:
-    """The parts in a folder, in no order; nothing where there is no folder."""
+    """Yield the parts in a folder, unordered; none if there is no folder."""
     yield from (part for name in storage.names_in(folder) if (part := Part.parse(name)) is not None)
 
 
 def best_parts(folder: str) -> dict[int, Part]:
-    """By number, the part of a folder with the fewest failures, in the order of the numbers."""
+    """For each part number in a folder, in rising order, the part with the fewest failures."""
     best: dict[int, Part] = {}
     for part in sorted(list_parts(folder)):
         if part.number not in best or part.failed < best[part.number].failed:
@@ -68,7 +68,7 @@ def best_parts(folder: str) -> dict[int, Part]:
 
 
 def read_parts(folder: str) -> Iterator[Record]:
-    """All records of a folder of parts. Raises UsageError where it has none, or one that holds no records."""
+    """Yield all records of a folder of parts. Raises UsageError if it has no parts, or if a part cannot be read."""
     parts = best_parts(folder)
     if not parts:
         raise UsageError(f"{folder} holds no parts of a run", "name a file of records, or a folder that --shards wrote")
@@ -77,7 +77,7 @@ def read_parts(folder: str) -> Iterator[Record]:
 
 
 def read_part(path: str) -> Iterator[Record]:
-    """The records of one part. Raises UsageError where it holds none."""
+    """Yield the records of one part. Raises UsageError if it does not hold records."""
     try:
         with storage.open_file(path) as file:
             yield from read_file(file, path)
@@ -86,7 +86,7 @@ def read_part(path: str) -> Iterator[Record]:
 
 
 class _Temporary:
-    """A temporary file to write to. Raises OutputError where it cannot be written."""
+    """A temporary file whose write errors are OutputErrors."""
 
     closed = False
 
@@ -104,7 +104,7 @@ class _Temporary:
 
 
 def write_part(folder: str, part: Part, records: Iterable[Record]) -> Part:
-    """Write records as they come into a part that appears when it is whole; its name, which tells how many failed.
+    """Write records as they arrive to a part, which appears when it is complete. Return its name, with the failures.
 
     Raises OutputError.
     """
@@ -116,17 +116,17 @@ def write_part(folder: str, part: Part, records: Iterable[Record]) -> Part:
             failed += not record.ok
             yield record
 
-    with tempfile.SpooledTemporaryFile(_IN_MEMORY) as made:
-        get_format(part.kind).write(counted(), _Temporary(made), WriteOptions())
-        made.seek(0)
+    with tempfile.SpooledTemporaryFile(_IN_MEMORY) as spooled:
+        get_format(part.kind).write(counted(), _Temporary(spooled), WriteOptions())
+        spooled.seek(0)
         named = part._replace(failed=failed)
         with whole_file(os.path.join(folder, named.name)) as file:
-            shutil.copyfileobj(made, file)
+            shutil.copyfileobj(spooled, file)
     return named
 
 
 def remove_part(folder: str, part: Part) -> None:
-    """Delete a part that another one replaces. Raises OutputError."""
+    """Delete a part that was replaced by another. Raises OutputError."""
     path = os.path.join(folder, part.name)
     with output_errors(path):
         storage.remove(path)

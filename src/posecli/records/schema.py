@@ -1,4 +1,4 @@
-"""The JSON Schema of the record (draft 2020-12), from the same constants as the record itself."""
+"""The JSON Schema of records (draft 2020-12), built from the constants of the record types."""
 
 from __future__ import annotations
 
@@ -20,19 +20,23 @@ _SCORE = {"type": "number", "minimum": 0, "maximum": 1}
 
 
 def record_schema() -> dict[str, Any]:
-    """The schema as plain data."""
+    """The schema as a JSON object."""
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "posecli record",
-        "description": "What became of one input of `posecli estimate`.",
+        "description": "the result for one input of `posecli estimate`",
         "type": "object",
         "properties": {
             "schema": {"const": SCHEMA},
-            "image": {"type": "string", "description": "the name that the user gave; undecodable bytes as \\udcXX"},
+            "image": {"type": "string", "description": "the name of the input, as given; undecodable bytes as \\udcXX"},
             "status": {"enum": ["ok", "error"]},
-            "frame": {"type": "integer", "minimum": 0, "description": "of a clip or a file of several pictures"},
-            "time": {"type": "number", "description": "seconds from the clip's beginning"},
-            "file": {"type": "string", "description": "of a frame that is a file of its own; image is its folder"},
+            "frame": {
+                "type": "integer",
+                "minimum": 0,
+                "description": "number from 0 in a clip or a file of several pictures",
+            },
+            "time": {"type": "number", "description": "seconds from the beginning of the clip"},
+            "file": {"type": "string", "description": "the file of a frame in a folder of frames; image is the folder"},
         },
         "required": ["schema", "image", "status"],
         "oneOf": [_ok_schema(), _error_schema()],
@@ -48,21 +52,28 @@ def schema_text() -> str:
 def _ok_schema() -> dict[str, Any]:
     properties = {
         "status": {"const": "ok"},
-        "width": {"type": "integer", "minimum": 1, "description": "of the upright picture, pixels"},
+        "width": {"type": "integer", "minimum": 1, "description": "width of the upright picture in pixels"},
         "height": {"type": "integer", "minimum": 1},
         "model": _closed_object(
             name={"type": "string"},
             sha256={"type": "string", "pattern": "^[0-9a-f]{64}$"},
-            input={**_array(2, {"type": "integer", "minimum": 1}), "description": "height, width in pixels"},
+            input={
+                **_array(2, {"type": "integer", "minimum": 1}),
+                "description": "height and width of the model's input in pixels",
+            },
             stride={"enum": list(RECORD_STRIDES)},
         ),
         "settings": _settings(),
         "poses": {
             "type": "array",
-            "description": "people in falling score; nobody found is an empty list",
+            "description": "people by falling score; empty if no person was found",
             "items": _closed_object(
                 optional=("id",),
-                id={"type": "integer", "minimum": 1, "description": "the same person in all frames, where tracked"},
+                id={
+                    "type": "integer",
+                    "minimum": 1,
+                    "description": "track: the same person in all frames; only with tracking",
+                },
                 score=_SCORE,
                 box={**_array(4, {"type": "number"}), "description": "x, y, width, height around the keypoints"},
                 keypoints={
@@ -80,15 +91,15 @@ def _ok_schema() -> dict[str, Any]:
 def _settings() -> dict[str, Any]:
     person = {
         "anyOf": [{"enum": [None, *PERSONS]}, {"type": "integer", "minimum": 0}],
-        "description": "the person that was chosen, by name or by place in falling score; null: everybody",
+        "description": "the selected person, by name or by index in falling score; null: all people",
     }
     region = {
         "type": ["string", "null"],
-        "description": "x,y,width,height of what was looked at, in pixels or per cent; null: all of the picture",
+        "description": "x,y,width,height of the searched region, in pixels or per cent; null: the whole picture",
     }
     return {
         "type": "object",
-        "description": "the settings that shaped the poses",
+        "description": "the settings of the run that affect the poses",
         "properties": {"person": person, "region": region},
     }
 

@@ -1,1 +1,1 @@
-"""Pictures, clips and pages of poses."""
+"""Output of poses as pictures, clips, plots and pages."""

@@ -1,4 +1,4 @@
-"""Angles as a picture: of clips over time, a line a track; of pictures side by side, a point a person."""
+"""Plots of angles: for clips over time, one line per track; for pictures side by side, one point per person."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from posecli.poses.angles import ANGLES, SPANS, Measurement
 from posecli.poses.curves import Curve, FrameTimes, stretches_of
 
 _COLUMNS = 3
-#: More lines in one panel cannot be told apart.
+#: Most lines in one panel that can be told apart.
 _MOST_SERIES = 8
-#: More names of pictures do not fit below a panel.
+#: Most names of pictures that fit below a panel.
 _MOST_NAMES = 24
 _LONGEST_NAME = 24
 
 
 class Series(NamedTuple):
-    """What is drawn in one colour. rows: None where a line is cut. is_line: joined from row to row."""
+    """Data that is drawn in one colour. rows: None cuts the line; is_line: rows are joined by a line."""
 
     label: str
     x: list[float]
@@ -33,7 +33,7 @@ class Series(NamedTuple):
     is_line: bool
 
     def points(self, name: str) -> tuple[list[float], list[float]]:
-        """x and degrees of one angle; NaN where there is none, and where it goes across the edge of its range."""
+        """x and degrees of one angle: NaN if it is missing, and between values on both sides of its range's edge."""
         period = SPANS[name].period if name in SPANS else None
         x, y = list[float](), list[float]()
         for place, row in zip(self.x, self.rows, strict=True):
@@ -47,10 +47,10 @@ class Series(NamedTuple):
 
 
 def plot_angles(rows: Sequence[Measurement], curves: Collection[Curve], times: FrameTimes, path: str) -> None:
-    """Write `figure_of` as a PNG, whole. Raises OutputError, MissingExtra."""
+    """Write `figure_of` to a PNG file, complete or not at all. Raises OutputError, MissingExtra."""
     figure, data = figure_of(rows, curves, times), io.BytesIO()
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph")  # the font lacks some characters of names
+        warnings.filterwarnings("ignore", message="Glyph")  # the font may lack characters of names
         figure.savefig(data, format="png", dpi=110)
     with whole_file(path) as file:
         file.write(data.getvalue())
@@ -59,30 +59,31 @@ def plot_angles(rows: Sequence[Measurement], curves: Collection[Curve], times: F
 def figure_of(rows: Sequence[Measurement], curves: Collection[Curve], times: FrameTimes) -> Any:
     """A matplotlib figure with a panel for each angle.
 
-    curves: those whose rows are one person over time. Clips and pictures do not share an axis: where there are both,
-    clips are drawn. What is left out is said above the panels. Needs the extra `measure`.
+    curves: the (image, track) pairs whose rows are one person over time. If there are clips and pictures, only clips
+    are drawn, because they do not share an axis. A title above the panels lists omitted data. Needs the extra
+    `measure`.
     """
     clips = [row for row in rows if row.time is not None]
     series = [*_lines(clips, curves, times), *_crowds(clips, curves)] if clips else list(_by_person(rows))
-    drawn = sorted(series, key=lambda one: -len(one.rows))[:_MOST_SERIES]
+    drawn = sorted(series, key=lambda item: -len(item.rows))[:_MOST_SERIES]
     figure, panels, spare = _figure(rows[0].angles if rows else ANGLES)
     for name, panel in panels.items():
-        for one in drawn:
-            style = {"marker": ".", "markersize": 2, "linewidth": 1.2} if one.is_line else {"marker": "o", "ls": ""}
-            panel.plot(*one.points(name), label=one.label, **style)
+        for item in drawn:
+            style = {"marker": ".", "markersize": 2, "linewidth": 1.2} if item.is_line else {"marker": "o", "ls": ""}
+            panel.plot(*item.points(name), label=item.label, **style)
     for panel in (*list(panels.values())[1 - _COLUMNS :], spare):
         panel.set_xlabel("seconds" if clips else "picture", fontsize=8)
         panel.tick_params(labelsize=7)
         if not clips:
             _name_pictures(panel, list(dict.fromkeys(row.image for row in rows)))
     handles = next(iter(panels.values())).get_lines()
-    spare.legend(handles, [one.label for one in drawn], loc="center", fontsize=8)
-    figure.suptitle(_left_out(len(series) - len(drawn), len(rows) - len(clips) if clips else 0), fontsize=9)
+    spare.legend(handles, [item.label for item in drawn], loc="center", fontsize=8)
+    figure.suptitle(_omissions(len(series) - len(drawn), len(rows) - len(clips) if clips else 0), fontsize=9)
     return figure
 
 
 def _lines(clips: Sequence[Measurement], curves: Collection[Curve], times: FrameTimes) -> Iterator[Series]:
-    """Each curve, cut where frames are missing."""
+    """Yield each curve as a line, cut where frames are missing."""
     places: dict[Curve, list[int]] = defaultdict(list)
     for place, row in enumerate(clips):
         if (row.image, row.track) in curves:
@@ -95,12 +96,12 @@ def _lines(clips: Sequence[Measurement], curves: Collection[Curve], times: Frame
         for stretch in stretches_of(clips, curve, times.step(image)):
             rows += [*(clips[place] for place in stretch), None]
             x += [*(clips[place].time or 0.0 for place in stretch), nan]
-        who = "the only person" if track is None else f"track {track}"
-        yield Series(who + (f" of {_short(image)}" if several or track is None else ""), x, rows, True)
+        label = "the only person" if track is None else f"track {track}"
+        yield Series(label + (f" of {_short(image)}" if several or track is None else ""), x, rows, True)
 
 
 def _crowds(clips: Sequence[Measurement], curves: Collection[Curve]) -> Iterator[Series]:
-    """People of clips who cannot be told apart."""
+    """Yield one series per clip for people without tracks, who cannot be told apart."""
     crowds: dict[str, list[Measurement]] = defaultdict(list)
     for row in clips:
         if (row.image, row.track) not in curves:
@@ -110,27 +111,27 @@ def _crowds(clips: Sequence[Measurement], curves: Collection[Curve]) -> Iterator
 
 
 def _by_person(rows: Sequence[Measurement]) -> Iterator[Series]:
-    """Pictures side by side: the first person of each, the second, and so on."""
+    """Yield one series for the first person of each picture, one for the second, and so on."""
     numbers = {image: number for number, image in enumerate(dict.fromkeys(row.image for row in rows))}
     people: dict[int, list[Measurement]] = defaultdict(list)
     for row in rows:
         people[row.person].append(row)
-    for person, some in sorted(people.items()):
-        yield Series(f"person {person}", [float(numbers[row.image]) for row in some], [*some], False)
+    for person, of_person in sorted(people.items()):
+        yield Series(f"person {person}", [float(numbers[row.image]) for row in of_person], [*of_person], False)
 
 
-def _left_out(series: int, pictures: int) -> str:
-    """What is not drawn, and how it can be."""
+def _omissions(series: int, pictures: int) -> str:
+    """The title: what is not drawn, and options that change it."""
     lines = []
     if series:
-        lines.append(f"{series} people with fewer rows are not drawn. --track and --person choose who is.")
+        lines.append(f"{series} people with fewer rows are not drawn. Choose people with --track and --person.")
     if pictures:
-        lines.append(f"{pictures} rows of pictures are not drawn: they are no clips.")
+        lines.append(f"{pictures} rows of pictures are not drawn: only clips are.")
     return "\n".join(lines)
 
 
 def _figure(names: Iterable[str]) -> tuple[Any, dict[str, Any], Any]:
-    """A figure, its panels by the names of angles, and a last one without a frame for the legend."""
+    """Create a figure, its panels by angle name, and a last panel without a frame for the legend."""
     titles = list(names)
     rows = len(titles) // _COLUMNS + 1
     figure = need("matplotlib.figure", extra="measure").Figure(
@@ -150,14 +151,14 @@ def _figure(names: Iterable[str]) -> tuple[Any, dict[str, Any], Any]:
 
 
 def _name_pictures(panel: Any, images: Sequence[str]) -> None:
-    """The names of pictures on the axis, where they fit; else their numbers."""
+    """Label the axis with the names of pictures if they fit. Otherwise it keeps their numbers."""
     if len(images) <= _MOST_NAMES:
         labels = [_short(image) for image in images]
         panel.set_xticks(range(len(images)), labels, rotation=90, fontsize=7)
 
 
 def _short(image: str) -> str:
-    """A name that fits. A $ in it is a dollar, not the beginning of a formula."""
+    """A name that fits. A $ is escaped, because matplotlib would read it as the beginning of a formula."""
     name = printable(os.path.basename(image) or image)
     shown = name if len(name) <= _LONGEST_NAME else "…" + name[1 - _LONGEST_NAME :]
     return shown.replace("$", r"\$")

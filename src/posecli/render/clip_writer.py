@@ -1,4 +1,4 @@
-"""Writing annotated clips: videos with PyAV (extra `video`), GIFs with Pillow."""
+"""Writes annotated clips: videos with PyAV (extra `video`), GIFs with Pillow."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from PIL.GifImagePlugin import getdata
 from posecli.extras import need
 from posecli.inputs.clips import FFMPEG_OPTIONS, ffmpeg_place, is_video
 
-#: Milliseconds for which a page of a GIF is shown at least, and where nothing says for how long.
+#: Milliseconds for which a page of a GIF is shown: the least, and the default if frames have no times.
 LEAST_MILLISECONDS, UNTIMED_MILLISECONDS = 20, 100
 _REPEAT_FOR_EVER = b"!\xff\x0bNETSCAPE2.0\x03\x01\0\0\0"
 
 
 class _GifWriter:
-    """A GIF that is written page by page: one page is in memory, however many there are."""
+    """Writes a GIF page by page, with only one page in memory."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
@@ -29,7 +29,7 @@ class _GifWriter:
         self._milliseconds = UNTIMED_MILLISECONDS
 
     def add(self, picture: Image.Image, time: float | None) -> None:
-        """Append a page. How long the one before is shown is known now."""
+        """Append a page. Its time determines the duration of the page before, which is written now."""
         if self._page is None:
             size = struct.pack("<HH", picture.width, picture.height)
             self._file.write(b"GIF89a" + size + b"\0\0\0" + _REPEAT_FOR_EVER)
@@ -38,7 +38,7 @@ class _GifWriter:
         self._page, self._time = picture.convert("P", palette=Image.Palette.ADAPTIVE), time
 
     def close(self) -> None:
-        """Write the last page, which is shown as long as the one before, and the end."""
+        """Write the last page, with the duration of the page before, and the trailer."""
         if self._page is not None:
             self._write_page(None)
             self._file.write(b";")
@@ -52,9 +52,9 @@ class _GifWriter:
 
 
 class ClipWriter:
-    """An annotated clip: MP4 (H.264 where the build has it, else MPEG-4) or GIF, at the times of its frames.
+    """Writes an annotated clip with the times of its frames: MP4 (H.264, or MPEG-4 if PyAV has no H.264) or GIF.
 
-    file: where to write. kind: mp4 or gif. source: the clip that it is made from, for its sound and frame rate.
+    file: the output. kind: mp4 or gif. source: the original clip, for its sound and frame rate.
     """
 
     def __init__(self, file: IO[bytes], kind: str, source: str) -> None:
@@ -63,7 +63,7 @@ class ClipWriter:
         self._container: Any = None
 
     def add(self, picture: Image.Image, time: float | None) -> None:
-        """Append a frame; all must be of one size."""
+        """Append a frame. All frames must have the same size."""
         if self._kind == "gif":
             self._gif.add(picture, time)
             return
@@ -72,7 +72,7 @@ class ClipWriter:
         self._encode(picture, time)
 
     def close(self) -> None:
-        """Write what is left. Nothing was added: nothing is written."""
+        """Write the remaining data. If no frame was added, nothing is written."""
         self._gif.close()
         if self._container is not None:
             self._mux(self._stream.encode(None))
@@ -84,10 +84,10 @@ class ClipWriter:
         self._av = av
         self._container = av.open(self._file, "w", format="mp4")
         codec = "libx264" if "libx264" in av.codecs_available else "mpeg4"
-        # Quick rather than small: the encoder shares the processors with the network.
+        # Fast rather than small: the encoder shares the cores with the network.
         options = {"preset": "ultrafast", "crf": "23"} if codec == "libx264" else {"qscale": "3"}
         self._stream = self._container.add_stream(codec, rate=self._rate(), options=options)
-        # Chroma is stored at half the size: sides must be even.
+        # Chroma has half the resolution, so sides must be even.
         self._stream.width, self._stream.height = picture.width // 2 * 2, picture.height // 2 * 2
         self._stream.pix_fmt = "yuv420p"
         self._stream.codec_context.time_base = Fraction(1, 90_000)
@@ -101,7 +101,7 @@ class ClipWriter:
         return 10
 
     def _sound_stream(self) -> Any:
-        """A stream for the source's sound, copied as it is where an MP4 can hold it."""
+        """A stream for the source's sound, which is copied without encoding. None if an MP4 cannot hold it."""
         self._source_container = None
         if not is_video(self._source):
             return None

@@ -1,7 +1,7 @@
-"""Drawing people over a picture: smooth lines in proportion to it, one hue a person, left lighter than right.
+"""Draws people over a picture: smooth lines in proportion to it, one hue per person, left sides lighter than right.
 
-Every stroke is painted from its distance field: the share of each pixel that it covers follows from the pixel's
-distance to the stroke, so edges are smooth at any size without drawing larger and shrinking.
+Strokes are painted from distance fields: a pixel's coverage is computed from its distance to the stroke. Edges are
+smooth at any size, without supersampling.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ from posecli.render.faces import hide_faces
 from posecli.skeleton import DRAWN_EDGES, side_of
 from posecli.types import Drawing, Keypoint, Pose
 
-#: Keypoints below the first score are left out; from the second on they are drawn at full strength.
+#: Keypoints below the first score are not drawn; from the second score on they are opaque.
 FAINTEST_SCORE, FULL_SCORE = 0.1, 0.6
 FAINTEST_OPACITY = 0.25
-#: Half the width of a line: a share of the picture's mean side, no more than a share of the person's height.
+#: Half the width of a line, as a share of the picture's mean side, and its maximum as a share of the person's extent.
 LINE_OF_PICTURE, LINE_OF_PERSON = 0.0032, 0.016
 MIN_LINE_PX = 1.0
-#: Relative to a line's half width.
+#: Radius of a dot and width of a rim, relative to half the width of a line.
 DOT, RIM = 1.7, 0.7
-#: One a person: neighbours in the list never look alike, and dark blue is left out.
+#: One hue per person. Neighbours in the list differ clearly; dark blue is not used.
 _HUES = (0.52, 0.92, 0.27, 0.09, 0.76, 0.15, 0.42, 0.99, 0.58, 0.83)
 #: Saturation and value by side of the body.
 _SHADES = {"left": (0.45, 1.0), "middle": (0.65, 1.0), "right": (0.9, 0.92)}
 _RIM_COLOUR = (16, 18, 24)
 _RIM_OPACITY = 0.55
-#: Rows painted at a time: keeps the field of a long slanting line close to the line.
+#: Rows painted at a time: this keeps the distance field of a long diagonal line close to the line.
 _BAND_ROWS = 96
 _LABEL_OF_PICTURE, _MIN_LABEL_PX = 0.024, 11
 
@@ -54,10 +54,10 @@ class _End(NamedTuple):
 def draw_poses(
     image: Image.Image, poses: Sequence[Pose], *, extras: Collection[str] = (), background: str = "picture"
 ) -> Image.Image:
-    """A new picture of the same size with the people drawn on it.
+    """Draw people on a copy of a picture.
 
-    image: RGB, in the frame of the poses. extras: of `types.EXTRAS`. background: of `types.BACKGROUNDS`; `none` is
-    transparent and gives an RGBA picture. Keypoints may lie outside the picture.
+    image: RGB, in the coordinates of the poses. extras: of `types.EXTRAS`. background: of `types.BACKGROUNDS`; `none`
+    is transparent and gives an RGBA picture. Keypoints may lie outside the picture.
     """
     canvas = _blank(image, background)
     # The most certain person is drawn last, on top.
@@ -72,7 +72,7 @@ def draw_poses(
 
 
 def draw(image: Image.Image, poses: Sequence[Pose], drawing: Drawing, *, missed: Sequence[Pose] = ()) -> Image.Image:
-    """A new picture of the same size as `drawing` says. missed: more people whose faces are hidden, if any are."""
+    """Draw on a copy of a picture as `drawing` says. missed: more people whose faces to hide, if faces are hidden."""
     if drawing.faces is not None and drawing.background == "picture":
         image = hide_faces(image, (*poses, *missed), drawing.faces)
     shown = poses if drawing.skeletons else ()
@@ -80,12 +80,12 @@ def draw(image: Image.Image, poses: Sequence[Pose], drawing: Drawing, *, missed:
 
 
 def colour_number(index: int, pose: Pose) -> int:
-    """Which of the colours a person has: by track, or by the place in the record where there is no track."""
+    """The number of a person's colour: by track or, without a track, by index in the record."""
     return (index if pose.id is None else pose.id - 1) % len(_HUES)
 
 
 def web_colours() -> list[dict[str, str]]:
-    """All colours by number, as #rrggbb, with their shades by side of the body."""
+    """All colours by number: side of the body → shade as #rrggbb."""
     return [{side: "#{:02x}{:02x}{:02x}".format(*_colour(hue, side)) for side in _SHADES} for hue in _HUES]
 
 
@@ -120,7 +120,7 @@ def _draw_person(canvas: Canvas, pose: Pose, hue: float) -> None:
 
 
 def _is_drawn(point: Keypoint, width: int, height: int) -> bool:
-    """Certain enough, and not so far outside that only a stray line would show."""
+    """Whether a keypoint is certain enough, and not so far outside that only a stray line would be visible."""
     return point.score >= FAINTEST_SCORE and -width < point.x < 2 * width and -height < point.y < 2 * height
 
 
@@ -141,7 +141,7 @@ def _line_radius(ends: Sequence[_End], width: int, height: int) -> float:
 
 
 def _stroke(canvas: Canvas, start: _End, end: _End, radius: float) -> None:
-    """Paint a line with round ends, its colour and opacity changing from one end to the other."""
+    """Paint a line with round ends. Its colour and opacity change from one end to the other."""
     step_x, step_y = end.x - start.x, end.y - start.y
     length_squared = step_x**2 + step_y**2
     colour: npt.NDArray[np.float32] = np.array(start.colour, np.float32)
@@ -163,7 +163,7 @@ def _stroke(canvas: Canvas, start: _End, end: _End, radius: float) -> None:
 
 
 def _bands(canvas: Canvas, start: _End, end: _End, radius: float) -> Iterator[tuple[slice, slice]]:
-    """The parts of the canvas that a stroke touches, in bands of rows."""
+    """Yield the parts of the canvas that a stroke covers, in bands of rows."""
     height, width = canvas.shape[:2]
     reach = radius + 1
     upper, lower = sorted((start, end), key=lambda e: e.y)
@@ -177,7 +177,7 @@ def _bands(canvas: Canvas, start: _End, end: _End, radius: float) -> Iterator[tu
 
 
 def _x_at(upper: _End, lower: _End, y: float) -> float:
-    """The x of a stroke's middle at a row, that of the nearer end beyond them."""
+    """The x of a stroke's centre line at a row; beyond the ends, that of the nearer end."""
     if y <= upper.y:
         return upper.x
     if y >= lower.y:
@@ -186,7 +186,7 @@ def _x_at(upper: _End, lower: _End, y: float) -> float:
 
 
 def _blend(area: Canvas, colour: npt.NDArray[np.float32], opacity: npt.NDArray[np.float32]) -> None:
-    """Put a colour over an area, in place: RGB, or RGBA with its own opacity."""
+    """Blend a colour over an area, in place. The area is RGB, or RGBA with its own opacity."""
     below = area[:, :, :3].astype(np.float32)
     if area.shape[2] == 3:
         area[...] = below + opacity * (colour - below) + 0.5
@@ -201,18 +201,18 @@ def _blend(area: Canvas, colour: npt.NDArray[np.float32], opacity: npt.NDArray[n
 def _draw_extras(
     pen: ImageDraw.ImageDraw, size: tuple[int, int], pose: Pose, hue: float, extras: Collection[str]
 ) -> None:
-    seen = [point for point in pose.keypoints if _is_drawn(point, *size)]
-    if not seen:
+    drawn = [point for point in pose.keypoints if _is_drawn(point, *size)]
+    if not drawn:
         return
     font = ImageFont.load_default(max(_LABEL_OF_PICTURE * (size[0] * size[1]) ** 0.5, _MIN_LABEL_PX))
     colour = _colour(hue, "middle")
-    left, top = min(p.x for p in seen), min(p.y for p in seen)
-    right, bottom = max(p.x for p in seen), max(p.y for p in seen)
+    left, top = min(p.x for p in drawn), min(p.y for p in drawn)
+    right, bottom = max(p.x for p in drawn), max(p.y for p in drawn)
     line = max(round(LINE_OF_PICTURE * (size[0] * size[1]) ** 0.5), 1)
     if "boxes" in extras:
         pen.rectangle((left, top, right, bottom), outline=colour, width=line)
     if "names" in extras:
-        for point in seen:
+        for point in drawn:
             _label(
                 pen, size, (point.x + 2 * line, point.y), f"{point.part} {point.score:.2f}", colour=colour, font=font
             )
@@ -247,7 +247,7 @@ def _label(
     font: ImageFont.FreeTypeFont | ImageFont.ImageFont,
     anchor: str = "lm",
 ) -> None:
-    """Write a text with a dark edge, moved so that it stays inside the picture."""
+    """Write a text with a dark outline, moved to stay inside the picture."""
     stroke = max(round(getattr(font, "size", _MIN_LABEL_PX) / 8), 1)
     left, top, right, bottom = pen.textbbox(xy, text, font=font, anchor=anchor, stroke_width=stroke)
     x = xy[0] + max(-left, 0) - max(right - size[0], 0)

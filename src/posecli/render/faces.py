@@ -1,7 +1,8 @@
-"""Faces that nobody shall recognise: where they are by a person's keypoints, and how they are hidden.
+"""Hides faces: locates them by keypoints, and makes them unrecognisable.
 
-What is covered is rather too large than too small. A projection only shortens a body, so its longest parts tell best
-how large it is. Where the face's own keypoints are uncertain, the shoulders tell where it may be, and more is covered.
+The covered area is too large rather than too small. Projection can only shorten a body, so its longest parts give the
+best estimate of its size. If the keypoints of a face are uncertain, its position is estimated from the shoulders too,
+and a larger area is covered.
 """
 
 from __future__ import annotations
@@ -14,9 +15,9 @@ from PIL import Image, ImageDraw, ImageFilter
 
 from posecli.types import Keypoint, Pose
 
-#: Keypoints from this score on tell where a face is and how large.
+#: Keypoints from this score on determine a face's position and size.
 SURE_SCORE = 0.3
-#: Centimetres of a grown person: what is covered around the middle of a face, and between keypoints.
+#: Centimetres, for an adult: covered radius around the middle of a face, and distances between keypoints.
 RADIUS_CM = 18.0
 _LENGTHS_CM = {
     ("leftEar", "rightEar"): 15.0, ("leftEye", "rightEye"): 6.3, ("nose", "leftEar"): 12.0, ("nose", "rightEar"): 12.0,
@@ -26,24 +27,24 @@ _LENGTHS_CM = {
     ("leftHip", "leftKnee"): 43.0, ("rightHip", "rightKnee"): 43.0,
     ("leftKnee", "leftAnkle"): 41.0, ("rightKnee", "rightAnkle"): 41.0,
 }  # fmt: skip
-#: One misplaced keypoint makes one length too long: no more than so many times the next one counts.
+#: One misplaced keypoint makes one length too long: the longest is limited to this many times the second longest.
 _LONGEST_OUTLIER = 1.5
 _FACE = ("nose", "leftEye", "rightEye", "leftEar", "rightEar")
 _SHOULDERS = ("leftShoulder", "rightShoulder")
-#: Sure keypoints of a face that tell its middle; where there are fewer, so many times the radius is covered.
+#: Sure keypoints that suffice to find the middle of a face; factor on the radius if there are fewer.
 _ENOUGH, _WIDER = 3, 1.5
-#: Radii: around each sure keypoint of a face; from the middle of the shoulders up to that of the face.
+#: In radii: the radius around each sure keypoint of a face; the distance from the shoulders' middle to the face's.
 _AROUND_KEYPOINT, _ABOVE_SHOULDERS = 0.6, 1.4
-#: Radii that a face may move between two frames.
+#: Most radii that a face moves between two frames.
 _SAME_FACE = 3.0
 LEAST_RADIUS_PX = 6.0
-#: What stays of a face: cells as wide as this share of the radius, 6 cm.
+#: The face is reduced to cells of this share of the radius, 6 cm.
 _CELL, _LEAST_CELL_PX = 1 / 3, 4.0
 _FEATHER = 1 / 12
 
 
 class Disc(NamedTuple):
-    """A part of a picture that is hidden: middle and radius in pixels."""
+    """A hidden part of a picture: middle and radius in pixels."""
 
     x: float
     y: float
@@ -51,7 +52,7 @@ class Disc(NamedTuple):
 
 
 def face_discs(pose: Pose) -> list[Disc]:
-    """The discs that cover a person's face, the one around its middle first. They may lie outside the picture."""
+    """The discs that cover a person's face. The first is around its middle. They may lie outside the picture."""
     points = {point.part: point for point in pose.keypoints}
     radius = _radius(points)
     face = [points[part] for part in _FACE]
@@ -67,13 +68,13 @@ def face_discs(pose: Pose) -> list[Disc]:
 
 
 def _radius(points: dict[str, Keypoint]) -> float:
-    """How far a face is covered from its middle on, by the lengths that are seen; by all where no end is sure."""
-    found = [
+    """The covered radius of a face, by the lengths between sure keypoints, or by all lengths if none are sure."""
+    estimates = [
         (min(points[start].score, points[end].score), _distance(points[start], points[end]) * RADIUS_CM / length)
         for (start, end), length in _LENGTHS_CM.items()
     ]
-    sure = [radius for score, radius in found if score >= SURE_SCORE]
-    longest, *rest = sorted(sure or (radius for _, radius in found), reverse=True)
+    sure = [radius for score, radius in estimates if score >= SURE_SCORE]
+    longest, *rest = sorted(sure or (radius for _, radius in estimates), reverse=True)
     if rest:
         longest = min(longest, _LONGEST_OUTLIER * rest[0])
     return max(longest, LEAST_RADIUS_PX)
@@ -84,7 +85,7 @@ def _distance(start: Keypoint, end: Keypoint) -> float:
 
 
 def _middle(points: Sequence[Keypoint]) -> tuple[float, float]:
-    """The mean of keypoints, the more certain counting more."""
+    """The mean of keypoints, weighted by their scores."""
     weights = [point.score + 1e-6 for point in points]
     x = sum(weight * point.x for weight, point in zip(weights, points, strict=True))
     y = sum(weight * point.y for weight, point in zip(weights, points, strict=True))
@@ -92,7 +93,7 @@ def _middle(points: Sequence[Keypoint]) -> tuple[float, float]:
 
 
 def _above(shoulders: Sequence[Keypoint], hips: Sequence[Keypoint], radius: float) -> Disc:
-    """Where the head is by shoulders and hips: along the trunk."""
+    """The disc of a head, estimated from shoulders and hips: along the trunk's direction."""
     (x, y), (hip_x, hip_y) = _middle(shoulders), _middle(hips)
     length = hypot(x - hip_x, y - hip_y)
     up_x, up_y = ((x - hip_x) / length, (y - hip_y) / length) if length else (0.0, -1.0)
@@ -100,10 +101,10 @@ def _above(shoulders: Sequence[Keypoint], hips: Sequence[Keypoint], radius: floa
     return Disc(x + rise * up_x, y + rise * up_y, _WIDER * radius)
 
 
-def unseen(earlier: Iterable[Pose], poses: Sequence[Pose]) -> list[Pose]:
-    """Those people of earlier frames whose faces are not near anybody's of this one: they may have been missed."""
-    here = [face_discs(pose)[0] for pose in poses]
-    return [pose for pose in earlier if not any(_is_near(face_discs(pose)[0], disc) for disc in here)]
+def missed_people(earlier: Iterable[Pose], poses: Sequence[Pose]) -> list[Pose]:
+    """People of earlier frames whose faces are not near a face of this frame: they may have been missed."""
+    faces = [face_discs(pose)[0] for pose in poses]
+    return [pose for pose in earlier if not any(_is_near(face_discs(pose)[0], disc) for disc in faces)]
 
 
 def _is_near(before: Disc, now: Disc) -> bool:
@@ -111,8 +112,8 @@ def _is_near(before: Disc, now: Disc) -> bool:
 
 
 def hide_faces(image: Image.Image, poses: Iterable[Pose], how: str) -> Image.Image:
-    """A new RGB picture of the same size in which the faces of these people cannot be recognised. how: of
-    `types.FACES`. Either way, what is left of a face is a few cells."""
+    """Hide the faces of people on a copy of an RGB picture. how: of `types.FACES`. Both ways reduce a face to a few
+    cells."""
     hidden = image.copy()
     for pose in poses:
         _hide(hidden, face_discs(pose), how)
@@ -120,7 +121,7 @@ def hide_faces(image: Image.Image, poses: Iterable[Pose], how: str) -> Image.Ima
 
 
 def _hide(image: Image.Image, discs: Sequence[Disc], how: str) -> None:
-    """Hide discs of one face, in place."""
+    """Hide the discs of one face, in place."""
     feather = _FEATHER * discs[0].radius if how == "blurred" else 0.0
     reach = [Disc(disc.x, disc.y, disc.radius + 2 * feather) for disc in discs]
     left, top = (

@@ -1,4 +1,4 @@
-"""Formats of the data: one file each. To add one, write its file and name it in `_MODULES`."""
+"""Data formats, one module each. To add a format, write its module and list it in `_MODULES`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from posecli.errors import UsageError
 from posecli.records.formats.base import Format
 from posecli.types import Record
 
-#: Format name → module; imported on use.
+#: Format name → module, which is imported on use.
 _MODULES = {
     "jsonl": "jsonl",
     "json": "json_array",
@@ -25,26 +25,26 @@ _MODULES = {
     "dlc": "dlc",
 }
 FORMAT_NAMES = tuple(_MODULES)
-#: Those that a sharded run may be written in. They can be read back.
+#: Formats of sharded runs. They can be read back.
 PART_FORMATS = ("jsonl", "parquet")
 #: First bytes of a Parquet file.
 _PARQUET_MAGIC = b"PAR1"
-#: What COCO annotations begin with: a key that no record has.
+#: The beginning of COCO annotations: a key that no record has.
 _ANNOTATIONS_START = re.compile(rb'\{\s*"(annotations|categories|images|info|licenses|type|videos)"')
 
 
 def get_format(name: str) -> Format:
-    """The format of a name of `FORMAT_NAMES`. Raises MissingExtra where it needs a package that is not installed."""
+    """The format with a name of `FORMAT_NAMES`. Raises MissingExtra if its package is not installed."""
     module = importlib.import_module(f"posecli.records.formats.{_MODULES[name]}")
     found: Format = module.FORMAT
     return found
 
 
 def choose_format(name: str | None, output: str | None, *, folder: bool) -> Format:
-    """The named format, else the one that an output's extension stands for, else the usual one.
+    """The format to write: by `name`, otherwise by the extension of `output`, otherwise the default.
 
-    output: a file's path, or None for standard output. Raises UsageError for an extension that stands for none,
-    MissingExtra as `get_format` does.
+    output: a file's path, or None for standard output. folder: whether the output is a folder.
+    Raises UsageError if the extension is not that of a format, MissingExtra like `get_format`.
     """
     if name is not None:
         return get_format(name)
@@ -56,17 +56,17 @@ def choose_format(name: str | None, output: str | None, *, folder: bool) -> Form
     if extension in _MODULES:
         return get_format(extension)
     choices = ", ".join(FORMAT_NAMES)
-    raise UsageError(f"the extension of {output} names no format", f"choose one with --format: {choices}")
+    raise UsageError(f"the extension of {output} is not that of a format", f"choose one with --format: {choices}")
 
 
 def read_file(file: io.BufferedReader, name: str) -> Iterator[Record]:
-    """The records in an open file of JSON Lines, JSON, Parquet or COCO annotations, of a run or of one image; `name` is
-    its path.
+    """Yield the records in an open file of JSON Lines, JSON, Parquet or COCO annotations, of a run or of one image.
 
-    Raises OSError or ValueError where the file holds something else, MissingExtra as `get_format` does.
+    name: the file's path.
+    Raises OSError or ValueError if the file holds something else, MissingExtra like `get_format`.
     """
     kind = _format_of(file, name)
-    if kind == "coco-annotations":  # whose records are not what they were: nothing is resumed from them
+    if kind == "coco-annotations":  # no `Format.read`: labels lack data of records, so runs do not resume from them
         from posecli.records.formats.coco_annotations import read as read_annotations
 
         return read_annotations(file)
@@ -76,7 +76,7 @@ def read_file(file: io.BufferedReader, name: str) -> Iterator[Record]:
 
 
 def _format_of(file: io.BufferedReader, name: str) -> str:
-    """The name of a file's format: by its first bytes, else by its extension. Only white space and a byte order mark
+    """The name of a file's format, by its first bytes or its extension. Only leading white space and a byte order mark
     are consumed."""
     start = file.peek(len(_PARQUET_MAGIC))
     if start.startswith(BOM_UTF8):

@@ -1,4 +1,4 @@
-"""What all formats share: what a format is, what it writes to, JSON and names as text, names of files of one image."""
+"""Shared by all formats: the `Format` type, output sinks, JSON, names as text, paths of files of one image."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from posecli.types import Record
 
 
 class ByteSink(Protocol):
-    """What formats write to: a file, a pipe, or bytes in memory."""
+    """The output of a format: a file, a pipe, or bytes in memory."""
 
     @property
     def closed(self) -> bool: ...
@@ -24,13 +24,13 @@ class ByteSink(Protocol):
 
 
 class TextSink:
-    """Text into a `ByteSink`, as UTF-8. Each piece is passed on at once."""
+    """Writes text to a `ByteSink` as UTF-8, without a buffer of its own."""
 
     def __init__(self, file: ByteSink) -> None:
         self._file = file
 
     def write(self, text: str) -> int:
-        """Write all of a text; raises OSError."""
+        """Write all of a text. Raises OSError."""
         self._file.write(text.encode("utf-8"))
         return len(text)
 
@@ -40,8 +40,8 @@ class TextSink:
 
 
 class WriteOptions(NamedTuple):
-    """What formats may be told. path: the file that is written, None for standard output and devices; coco_images: a
-    COCO annotation file that gives image ids; body25: OpenPose's 25 points instead of 18."""
+    """Options of formats. path: the output file, None for standard output and devices; coco_images: a COCO annotation
+    file that gives image ids; body25: OpenPose's 25 points instead of 18."""
 
     path: str | None = None
     coco_images: str | None = None
@@ -49,19 +49,19 @@ class WriteOptions(NamedTuple):
 
 
 class Format(NamedTuple):
-    """A way to write records, and for some formats to read them.
+    """How records are written in a format and, for some formats, read.
 
-    write: the records of a run into one file, as they come.
-    image_suffix: what the full input name gets for the file of one image.
+    write: writes the records of a run to one file, as they arrive.
+    image_suffix: appended to the full input name for the file of one image.
     summary: what the file of a run contains, for the documentation.
-    write_one: the record of one image into a file of its own; None: as a run of one.
-    needs_all: `write` goes through the records more than once, so they must be at hand.
-    one_file_a_run: False where there is no such file.
-    one_clip: `write` takes the records of one clip, with tracks where frames have several people; there are no files of
-        one image.
-    keeps_failures: an image that failed has a file too.
-    read: the records in a file, of a run or of one image, as they were. None: the format does not keep all of a record.
-        Raises OSError or ValueError where the file holds something else.
+    write_one: writes the record of one image to a file of its own; None: `write` is used.
+    needs_all: `write` iterates over the records more than once, so they must be stored.
+    one_file_a_run: False if the format has no file of a whole run.
+    one_clip: `write` takes the records of one clip, which needs tracks if frames have several people. There are no
+        files of one image.
+    keeps_failures: images that failed have files too.
+    read: yields the records in a file of a run or of one image, unchanged. None: the format does not keep all data.
+        Raises OSError or ValueError if the file holds something else.
     """
 
     name: str
@@ -76,8 +76,10 @@ class Format(NamedTuple):
     read: Callable[[IO[bytes]], Iterator[Record]] | None = None
 
     def write_image(self, record: Record, path: str, options: WriteOptions) -> None:
-        """Write the file of one image, whole, unless it failed and the format has no place for that. Raises
-        OutputError."""
+        """Write the file of one image, complete or not at all. Failed images are skipped unless `keeps_failures`.
+
+        Raises OutputError.
+        """
         if not record.ok and not self.keeps_failures:
             return
         with whole_file(path) as file:
@@ -88,12 +90,12 @@ class Format(NamedTuple):
 
 
 def to_json(data: Any) -> str:
-    """Compact JSON on one line. Never NaN. Characters that are no text (undecodable file names) become \\udcXX."""
+    """JSON on one line. NaN is refused. Undecodable bytes of file names become \\udcXX."""
     return text_name(json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(", ", ": ")))
 
 
 def parse_json(data: bytes) -> Any:
-    """The value in JSON. Raises ValueError for anything else, NaN, and what is nested too deep."""
+    """Parse JSON. Raises ValueError if it is not valid, has NaN or is nested too deep."""
     try:
         return json.loads(data, parse_constant=_refuse_constant)
     except RecursionError:
@@ -105,9 +107,9 @@ def _refuse_constant(constant: str) -> None:
 
 
 def records_of(values: Iterable[Any], unit: str) -> Iterator[Record]:
-    """The records of values in the JSON form. unit: what a message calls one (line, record, row), with its number.
+    """Yield the records of values in the JSON form. unit: the word for a value in messages (line, record, row).
 
-    Raises ValueError for the first that is none.
+    Raises ValueError, with its number, for the first value that is not a record.
     """
     for number, value in enumerate(values, 1):
         try:
@@ -123,6 +125,6 @@ def text_name(name: str) -> str:
 
 
 def output_path(folder: str, relative: str, suffix: str) -> str:
-    """Where the file of one image goes: its tree mirrored, its full name kept, so that nothing collides; always below
-    the folder."""
+    """The path of the file of one image: always below the folder, with the input's folders and full name, so that paths
+    do not collide."""
     return os.path.join(folder, inside(relative) + suffix)

@@ -1,7 +1,7 @@
-"""COCO keypoint results: a list of people, as pycocotools reads it.
+"""COCO keypoint results: a list of people for pycocotools.
 
-Pictures are known by numbers there: those of a COCO annotation file, else the name where all names are distinct
-numbers (`000000139.jpg`), else the order in which they were written, with a map from name to number beside the file.
+COCO identifies pictures by numbers. These are the ids in a COCO annotation file, or the names if all names are distinct
+numbers (`000000139.jpg`), or the order of writing; a map from name to number is then written beside the file.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ PERSON_CATEGORY = 1
 
 
 def write(records: Iterable[Record], file: ByteSink, options: WriteOptions) -> None:
-    """Write one list, a person a line. `records` is gone through twice where names must be numbered."""
+    """Write one list, one person per line. `records` is iterated twice."""
     ids = choose_ids(records, options)
     if ids.are_places and options.path is not None:
         _write_map(ids.numbers, os.path.splitext(options.path)[0] + ".images.json")
@@ -37,15 +37,15 @@ def write(records: Iterable[Record], file: ByteSink, options: WriteOptions) -> N
 
 
 def write_one(record: Record, file: ByteSink, options: WriteOptions) -> None:
-    """The file of one image."""
+    """Write the file of one image."""
     number = number_alone(record, options)
     people = [{**entry, "file_name": text_name(record.image)} for entry in people_of(record, number)]
     TextSink(file).write(to_json(people) + "\n")
 
 
 def number_alone(record: Record, options: WriteOptions) -> int:
-    """The number of an image in a file of its own. It cannot be numbered in order: a name that says no number gives its
-    checksum."""
+    """The id of an image in a file of its own. There is no order to number it by: if its name gives no id, the id is a
+    checksum of the name."""
     number = image_id(record.image, annotated_ids(options.coco_images))
     if number is None or record.frame is not None:
         number = zlib.crc32(name_bytes(record.key)) & 0x7FFFFFFF
@@ -53,7 +53,7 @@ def number_alone(record: Record, options: WriteOptions) -> int:
 
 
 def people_of(record: Record, number: int) -> list[dict[str, Any]]:
-    """The entries of one image, which has this number."""
+    """The entries of the people in one image. number: the image's id."""
     return [
         {
             "image_id": number,
@@ -66,23 +66,23 @@ def people_of(record: Record, number: int) -> list[dict[str, Any]]:
 
 
 class ImageIds(NamedTuple):
-    """A number for every image, by `Record.key`. are_places: some say only in which order images come."""
+    """The ids of all images, by `Record.key`. are_places: some are numbers in the order of writing."""
 
     numbers: dict[str, int]
     are_places: bool = False
 
 
 def choose_ids(records: Iterable[Record], options: WriteOptions) -> ImageIds:
-    """A number for every image. Those that no annotation file and no name gives are numbered in order."""
-    known = annotated_ids(options.coco_images)
-    found = {record.key: image_id(record.image, known) if record.frame is None else None for record in records}
-    given = {name: number for name, number in found.items() if number is not None}
-    if len(given) == len(found) and len(set(given.values())) == len(given):
-        return ImageIds(given)
-    if not known:
-        given = {}  # some names say numbers, some do not: numbering them all cannot mix them up
-    missing = [name for name in found if name not in given]
-    numbers = given | dict(zip(missing, itertools.count(max(known.values(), default=0) + 1), strict=False))
+    """Choose an id for every image. Images without one in the annotation file or their name are numbered in order."""
+    annotated = annotated_ids(options.coco_images)
+    found = {record.key: image_id(record.image, annotated) if record.frame is None else None for record in records}
+    ids = {name: number for name, number in found.items() if number is not None}
+    if len(ids) == len(found) and len(set(ids.values())) == len(ids):
+        return ImageIds(ids)
+    if not annotated:
+        ids = {}  # if only some names are numbers, all images are numbered: ids then cannot be confused with names
+    missing = [name for name in found if name not in ids]
+    numbers = ids | dict(zip(missing, itertools.count(max(annotated.values(), default=0) + 1), strict=False))
     return ImageIds(numbers, are_places=True)
 
 
@@ -97,7 +97,7 @@ def _write_map(numbers: dict[str, int], path: str) -> None:
 
 @lru_cache(maxsize=1)
 def annotated_ids(path: str | None) -> Mapping[str, int]:
-    """File names of a COCO annotation file, and their ids; read once a run. Raises UsageError."""
+    """The ids of a COCO annotation file by file name. The file is read once per run. Raises UsageError."""
     if path is None:
         return {}
     try:
@@ -107,11 +107,11 @@ def annotated_ids(path: str | None) -> Mapping[str, int]:
         raise UsageError(f"cannot read image ids from {path}: {error}") from error
 
 
-def image_id(name: str, known: Mapping[str, int]) -> int | None:
-    """By name, in full or without its first folders, else the number that the name is; with an annotation file, only
-    those it knows."""
-    if known:
-        return next((known[ending] for ending in endings(name) if ending in known), None)
+def image_id(name: str, annotated: Mapping[str, int]) -> int | None:
+    """The id of an image, or None. annotated: ids of an annotation file by name; names match with or without leading
+    folders. If it is empty, the id is the name if that is a number."""
+    if annotated:
+        return next((annotated[ending] for ending in endings(name) if ending in annotated), None)
     stem = os.path.splitext(os.path.basename(name))[0]
     return int(stem) if stem.isascii() and stem.isdecimal() else None
 

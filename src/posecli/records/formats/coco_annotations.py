@@ -1,14 +1,13 @@
-"""COCO keypoint annotations: labels, as annotation tools such as CVAT import and export them.
+"""COCO keypoint annotations: labels that annotation tools such as CVAT import and export.
 
-Written, the score of a keypoint becomes its visibility: 2 (visible) from `VISIBLE_SCORE`, 1 (hidden) from
-`HIDDEN_SCORE`. Keypoints below it, or outside the picture, are not labelled: 0, 0, 0. People without a labelled
-keypoint are left out, as are pictures that failed. `bbox` is the box around the labelled keypoints, `area` its area.
-Names are relative to the folder that all pictures are in: CVAT finds a picture by the end of its path. A frame of a
-video is a picture named `frame_000012.PNG`, as CVAT names it, in a folder named after the clip.
+Writing: a keypoint's score becomes its visibility, 2 (visible) from `VISIBLE_SCORE`, 1 (hidden) from `HIDDEN_SCORE`.
+Keypoints below it, or outside the picture, are not labelled: 0, 0, 0. People without a labelled keypoint and failed
+pictures are left out. `bbox` is the bounding box of the labelled keypoints, `area` its area. Names are relative to the
+common folder of all pictures: CVAT finds a picture by the end of its path. A frame of a video is a picture named
+`frame_000012.PNG`, as in CVAT, in a folder with the clip's name.
 
-Read, each picture is a record and each labelled person a pose. Labels have no scores: a pose has 1, a keypoint that of
-`_SCORES`. A keypoint that is not labelled lies in the middle of the others. `labels_of` is what all readers of labels
-share.
+Reading: each picture gives a record, each labelled person a pose. Labels have no scores: a pose gets 1, a keypoint a
+value of `_SCORES`. A keypoint without a label gets the middle of the others. All readers of labels use `labels_of`.
 """
 
 from __future__ import annotations
@@ -28,27 +27,27 @@ from posecli.records.formats.coco import PERSON_CATEGORY, choose_ids, number_alo
 from posecli.skeleton import DRAWN_EDGES, KEYPOINT_COUNT, KEYPOINT_NAMES
 from posecli.types import Keypoint, ModelInfo, Pose, Record
 
-#: The least scores of a visible and of a hidden keypoint. From the second on keypoints are drawn, too.
+#: Least scores of a visible and of a hidden keypoint. Keypoints are drawn from the second score on, too.
 VISIBLE_SCORE, HIDDEN_SCORE = 0.5, 0.1
-#: The score of a keypoint that is read, by its visibility: written again, it becomes the same visibility. Comparisons
-#: look at positions from this score on (`similarity.CERTAIN_SCORE`), and so at those of all labelled keypoints.
+#: Scores of keypoints that are read, by visibility. Written again, they give the same visibility. Labelled keypoints
+#: reach `similarity.CERTAIN_SCORE`, so comparisons use their positions.
 _SCORES = (0.0, 0.3, 1.0)
-#: What the records that are read name as their model.
+#: Model name in records that are read.
 _MODEL = "coco-annotations"
-#: Positions of labels are pixels of the picture.
+#: Positions of labels are in picture pixels.
 _LABEL_STRIDE = 1
 
-#: Keypoint ids, or None for what is no keypoint of posecli, in the order of an annotation's keypoints.
+#: Keypoint ids in the order of an annotation's keypoints; None for keypoints that posecli does not have.
 Layout = tuple[int | None, ...]
 #: x, y and visibility.
 Point = tuple[float, float, int]
 _UNLABELLED: Point = (0, 0, 0)
-#: The least `area`: annotation tools refuse 0.
+#: Least `area`: annotation tools refuse 0.
 _LEAST_AREA = 1.0
 
 
 class LabelledImage(NamedTuple):
-    """An image of an annotation file. name: of its object, for messages."""
+    """An image of an annotation file. name: its place in the file, for messages."""
 
     id: int
     file_name: str
@@ -57,8 +56,8 @@ class LabelledImage(NamedTuple):
 
 
 class LabelledPerson(NamedTuple):
-    """An annotation of a person or a crowd that has keypoints, labelled or not. points: 17, in posecli's order. track:
-    from 1. name: of its object, for messages."""
+    """An annotation of a person or a crowd with keypoints, labelled or not. points: 17, in posecli's order; track: from
+    1; name: its place in the file, for messages."""
 
     image: int
     points: list[Point]
@@ -74,32 +73,32 @@ class LabelledPerson(NamedTuple):
 
 
 class Labels(NamedTuple):
-    """What an annotation file holds."""
+    """The content of an annotation file."""
 
     images: list[LabelledImage]
     people: list[LabelledPerson]
 
 
 def _simplified(name: str) -> str:
-    """The same for `leftEye`, `left_eye` and `Left Eye`."""
+    """Normalise a keypoint's name: the result is equal for `leftEye`, `left_eye` and `Left Eye`."""
     return re.sub(r"[\W_]+", "", name).lower()
 
 
-#: Tools number the points of a skeleton from 1 where nobody has named them.
+#: Simplified name or number → keypoint. Tools number the points of a skeleton from 1 if they have no names.
 _PARTS = {_simplified(name): part for part, name in enumerate(KEYPOINT_NAMES)} | {
     str(part + 1): part for part in range(KEYPOINT_COUNT)
 }
 
 
 def write(records: Iterable[Record], file: ByteSink, options: WriteOptions) -> None:
-    """Write one file of all pictures and people, one a line. `records` is gone through twice."""
+    """Write one file of all pictures and people, one per line. `records` is iterated twice."""
     numbers = choose_ids(records, options).numbers
     common = _common_folder(map(_folder_of, numbers))
     _write(records, file, numbers, common)
 
 
 def write_one(record: Record, file: ByteSink, options: WriteOptions) -> None:
-    """Write the file of one image, which has only the last part of its name."""
+    """Write the file of one image. It names the image without folders."""
     _write((record,), file, {record.key: number_alone(record, options)}, _folder_of(record.key))
 
 
@@ -159,7 +158,7 @@ def _annotations(record: Record, number: int) -> Iterator[dict[str, Any]]:
 
 
 def positions_of(points: Iterable[Point]) -> list[tuple[float, float]]:
-    """The labelled ones of an annotation's keypoints."""
+    """Positions of the labelled keypoints."""
     return [(x, y) for x, y, visibility in points if visibility]
 
 
@@ -171,7 +170,7 @@ def box_around(positions: Iterable[tuple[float, float]]) -> list[float]:
 
 
 def area_of(box: Iterable[float]) -> float:
-    """The `area` of an annotation that has this `bbox`."""
+    """The `area` of an annotation with this `bbox`."""
     *_, width, height = box
     return max(round(width * height, 2), _LEAST_AREA)
 
@@ -188,13 +187,13 @@ def _slashed(name: str) -> str:
 
 
 def _folder_of(key: str) -> str:
-    """The folder of a picture; of a frame its clip."""
+    """The folder of a picture, or the clip of a frame."""
     name, _, frame = _slashed(key).partition("\0")
     return name if frame else posixpath.dirname(name)
 
 
 def _common_folder(folders: Iterable[str]) -> str:
-    """The folder that all are in, or are; empty where there is none."""
+    """The deepest folder that contains, or is, all of them; empty if there is none."""
     common: str | None = None
     for folder in folders:
         common = folder if common is None else common
@@ -204,13 +203,13 @@ def _common_folder(folders: Iterable[str]) -> str:
 
 
 def picture_name(record: Record) -> str:
-    """What a picture or a frame is called in full, with slashes."""
+    """The full name of a picture or frame, with slashes."""
     name = _slashed(record.image if record.file is None else record.file)
     return name if record.frame is None or record.file is not None else f"{name}/frame_{record.frame:06d}.PNG"
 
 
 def read(file: IO[bytes]) -> Iterator[Record]:
-    """The labels of a file, a record a picture. Raises ValueError, with the field, where it holds something else."""
+    """Yield one record per picture of a file. Raises ValueError, with the field, if the file holds something else."""
     data = file.read()
     labels = labels_of(parse_json(data))
     digest = hashlib.sha256(data).hexdigest()
@@ -247,8 +246,8 @@ def labels_of(data: object, *, unnamed: Layout | None = None) -> Labels:
     """The images and people in the JSON of an annotation file.
 
     Annotations without keypoints, and those of categories without known keypoints, are left out.
-    unnamed: the keypoints of all categories in a file that names none; by default such a file is wrong.
-    Raises ValueError, with the field, for what is missing, wrong or ambiguous.
+    unnamed: the keypoints of all categories if the file names none; None: such a file is an error.
+    Raises ValueError, with the field, if a value is missing, wrong or ambiguous.
     """
     dataset = fields.mapping(data, "the file")
     images = list(_images(dataset))
@@ -274,7 +273,7 @@ def _images(dataset: Mapping[str, Any]) -> Iterator[LabelledImage]:
 
 
 def _layouts(dataset: Mapping[str, Any], unnamed: Layout | None) -> dict[int, Layout | None]:
-    """The keypoints of all categories, by their ids; None without known ones. Raises ValueError where none has some."""
+    """Category id → its keypoints, or None if none is known. Raises ValueError if no category has known keypoints."""
     layouts: dict[int, Layout | None] = {}
     has_names = False
     for name, category in _objects(dataset, "categories"):
@@ -317,7 +316,7 @@ def _people(
 
 
 def _points(data: object, layout: Layout, name: str) -> list[Point]:
-    """The 17 keypoints. Those that the layout does not have are not labelled."""
+    """The 17 keypoints. Those that are not in the layout are not labelled."""
     values = fields.sequence(data, name, length=3 * len(layout))
     points = [_UNLABELLED] * KEYPOINT_COUNT
     for place, part in enumerate(layout):
@@ -336,7 +335,7 @@ def _is_crowd(annotation: Mapping[str, Any], name: str) -> bool:
 
 
 def _track(annotation: Mapping[str, Any], name: str) -> int | None:
-    """A track's id as the file has it: CVAT writes it among the attributes."""
+    """The track id in the file, or None. CVAT writes it as an attribute."""
     attributes = annotation.get("attributes")
     for place, data in ((name, annotation), (f"{name}.attributes", attributes)):
         if isinstance(data, Mapping) and data.get("track_id") is not None:
@@ -345,19 +344,19 @@ def _track(annotation: Mapping[str, Any], name: str) -> int | None:
 
 
 def _objects(dataset: Mapping[str, Any], key: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """The objects of an array, and what messages call them."""
+    """Yield the objects of an array, each with its name for messages."""
     for index, value in enumerate(fields.sequence(fields.member(dataset, key), key)):
         name = f"{key}[{index}]"
         yield name, fields.mapping(value, name)
 
 
 def _member(data: Mapping[str, Any], key: str, name: str, least: int = 0) -> int:
-    """A whole number that must be there."""
+    """A required whole number."""
     return fields.whole(_without_fraction(fields.member(data, key, f"{name}.")), f"{name}.{key}", least)
 
 
 def _without_fraction(value: Any) -> Any:
-    """720 for 720.0: some tools write every number so."""
+    """Convert 720.0 to 720: some tools write all numbers with a fraction."""
     return int(value) if type(value) is float and value.is_integer() else value
 
 

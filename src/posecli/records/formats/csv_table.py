@@ -1,4 +1,4 @@
-"""CSV: a row a keypoint. A picture with nobody in it, or one that failed, has one row with the rest left empty."""
+"""CSV: one row per keypoint. A picture without people, or a failed one, has one row with empty cells."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any
 from posecli.records.formats.base import ByteSink, Format, TextSink, WriteOptions, text_name
 from posecli.types import TABLE_COLUMNS, Record
 
-#: First characters of a cell that spreadsheets take for a formula, or pass over before one.
+#: First characters of a formula in spreadsheets, and characters that they skip before one.
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
 def write(records: Iterable[Record], file: ByteSink, options: WriteOptions) -> None:
-    """Write a header and the rows of each record; people are numbered from 0 in falling score."""
+    """Write a header and the rows of each record. People are numbered from 0 in falling score."""
     writer = csv_writer(TextSink(file))
     writer.writerow(TABLE_COLUMNS)
     for record in records:
@@ -28,8 +28,8 @@ def _rows(record: Record) -> Iterator[tuple[object, ...]]:
 
 
 class _LineFeedRows:
-    """Rows of CSV that end with a line feed alone. csv quotes what is part of its own line end, so that has a carriage
-    return too: else one in a name would split its row."""
+    """Ends the rows of a csv writer with a line feed alone. The writer itself must use `\\r\\n`: csv quotes only the
+    characters of its own line end, and an unquoted carriage return in a name would split its row."""
 
     def __init__(self, file: TextSink) -> None:
         self._file = file
@@ -39,12 +39,12 @@ class _LineFeedRows:
 
 
 def csv_writer(file: TextSink) -> Any:
-    """A writer of CSV rows, as that of `csv`."""
+    """A `csv.writer` whose rows end with a line feed."""
     return csv.writer(_LineFeedRows(file), lineterminator="\r\n")
 
 
 def cell_text(text: str) -> str:
-    """A name or message as a cell of a table. What a spreadsheet would take for a formula gets ./ in front: with it, a
+    """A name or message as a cell of a table. A cell that a spreadsheet would run as a formula gets the prefix `./`: a
     path still names the same file."""
     return "./" * text.startswith(_FORMULA_STARTS) + text_name(text)
 

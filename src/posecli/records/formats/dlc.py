@@ -1,8 +1,8 @@
-"""DeepLabCut's CSV of keypoints: one file a clip, a row a frame, three columns a keypoint.
+"""DeepLabCut's CSV of keypoints: one file per clip, one row per frame, three columns per keypoint.
 
-The row of frame 12 is the thirteenth: readers count rows. Frames that were left out, failed, or have nobody in them are
-rows of empty cells. With tracks, each is an individual (`track_3`); people without one are left out. Without tracks
-there may be one person a frame. The likelihood is the score of the keypoint; the scorer is the model.
+The row of frame 12 is the thirteenth, because readers count rows. Frames that were skipped, failed, or have no people
+are rows of empty cells. With tracks, each track is an individual (`track_3`), and people without one are left out.
+Without tracks, frames may have one person at most. `likelihood` is the keypoint's score; `scorer` is the model.
 """
 
 from __future__ import annotations
@@ -17,27 +17,27 @@ from posecli.skeleton import KEYPOINT_COUNT, KEYPOINT_NAMES
 from posecli.types import Pose, Record
 
 _COORDS = ("x", "y", "likelihood")
-#: Three days at 50 frames a second. A file of empty rows up to any number that a record may have would fill the disk.
+#: Three days at 50 frames per second. Without a limit, one large frame number would fill the disk with empty rows.
 _MOST_FRAMES = 12_960_000
 
 
 class _Clip(NamedTuple):
-    """What the header tells: the model's name, and the tracks in rising order, none where people are not tracked."""
+    """The header's data. scorer: the model's name; tracks: in rising order, empty if people are not tracked."""
 
     scorer: str
     tracks: tuple[int, ...]
 
 
 def write(records: Iterable[Record], file: ByteSink, options: WriteOptions) -> None:
-    """Write the records of one clip, which are gone through twice. Raises UsageError where they are of something else,
-    or people cannot be told apart."""
+    """Write the records of one clip. `records` is iterated twice. Raises UsageError if they are not of one clip, or if
+    frames have several people without tracks."""
     clip = _examine(records)
     table = csv_writer(TextSink(file))
     individuals = [f"track_{track}" for track in clip.tracks] or [""]
-    columns = [(one, part, coord) for one in individuals for part in KEYPOINT_NAMES for coord in _COORDS]
+    columns = [(individual, part, coord) for individual in individuals for part in KEYPOINT_NAMES for coord in _COORDS]
     table.writerow(["scorer", *[clip.scorer] * len(columns)])
     if clip.tracks:
-        table.writerow(["individuals", *(one for one, _, _ in columns)])
+        table.writerow(["individuals", *(individual for individual, _, _ in columns)])
     table.writerow(["bodyparts", *(part for _, part, _ in columns)])
     table.writerow(["coords", *(coord for _, _, coord in columns)])
     for number, poses in enumerate(_frames(records)):
@@ -48,28 +48,31 @@ def _examine(records: Iterable[Record]) -> _Clip:
     scorer, names, tracks, untracked = "posecli", set[str](), set[int](), False
     for record in records:
         if record.ok and record.frame is None:
-            raise UsageError(f"dlc holds the frames of a clip, and {record.image} is a picture", "-f csv")
+            raise UsageError(f"dlc holds the frames of a clip, and {record.image} is a picture", "use -f csv")
         names.add(record.image)
         if len(names) > 1:
-            raise UsageError(f"dlc holds one clip, and there are {' and '.join(sorted(names))}", "a file each")
+            raise UsageError(
+                f"dlc holds one clip, and there are {' and '.join(sorted(names))}", "write each clip to its own file"
+            )
         scorer = record.model.name if record.model is not None else scorer
         tracks |= {pose.id for pose in record.poses if pose.id is not None}
         untracked |= len(record.poses) > 1 and all(pose.id is None for pose in record.poses)
     if untracked and not tracks:
         raise UsageError(
-            "dlc tells people apart by their tracks, and frames have several people and no tracks", "estimate --track"
+            "dlc tells people apart by their tracks, and frames have several people and no tracks",
+            "use estimate --track",
         )
     return _Clip(scorer, tuple(sorted(tracks)))
 
 
 def _frames(records: Iterable[Record]) -> Iterator[Sequence[Pose]]:
-    """The people of each frame of the clip, from its first to the last that there is a record of."""
+    """Yield the people of each frame, from frame 0 to the last frame with a record."""
     expected = 0
     for record in records:
         if record.frame is None:
             continue
         if not expected <= record.frame < _MOST_FRAMES:
-            raise UsageError(f"frame {record.frame} is out of order, or no clip is so long", "sort the records")
+            raise UsageError(f"frame {record.frame} is out of order, or its number is too large", "sort the records")
         for _ in range(expected, record.frame):
             yield ()
         yield record.poses

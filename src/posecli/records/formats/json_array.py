@@ -1,4 +1,4 @@
-"""JSON: an array of records for a run, the one record for an image."""
+"""JSON: an array of records for a run, a single record for one image."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from posecli.types import Record
 
 
 def write(records: Iterable[Record], file: ByteSink, options: WriteOptions) -> None:
-    """Write one array, a record a line."""
+    """Write one array, one record per line."""
     text, separator = TextSink(file), "[\n"
     for record in records:
         text.write(separator + to_json(record.to_dict()))
@@ -24,7 +24,7 @@ def write_one(record: Record, file: ByteSink, options: WriteOptions) -> None:
 
 
 def read(file: IO[bytes]) -> Iterator[Record]:
-    """The records of an array, or the one record. Raises ValueError with the record's number in the array, from 1."""
+    """Yield the records of an array, or a single record. Raises ValueError, with the record's number from 1."""
     data = parse_json(file.read())
     return records_of(data if isinstance(data, list) else (data,), "record")
 

@@ -1,4 +1,4 @@
-"""JSON Lines: one record a line."""
+"""JSON Lines: one record per line."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from posecli.types import Record
 
 
 def write(records: Iterable[Record], file: ByteSink, options: WriteOptions) -> None:
-    """Write each record as it comes, whole lines only."""
+    """Write each record as it arrives, in complete lines."""
     text = TextSink(file)
     for record in records:
         text.write(to_json(record.to_dict()) + "\n")
@@ -18,7 +18,7 @@ def write(records: Iterable[Record], file: ByteSink, options: WriteOptions) -> N
 
 
 def read(file: IO[bytes]) -> Iterator[Record]:
-    """The record of each line as it comes. Empty lines are left out. Raises ValueError with the line's number."""
+    """Yield each line's record as it arrives. Empty lines are skipped. Raises ValueError with the line's number."""
     for number, line in enumerate(file, 1):
         if line.strip():
             try:

@@ -1,7 +1,7 @@
-"""OpenPose JSON, version 1.3: 18 points of its COCO model, or BODY_25. One file an image.
+"""OpenPose JSON, version 1.3: 18 points of its COCO model, or BODY_25. One file per image.
 
-Positions are pixels of the picture. The neck is the middle of the shoulders, the middle of the hips that of the hips,
-each with the mean of their two scores. Feet, which PoseNet does not see, are 0, 0, 0: what OpenPose writes for missing.
+Positions are in picture pixels. `neck` is the middle of the shoulders, `midHip` the middle of the hips, each with the
+mean of the two scores. PoseNet has no keypoints of feet: these are 0, 0, 0, OpenPose's value for missing points.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ _EMPTY = (
 
 
 def write(records: Iterable[Record], file: ByteSink, options: WriteOptions) -> None:
-    """There is no file of a whole run in this format."""
-    raise UsageError("openpose writes one file an image", "name a folder: -o FOLDER/")
+    """Raise UsageError: the format has no file of a whole run."""
+    raise UsageError("openpose writes one file per image", "name a folder: -o FOLDER/")
 
 
 def write_one(record: Record, file: ByteSink, options: WriteOptions) -> None:
-    """Write the file of one image; nobody found is an empty list of people."""
+    """Write the file of one image. If no person was found, its list of people is empty."""
     names = BODY_25 if options.body25 else COCO_18
     people = [_person(pose, names) for pose in record.poses]
     TextSink(file).write(to_json({"version": 1.3, "people": people}) + "\n")

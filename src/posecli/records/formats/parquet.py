@@ -1,7 +1,7 @@
-"""Parquet: a row a record, poses nested in it (extra `parquet`).
+"""Parquet: one row per record, with nested poses (extra `parquet`).
 
-The columns are those of the JSON form. Model and settings are JSON text. As in all tables, people are `person`, their
-place in the record from 0, and `track`, the `id` of the JSON form.
+The columns are the fields of the JSON form. Model and settings are JSON text. As in all tables, `person` is a pose's
+index in the record, from 0, and `track` is the `id` of the JSON form.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from posecli.types import Record
 pa: Any = need("pyarrow", extra="parquet")
 parquet: Any = need("pyarrow.parquet", extra="parquet")
 
-#: Records in one group of rows.
+#: Records in one row group.
 _ROWS = 256
 #: An undecodable byte as `text_name` writes it, or an escaped backslash (see `_to_text`).
 _ESCAPE = re.compile(r"\\u(d[89a-f][0-9a-f]{2}|005c)")
@@ -49,16 +49,18 @@ def _schema() -> Any:
 
 
 def write(records: Iterable[Record], file: ByteSink, options: WriteOptions) -> None:
-    """Write one table, some hundred rows at a time."""
+    """Write one table, in row groups."""
     schema, rows = _schema(), (_to_row(record) for record in records)
     with parquet.ParquetWriter(file, schema) as writer:
-        while some := list(itertools.islice(rows, _ROWS)):
-            writer.write_table(pa.Table.from_pylist(some, schema))
+        while group := list(itertools.islice(rows, _ROWS)):
+            writer.write_table(pa.Table.from_pylist(group, schema))
 
 
 def read(file: IO[bytes]) -> Iterator[Record]:
-    """The record of each row. The index of the file is at its end, so a pipe is read to its end first. Raises
-    ValueError with the row's number, from 1."""
+    """Yield the record of each row. A pipe is first read to its end, because the file's index is there.
+
+    Raises ValueError with the row's number, from 1.
+    """
     return records_of(_rows(file if file.seekable() else io.BytesIO(file.read())), "row")
 
 
@@ -67,7 +69,7 @@ def _rows(file: IO[bytes]) -> Iterator[dict[str, Any]]:
         with parquet.ParquetFile(file) as table:
             for batch in table.iter_batches(batch_size=_ROWS):
                 yield from map(_from_row, batch.to_pylist())
-    except pa.ArrowException as error:  # of many kinds, some of them no ValueError
+    except pa.ArrowException as error:  # has many subclasses, not all of them ValueErrors
         raise ValueError(f"it cannot be read as Parquet: {error}") from error
 
 
@@ -84,7 +86,7 @@ def _to_row(record: Record) -> dict[str, Any]:
 
 
 def _from_row(row: dict[str, Any]) -> dict[str, Any]:
-    """The JSON form of a row, as far as it has one: `Record.from_dict` checks it."""
+    """Convert a row to the JSON form, without checks: `Record.from_dict` checks it."""
     data = {name: value for name, value in row.items() if value is not None}
     data |= {name: _from_text(data[name]) for name in _NAMES if isinstance(data.get(name), str)}
     if isinstance(error := data.get("error"), dict):
@@ -98,18 +100,18 @@ def _from_row(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _from_pose(pose: dict[str, Any]) -> dict[str, Any]:
-    """A pose with its track as `id`, as the JSON form has it. Files of earlier versions have that already."""
+    """Convert a pose to the JSON form, where its track is `id`. Files of earlier versions already have `id`."""
     rest = {name: value for name, value in pose.items() if name not in ("person", "track", "id")}
     return {"id": pose.get("track", pose.get("id")), **rest}
 
 
 def _to_text(name: str) -> str:
-    """As `text_name`. Where the name itself has such an escape, its backslash is escaped: `_from_text` is exact."""
+    """Like `text_name`, but the backslash of an escape in the name itself is escaped, so `_from_text` is exact."""
     return text_name(_ESCAPE.sub(lambda match: _ESCAPED_BACKSLASH + match[0][1:], name))
 
 
 def _from_text(text: str) -> str:
-    """The name that `_to_text` wrote."""
+    """The inverse of `_to_text`."""
     return _ESCAPE.sub(lambda match: chr(int(match[1], 16)), text)
 
 

@@ -1,7 +1,7 @@
-"""One self-contained page to look through a run: pictures with skeletons over them, failures, scores.
+"""Writes one self-contained HTML page of a run: pictures with skeletons, failures, scores.
 
-The page is `page.html` (Jinja2) with `page.css` and `page.js` inside it. Names and messages travel as JSON and reach
-the page as text, never as markup; a content security policy lets nothing run but our own script.
+The page is `page.html` (Jinja2) with `page.css` and `page.js` embedded. Names and messages are embedded as JSON and set
+as text, never as markup. The content security policy allows only the page's own script.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ from posecli.render.draw import colour_number, web_colours
 from posecli.skeleton import DRAWN_EDGES, KEYPOINT_IDS, KEYPOINT_NAMES, side_of
 from posecli.types import Record, Settings
 
-#: Of embedded pictures: what a page of 2,000 can bear (about 25 kB each).
+#: Longer side in pixels and quality of embedded pictures: about 25 kB each, suitable for a page of 2,000.
 DEFAULT_SIZE, JPEG_QUALITY = 480, 70
-#: Other files, as TIFF, are embedded.
+#: Pictures of these kinds can be linked. Others, such as TIFF, are embedded.
 _SHOWN_BY_BROWSERS = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".avif")
 _FOLDER = Path(__file__).parent
 _BODY = {"parts": KEYPOINT_NAMES, "sides": [side_of(part) for part in KEYPOINT_IDS.values()], "edges": DRAWN_EDGES}
@@ -42,12 +42,12 @@ _BODY = {"parts": KEYPOINT_NAMES, "sides": [side_of(part) for part in KEYPOINT_I
 def write_page(
     records: Iterable[Record], path: str, *, image_root: str | None = None, link: bool = False, size: int = DEFAULT_SIZE
 ) -> None:
-    """Write the page, whole.
+    """Write the page, complete or not at all.
 
-    image_root: where the pictures are, if not where the records say. link: leave the pictures outside the page, where a
-    browser can show them from there. size: longer side of embedded pictures, pixels. Pictures that cannot be read are
-    left out.
-    Raises MissingExtra without Jinja2, OutputError where it cannot be written.
+    image_root: folder of the pictures, if they are not at the paths in the records. link: link pictures that a browser
+    can show, instead of embedding them. size: longer side of embedded pictures in pixels. Pictures that cannot be read
+    are left out.
+    Raises MissingExtra if Jinja2 is not installed, OutputError if the page cannot be written.
     """
     jinja2 = need("jinja2", extra="report")
     environment = jinja2.Environment(loader=jinja2.FileSystemLoader(_FOLDER), autoescape=True)
@@ -77,7 +77,7 @@ def write_page(
 
 
 def link_to(place: str, folder: str) -> str:
-    """How a page in a folder names a file: as seen from there, or in full where it lies on the web or another drive."""
+    """The URL of a file for a page in a folder: relative, or absolute if it is on the web or on another drive."""
     if is_web(place):
         return place
     try:
@@ -110,25 +110,25 @@ def _entry(record: Record) -> dict[str, Any]:
 
 
 def _is_inside_a_clip(record: Record) -> bool:
-    """Whether its picture is a frame that is no file of its own."""
+    """Whether the picture is a frame inside a clip's file."""
     return record.frame is not None and record.file is None
 
 
 def _can_be_linked(record: Record, place: str) -> bool:
-    """Whether a browser can show the picture from where it is: on the web, or a file that is there."""
+    """Whether a browser can show the linked picture: it is on the web, or an existing file of a suitable kind."""
     if not record.ok or _is_inside_a_clip(record):
         return False
     return is_web(place) or (place.lower().endswith(_SHOWN_BY_BROWSERS) and os.path.isfile(name_bytes(place)))
 
 
 def _counted(records: Iterable[Record]) -> str:
-    """How many pictures and frames there are, in words."""
+    """The numbers of pictures and frames, as text."""
     count = Counter("frames" if record.frame is not None else "pictures" for record in records)
     return " and ".join(f"{count[unit]} {unit}" for unit in ("pictures", "frames") if count[unit]) or "no pictures"
 
 
 def _pictures(records: Iterable[tuple[int, Record, str]], size: int) -> Iterator[tuple[int, str]]:
-    """Number and base64 text of each picture that can be read. records: with their numbers and places."""
+    """Yield number and base64 text of each picture that can be read. records: with numbers and paths of pictures."""
     frames = FrameReader()
     for number, record, place in records:
         frame = record.frame if _is_inside_a_clip(record) else None
@@ -137,7 +137,7 @@ def _pictures(records: Iterable[tuple[int, Record, str]], size: int) -> Iterator
 
 
 def _jpeg(place: str, number: int | None, size: int, frames: FrameReader) -> bytes:
-    """A picture, or a frame of a clip, made small; empty where it cannot be read."""
+    """A small JPEG of a picture or of a clip's frame; empty if it cannot be read."""
 
     def shrunk(width: int, height: int) -> tuple[int, int]:
         scale = min(size / max(width, height), 1)
@@ -157,7 +157,7 @@ def _jpeg(place: str, number: int | None, size: int, frames: FrameReader) -> byt
 
 
 def _json(data: Any) -> str:
-    """JSON that can stand inside a script element: nothing in it can end that."""
+    """JSON for a script element, escaped so that it cannot end the element."""
     text = json.dumps(data, separators=(",", ":"), allow_nan=False)
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 

@@ -1,16 +1,16 @@
 "use strict";
-// Everything that comes from the records is set as text or as numbers, never as markup.
+// Values from records are set as text or as numbers, never as markup.
 const SVG = "http://www.w3.org/2000/svg";
-const SEEN = 0.1;
+const LEAST_SCORE = 0.1;
 const BINS = 20;
 const PLOT = { left: 44, right: 352, top: 8, bottom: 84 };
 const { parts, sides, edges, colours, records } = JSON.parse(document.getElementById("data").textContent);
 const byId = (id) => document.getElementById(id);
 
-function fill(made, attributes, text) {
-  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
-  if (text !== undefined) made.textContent = text;
-  return made;
+function fill(node, attributes, text) {
+  for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
+  if (text !== undefined) node.textContent = text;
+  return node;
 }
 
 const element = (name, attributes = {}, text) => fill(document.createElement(name), attributes, text);
@@ -33,7 +33,7 @@ function frameOf(record) {
 const nameOf = (record) => record.file ?? record.image;
 const label = (record) => `${nameOf(record)} ${frameOf(record)}`.trim();
 
-// Tracks: a number stands for one person in one clip, and for another one in the next.
+// A track number is one person within one clip. In another clip the same number is another person.
 const tracks = [];
 const clips = new Map();
 for (const record of records) {
@@ -49,7 +49,7 @@ for (const record of records) {
 const UNTRACKED = "none";
 let chosen = "";
 
-// The people of a record who are to be seen.
+// The people of a record that the chosen track selects.
 function people(record) {
   if (chosen === "") return record.people;
   if (chosen === UNTRACKED) return record.people.filter((person) => person.id === null);
@@ -58,15 +58,15 @@ function people(record) {
 }
 
 const best = (record) => Math.max(-1, ...people(record).map((person) => person.score));
-const who = (person) => person.id === null ? "" : `#${person.id} `;
+const trackLabel = (person) => person.id === null ? "" : `#${person.id} `;
 
 function describe(record) {
   if (record.error) return [`${record.error[0]}: ${record.error[1]}`];
-  if (!people(record).length) return ["nobody found"];
+  if (!people(record).length) return ["no person found"];
   const all = people(record).map((person) => {
-    const made = element("span", { class: "person" }, `${who(person)}${person.score.toFixed(2)}`);
-    made.style.setProperty("--colour", colours[person.colour].middle);
-    return [" ", made];
+    const tag = element("span", { class: "person" }, `${trackLabel(person)}${person.score.toFixed(2)}`);
+    tag.style.setProperty("--colour", colours[person.colour].middle);
+    return [" ", tag];
   });
   return [`${count(all.length, "person", "people")}:`, ...all.flat()];
 }
@@ -82,7 +82,7 @@ function skeleton(record) {
   const width = Math.sqrt(record.width * record.height) * 0.006;
   for (const person of people(record)) {
     const shades = colours[person.colour];
-    const limbs = edges.filter(([a, b]) => Math.min(person.points[a][2], person.points[b][2]) >= SEEN);
+    const limbs = edges.filter(([a, b]) => Math.min(person.points[a][2], person.points[b][2]) >= LEAST_SCORE);
     const rim = limbs.map((ends) => ends.map((part, end) => `${end ? "L" : "M"}${person.points[part][0]} ${person.points[part][1]}`).join("")).join("");
     svg.append(shape("path", { d: rim, "stroke-width": width * 1.7 }));
     for (const [a, b] of limbs) {
@@ -91,9 +91,9 @@ function skeleton(record) {
       svg.append(shape("line", { x1: from[0], y1: from[1], x2: to[0], y2: to[1], stroke: colour, "stroke-width": width, "stroke-opacity": Math.min(0.3 + Math.min(from[2], to[2]), 1) }));
     }
     person.points.forEach(([x, y, score], part) => {
-      if (score < SEEN) return;
+      if (score < LEAST_SCORE) return;
       const dot = shape("circle", { cx: x, cy: y, r: width * 1.3, fill: shades[sides[part]], "stroke-width": width * 0.3 });
-      dot.dataset.tip = `${who(person)}${parts[part]} ${score.toFixed(2)}`;
+      dot.dataset.tip = `${trackLabel(person)}${parts[part]} ${score.toFixed(2)}`;
       svg.append(dot);
     });
   }
@@ -116,7 +116,7 @@ function view(index) {
   return box;
 }
 
-// Cards are there at once; their pictures come when they are about to be seen.
+// All cards are created at once. Their pictures are added shortly before they scroll into view.
 const filled = new IntersectionObserver((entries) => {
   for (const entry of entries) {
     const card = entry.target;
@@ -183,43 +183,43 @@ function update() {
   const visible = new Set(shown);
   cards.forEach((card, index) => { card.hidden = !visible.has(index); });
   byId("nothing").hidden = shown.length > 0;
-  byId("nothing").textContent = records.length ? "Nothing fits the filters." : "There are no records.";
+  byId("nothing").textContent = records.length ? "No record matches the filters." : "There are no records.";
   byId("shown").textContent = `${shown.length} of ${records.length}`;
   drawHistogram(shown.flatMap((index) => people(records[index])));
 }
 
-// The distance of ticks, so that there are four at most.
+// The distance between ticks such that there are at most four.
 function tickStep(highest) {
   const power = 10 ** Math.floor(Math.log10(highest / 3));
   return Math.max([1, 2, 5, 10].map((digit) => digit * power).find((step) => step >= highest / 3), 1);
 }
 
-function drawHistogram(some) {
+function drawHistogram(persons) {
   const bins = new Array(BINS).fill(0);
-  for (const person of some) bins[Math.min(Math.floor(person.score * BINS + 1e-9), BINS - 1)] += 1;
+  for (const person of persons) bins[Math.min(Math.floor(person.score * BINS + 1e-9), BINS - 1)] += 1;
   const highest = Math.max(...bins, 1);
   const step = tickStep(highest);
   const top = Math.ceil(highest / step) * step;
   const x = (score) => PLOT.left + (PLOT.right - PLOT.left) * score;
   const y = (number) => PLOT.bottom - (PLOT.bottom - PLOT.top) * number / top;
-  const made = [];
+  const nodes = [];
   for (let number = 0; number <= top; number += step) {
-    made.push(shape("line", { x1: PLOT.left, x2: PLOT.right, y1: y(number), y2: y(number) }));
-    made.push(shape("text", { class: "count", x: PLOT.left - 6, y: y(number) }, number));
+    nodes.push(shape("line", { x1: PLOT.left, x2: PLOT.right, y1: y(number), y2: y(number) }));
+    nodes.push(shape("text", { class: "count", x: PLOT.left - 6, y: y(number) }, number));
   }
-  for (const score of [0, 0.2, 0.4, 0.6, 0.8, 1]) made.push(shape("text", { x: x(score), y: PLOT.bottom + 15 }, score));
-  made.push(shape("text", { x: x(0.5), y: PLOT.bottom + 30 }, "score"));
-  made.push(shape("text", { transform: `translate(10 ${y(top / 2)}) rotate(-90)` }, "people"));
-  const said = [];
+  for (const score of [0, 0.2, 0.4, 0.6, 0.8, 1]) nodes.push(shape("text", { x: x(score), y: PLOT.bottom + 15 }, score));
+  nodes.push(shape("text", { x: x(0.5), y: PLOT.bottom + 30 }, "score"));
+  nodes.push(shape("text", { transform: `translate(10 ${y(top / 2)}) rotate(-90)` }, "people"));
+  const descriptions = [];
   bins.forEach((number, bin) => {
     if (!number) return;
     const bar = shape("rect", { x: x(bin / BINS) + 1, width: x(1 / BINS) - x(0) - 2, y: y(number), height: PLOT.bottom - y(number) });
-    said.push(`${(bin / BINS).toFixed(2)} to ${((bin + 1) / BINS).toFixed(2)}: ${number}`);
-    bar.dataset.tip = `score ${said.at(-1)}`;
-    made.push(bar);
+    descriptions.push(`${(bin / BINS).toFixed(2)} to ${((bin + 1) / BINS).toFixed(2)}: ${number}`);
+    bar.dataset.tip = `score ${descriptions.at(-1)}`;
+    nodes.push(bar);
   });
-  byId("histogram").replaceChildren(...made);
-  byId("histogram").setAttribute("aria-label", `Scores of ${count(some.length, "person", "people")}. ${said.join(", ")}`);
+  byId("histogram").replaceChildren(...nodes);
+  byId("histogram").setAttribute("aria-label", `Scores of ${count(persons.length, "person", "people")}. ${descriptions.join(", ")}`);
 }
 
 let current = 0;
@@ -233,14 +233,14 @@ function open(index) {
   if (!byId("viewer").open) byId("viewer").showModal();
 }
 
-function listKeypoints(some) {
-  byId("keypoints").hidden = !some.length;
+function listKeypoints(persons) {
+  byId("keypoints").hidden = !persons.length;
   const head = element("tr");
-  head.append(element("th", { scope: "col" }, "keypoint"), ...some.map((person, number) => element("th", { scope: "col" }, person.id === null ? `person ${number + 1}` : `#${person.id}`)));
+  head.append(element("th", { scope: "col" }, "keypoint"), ...persons.map((person, number) => element("th", { scope: "col" }, person.id === null ? `person ${number + 1}` : `#${person.id}`)));
   byId("keypoints").querySelector("thead").replaceChildren(head);
   byId("keypoints").querySelector("tbody").replaceChildren(...parts.map((part, number) => {
     const row = element("tr");
-    row.append(element("th", { scope: "row" }, part), ...some.map((person) => element("td", {}, person.points[number][2].toFixed(2))));
+    row.append(element("th", { scope: "row" }, part), ...persons.map((person) => element("td", {}, person.points[number][2].toFixed(2))));
     return row;
   }));
 }
@@ -298,8 +298,8 @@ function summarise() {
   const units = [];
   if (records.length > frames.length || !frames.length) units.push(count(records.length - frames.length, "picture", "pictures"));
   if (frames.length) units.push(`${count(frames.length, "frame", "frames")} of ${count(new Set(frames.map((record) => record.image)).size, "clip", "clips")}`);
-  const inhabited = records.filter((record) => record.people.length).length;
-  byId("summary").textContent = `${units.join(" and ")}; ${count(total, "person", "people")} in ${inhabited} of them; ${failed.length} failed`;
+  const withPeople = records.filter((record) => record.people.length).length;
+  byId("summary").textContent = `${units.join(" and ")}; ${count(total, "person", "people")} in ${withPeople} of them; ${failed.length} failed`;
   byId("histogram").toggleAttribute("hidden", !total);
   listFailures(failed);
 }
