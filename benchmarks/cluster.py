@@ -27,7 +27,7 @@ from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
 
-from posecli.inference.estimator import available_processors
+from posecli.inference.estimator import available_cores
 from posecli.inputs.arguments import Inputs
 from posecli.inputs.clips import ClipOptions
 from posecli.model.locate import load_model_file
@@ -70,7 +70,7 @@ def rates(arguments: argparse.Namespace) -> None:
     sources = [os.path.abspath(image.name) for image in Inputs([arguments.pictures])]
     names = list(itertools.islice(itertools.cycle(sources), arguments.count))
     rows = [
-        {engine: rate(engine, names, available_processors()) for engine in ("processes", "ray")}
+        {engine: rate(engine, names, available_cores()) for engine in ("processes", "ray")}
         for _ in range(arguments.rounds)
     ]
     for engine in ("processes", "ray"):

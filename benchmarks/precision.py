@@ -25,7 +25,7 @@ from unittest import mock
 from PIL import Image
 
 from posecli.checks.evaluate import evaluate_records
-from posecli.inference.estimator import PoseEstimator, available_processors
+from posecli.inference.estimator import PoseEstimator, available_cores
 from posecli.inference.presets import PRESETS
 
 #: COCO annotations, in the folder of the pictures.
@@ -178,7 +178,7 @@ def main() -> None:
     parser.add_argument("pictures", type=Path)
     parser.add_argument("--only", default="", help="only variants with this text in their name")
     parser.add_argument("--plot", type=Path)
-    parser.add_argument("--threads", type=int, default=available_processors())
+    parser.add_argument("--threads", type=int, default=available_cores())
     parser.add_argument("--sizes", type=float, nargs="+", default=SIZES)
     arguments = parser.parse_args()
     rows = []

@@ -12,7 +12,7 @@ import subprocess
 import sys
 from time import perf_counter
 
-from posecli.inference.estimator import available_processors
+from posecli.inference.estimator import available_cores
 from posecli.model.locate import locate_model
 from posecli.model.runtime import find_runtime
 
@@ -40,7 +40,7 @@ def main() -> None:
     args = parser.parse_args()
     bare = BARE.format(module=find_runtime()[1].__module__)
     commands = {
-        "bare interpreter": [sys.executable, "-c", bare, str(locate_model()), str(available_processors())],
+        "bare interpreter": [sys.executable, "-c", bare, str(locate_model()), str(available_cores())],
         "posecli estimate": [sys.executable, "-m", "posecli", "estimate", args.picture, "-q"],
         "posecli --version": [sys.executable, "-m", "posecli", "--version"],
     }

@@ -30,7 +30,7 @@ from time import perf_counter
 import numpy as np
 from PIL import Image
 
-from posecli.inference.estimator import available_processors
+from posecli.inference.estimator import available_cores
 from posecli.inputs.arguments import Inputs
 from posecli.model.locate import locate_model
 from posecli.model.runtime import find_runtime
@@ -133,7 +133,7 @@ def main() -> None:
     parser.add_argument("--openvino", action="store_true", help="also measure OpenVINO")
     parser.add_argument("options", nargs="*")
     args = parser.parse_args()
-    model, processors = str(locate_model()), available_processors()
+    model, processors = str(locate_model()), available_cores()
     sources = [os.path.abspath(image.name) for image in Inputs([args.pictures])]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

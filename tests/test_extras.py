@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from posecli.errors import MissingExtra
-from posecli.extras import EXTRAS, install_command, install_extra, need
+from posecli.extras import EXTRAS, import_extra, install_command, install_extra
 
 from .conftest import ROOT
 
@@ -19,7 +19,7 @@ def test_the_hint_names_the_packages(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "scipy", None)
     monkeypatch.delitem(sys.modules, "scipy.signal", raising=False)
     with pytest.raises(MissingExtra, match="scipy, which is not installed") as caught:
-        need("scipy.signal", extra="measure")
+        import_extra("scipy.signal", extra="measure")
     assert caught.value.hint == "pip install scipy matplotlib"
 
 
@@ -35,7 +35,7 @@ def test_the_hint_for_a_broken_package_is_to_reinstall_it(tmp_path: Path, monkey
     monkeypatch.delitem(sys.modules, "jinja2", raising=False)
     (tmp_path / "jinja2.py").write_text("raise ImportError('it needs\\nNumPy 2')")
     with pytest.raises(MissingExtra, match="jinja2, which cannot be imported: it needs NumPy 2") as caught:
-        need("jinja2", extra="report")
+        import_extra("jinja2", extra="report")
     assert caught.value.hint == "pip install --force-reinstall jinja2"
 
 

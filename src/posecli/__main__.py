@@ -9,7 +9,7 @@ from types import FrameType
 import click
 
 from posecli.commands import cli
-from posecli.errors import OutputError, PosecliError, ReaderLeft, Unforeseen, UsageError, is_debugging
+from posecli.errors import OutputError, PipeClosed, PosecliError, UnexpectedError, UsageError, is_debugging
 from posecli.files import descriptors, own_process
 from posecli.files.terminal import print_line
 from posecli.run.report import EXIT_FATAL, EXIT_USAGE
@@ -41,7 +41,7 @@ def main() -> None:
     except (KeyboardInterrupt, click.Abort):
         status = _BY_SIGNAL + signal.SIGINT
     except Exception as error:
-        status = _status_of(Unforeseen.from_exception(error))
+        status = _status_of(UnexpectedError.from_exception(error))
     own_process.end_quickly()
     sys.exit(status)
 
@@ -60,9 +60,9 @@ def _status_of(error: PosecliError) -> int:
     """Print an error, and return the exit status. Nothing is printed if the reader of the output closed its pipe."""
     if isinstance(error, OutputError):
         descriptors.discard_output()  # otherwise the buffered output raises again when Python ends
-    if isinstance(error, ReaderLeft):
+    if isinstance(error, PipeClosed):
         return _BY_SIGNAL + getattr(signal, "SIGPIPE", 13)
-    if isinstance(error, Unforeseen) and is_debugging():
+    if isinstance(error, UnexpectedError) and is_debugging():
         print(error.details, end="", file=sys.stderr)
     print_line(f"posecli: error: {error.message}", sys.stderr)
     if error.hint:

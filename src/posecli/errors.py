@@ -8,8 +8,8 @@ PosecliError
 │   ├── EngineError               an engine or a runtime is not installed or does not start
 │   ├── MissingExtra              a package of an extra is not installed
 │   ├── OutputError               an output cannot be written, for example because the disk is full
-│   │   └── ReaderLeft          141  the reader of an output has closed its pipe
-│   └── Unforeseen                a bug in posecli
+│   │   └── PipeClosed          141  the reader of an output has closed its pipe
+│   └── UnexpectedError                a bug in posecli
 └── InputError                 1  one input failed; it becomes an error record
     ├── NotFound, PermissionDenied, UnreadableImage, UnsupportedImage, ImageTooLarge
 """
@@ -76,14 +76,14 @@ class OutputError(FatalError):
     """An output cannot be written."""
 
 
-class ReaderLeft(OutputError):
+class PipeClosed(OutputError):
     """The reader of a pipe has closed it. This is not a failure: no message is shown."""
 
     def __init__(self, message: str = "the reader of an output has closed its pipe", hint: str = "") -> None:
         super().__init__(message, hint)
 
 
-class Unforeseen(FatalError):
+class UnexpectedError(FatalError):
     """An unexpected exception: a bug in posecli. `details`: the traceback."""
 
     def __init__(self, message: str, hint: str = "", details: str = "") -> None:
@@ -91,7 +91,7 @@ class Unforeseen(FatalError):
         self.details = details
 
     @classmethod
-    def from_exception(cls, error: BaseException) -> Unforeseen:
+    def from_exception(cls, error: BaseException) -> UnexpectedError:
         """Wrap an exception that was not handled."""
         description = " ".join(f"{type(error).__name__}: {error}".split())
         return cls(

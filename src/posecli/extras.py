@@ -30,7 +30,7 @@ def installed(extra: str) -> bool:
     return all(find_spec(package) is not None for package in EXTRAS[extra])
 
 
-def need(module: str, *, extra: str) -> Any:
+def import_extra(module: str, *, extra: str) -> Any:
     """Import a module of an extra. Raises MissingExtra, with the install command as hint, if that fails."""
     package = module.partition(".")[0]
     try:

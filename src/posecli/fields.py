@@ -24,7 +24,7 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 def mapping(value: object, name: str) -> Mapping[str, Any]:
     """Check a JSON object."""
     if not isinstance(value, Mapping):
-        raise ValueError(f"{name} is {shown(value)}, not an object")
+        raise ValueError(f"{name} is {format_value(value)}, not an object")
     return value
 
 
@@ -39,7 +39,7 @@ def member(data: Mapping[str, Any], key: str, name: str = "") -> Any:
 def sequence(value: object, name: str, *, length: int | None = None) -> list[Any]:
     """Check an array. length: its required number of values, or None."""
     if type(value) is not list:
-        raise ValueError(f"{name} is {shown(value)}, not an array")
+        raise ValueError(f"{name} is {format_value(value)}, not an array")
     if length is not None and len(value) != length:
         raise ValueError(f"{name} has {len(value)} values, not {length}")
     return value
@@ -48,7 +48,7 @@ def sequence(value: object, name: str, *, length: int | None = None) -> list[Any
 def text(value: object, name: str) -> str:
     """Check a string."""
     if type(value) is not str:
-        raise ValueError(f"{name} is {shown(value)}, not a string")
+        raise ValueError(f"{name} is {format_value(value)}, not a string")
     return value
 
 
@@ -61,37 +61,37 @@ def file_name(value: object, name: str) -> str:
         try:
             found.encode("utf-8", "surrogateescape")
         except UnicodeEncodeError:
-            raise ValueError(f"{name} contains half of a surrogate pair: {shown(found)}") from None
+            raise ValueError(f"{name} contains half of a surrogate pair: {format_value(found)}") from None
     return found
 
 
-def whole(value: object, name: str, least: int = 0) -> int:
+def integer(value: object, name: str, least: int = 0) -> int:
     """Check a whole number from `least` to LARGEST_WHOLE."""
     if type(value) is not int or not least <= value <= LARGEST_WHOLE:
-        raise ValueError(f"{name} is {shown(value)}, not a whole number from {least}")
+        raise ValueError(f"{name} is {format_value(value)}, not a whole number from {least}")
     return value
 
 
 def number(value: Any, name: str, low: float = -FARTHEST_PX, high: float = FARTHEST_PX) -> float:
     """Check a number from `low` to `high`. NaN is refused."""
     if type(value) not in NUMBERS or not low <= value <= high:
-        raise ValueError(f"{name} is {shown(value)}, not a number from {low:g} to {high:g}")
+        raise ValueError(f"{name} is {format_value(value)}, not a number from {low:g} to {high:g}")
     result: float = value
     return result
 
 
-def one_of(value: object, name: str, choices: tuple[Choice, ...]) -> Choice:
+def choice(value: object, name: str, choices: tuple[Choice, ...]) -> Choice:
     """Check a value that must equal one of the choices and have its type."""
     for choice in choices:
         if type(value) is type(choice) and value == choice:
             return choice
-    raise ValueError(f"{name} is {shown(value)}, not one of {', '.join(map(str, choices))}")
+    raise ValueError(f"{name} is {format_value(value)}, not one of {', '.join(map(str, choices))}")
 
 
 def sha256(value: str, name: str) -> str:
     """Check a SHA-256: 64 hexadecimal digits."""
     if _SHA256.fullmatch(value) is None:
-        raise ValueError(f"{name} is {shown(value)}, not 64 hexadecimal digits")
+        raise ValueError(f"{name} is {format_value(value)}, not 64 hexadecimal digits")
     return value
 
 
@@ -125,11 +125,13 @@ def settings(value: object, name: str) -> dict[str, Any]:
             if type(item) in NUMBERS:
                 number(item, f"{name}.{key}", -LARGEST_WHOLE, LARGEST_WHOLE)
             elif item is not None and type(item) not in (str, bool):
-                raise ValueError(f"{name}.{key} holds {shown(item)}, not a string, a number, true, false or null")
+                raise ValueError(
+                    f"{name}.{key} holds {format_value(item)}, not a string, a number, true, false or null"
+                )
     return found
 
 
-def shown(value: object) -> str:
+def format_value(value: object) -> str:
     """Format a value for a message, on one line and shortened."""
     if isinstance(value, (list, dict)):
         return "an array" if isinstance(value, list) else "an object"

@@ -12,7 +12,7 @@ from posecli.errors import UsageError
 from posecli.inputs.clips import ClipOptions, check_clip, check_options, frames_of, unpack
 from posecli.inputs.pictures import AnyImage, check_is_image, frame_from
 from posecli.render.draw import draw as draw_people
-from posecli.types import BACKGROUNDS, EXTRAS, FACES, Drawing, Record, Settings
+from posecli.types import BACKGROUNDS, FACES, OVERLAYS, Drawing, Record, Settings
 
 
 class ClipFrame(NamedTuple):
@@ -73,7 +73,7 @@ def draw(
     """
     check_is_image(image)
     wanted = (extras,) if isinstance(extras, str) else tuple(extras)
-    choice_arguments = [("background", background, BACKGROUNDS), *(("extras", one, EXTRAS) for one in wanted)]
+    choice_arguments = [("background", background, BACKGROUNDS), *(("extras", one, OVERLAYS) for one in wanted)]
     for name, value, choices in (*choice_arguments, ("faces", faces or FACES[0], FACES)):
         if value not in choices:
             raise UsageError(f"{name}: {value!r} is not one of {', '.join(choices)}")

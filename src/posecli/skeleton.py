@@ -75,8 +75,8 @@ def _mirrored_name(name: str) -> str:
 
 
 #: Flip pairs: the keypoint on the other side of the body by keypoint id, and the edge there by edge number.
-TWIN_PARTS = tuple(KEYPOINT_IDS[_mirrored_name(name)] for name in KEYPOINT_NAMES)
-TWIN_EDGES = tuple(PART_TREE.index((TWIN_PARTS[parent], TWIN_PARTS[child])) for parent, child in PART_TREE)
+FLIP_PAIRS = tuple(KEYPOINT_IDS[_mirrored_name(name)] for name in KEYPOINT_NAMES)
+FLIPPED_EDGES = tuple(PART_TREE.index((FLIP_PAIRS[parent], FLIP_PAIRS[child])) for parent, child in PART_TREE)
 
 #: COCO's constants for OKS: the spread of annotations of each keypoint, relative to a person's size.
 OKS_SIGMAS = (

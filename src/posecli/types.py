@@ -34,7 +34,7 @@ STRIDES = (8, 16, 32)
 #: Output strides of all networks that records may come from; 1 stands for labels, which come from no network.
 RECORD_STRIDES = (1, 4, *STRIDES)
 #: What can be drawn in addition to skeletons, the backgrounds of skeletons, and the ways of hiding faces.
-EXTRAS = ("scores", "boxes", "names", "angles")
+OVERLAYS = ("scores", "boxes", "names", "angles")
 BACKGROUNDS = ("picture", "none", "black", "white")
 FACES = ("blurred", "pixelated")
 #: What `posecli model quantize` leaves in float32: the heads and the first block; the heads; nothing.
@@ -47,7 +47,7 @@ MAX_INPUT_SIZE = 128 * INPUT_SIZE_STEP + 1
 class Drawing(NamedTuple):
     """How people are drawn.
 
-    extras: from `EXTRAS`. background: from `BACKGROUNDS`.
+    extras: from `OVERLAYS`. background: from `BACKGROUNDS`.
     faces: from `FACES`; None: faces are visible.
     skeletons: whether skeletons and extras are drawn.
     """
@@ -317,7 +317,7 @@ class Pose(NamedTuple):
     box: tuple[float, float, float, float]
     keypoints: tuple[Keypoint, ...]
     id: int | None = None
-    clothes: tuple[float, ...] = ()
+    appearance: tuple[float, ...] = ()
 
     @classmethod
     def from_keypoints(cls, score: float, keypoints: Iterable[Keypoint]) -> Pose:
@@ -331,7 +331,7 @@ class Pose(NamedTuple):
         """The pose rounded as in JSON, so that it equals the pose that is read back."""
         points = [p._replace(x=round(p.x, 2), y=round(p.y, 2), score=round(p.score, 4)) for p in self.keypoints]
         left, top, width, height = (round(value, 2) for value in self.box)
-        colours = tuple(round(value, 4) for value in self.clothes)
+        colours = tuple(round(value, 4) for value in self.appearance)
         return Pose(round(self.score, 4), (left, top, width, height), tuple(points), self.id, colours)
 
     @classmethod
@@ -348,11 +348,11 @@ class Pose(NamedTuple):
         )
         track = data.get("id")
         if track is not None:
-            fields.whole(track, "id", 1)
+            fields.integer(track, "id", 1)
         colours = fields.sequence(data.get("appearance", []), "appearance")
         clothes = tuple(fields.number(value, "appearance") for value in colours)
         score = fields.number(fields.member(data, "score"), "score", 0, 1)
-        return cls(score, box, keypoints, id=track, clothes=clothes)
+        return cls(score, box, keypoints, id=track, appearance=clothes)
 
 
 class ModelInfo(NamedTuple):
@@ -441,7 +441,7 @@ class Record:
         For several records: `pandas.concat(record.to_dataframe() for record in records)`.
         Raises MissingExtra if pandas is not installed.
         """
-        table = extras.need("pandas", extra="pandas").DataFrame(self.table_rows(), columns=TABLE_COLUMNS)
+        table = extras.import_extra("pandas", extra="pandas").DataFrame(self.table_rows(), columns=TABLE_COLUMNS)
         typed: pandas.DataFrame = table.astype(_TABLE_TYPES)
         return typed
 
@@ -480,13 +480,13 @@ class Record:
         """Read a record from its JSON form. Raises ValueError, which names the field, if it is invalid."""
         data = fields.mapping(data, "the record")
         if (schema := fields.member(data, "schema")) != SCHEMA:
-            raise ValueError(f"schema is {fields.shown(schema)}, expected {SCHEMA!r}")
+            raise ValueError(f"schema is {fields.format_value(schema)}, expected {SCHEMA!r}")
         image = fields.file_name(fields.member(data, "image"), "image")
         frame, time, file = data.get("frame"), data.get("time"), data.get("file")
         if file is not None:
             fields.file_name(file, "file")
         if frame is not None:
-            fields.whole(frame, "frame")
+            fields.integer(frame, "frame")
         if time is not None:
             fields.number(time, "time", -fields.LONGEST_TIME, fields.LONGEST_TIME)
         status = fields.member(data, "status")
@@ -494,15 +494,15 @@ class Record:
             failed = _failure(fields.mapping(fields.member(data, "error"), "error"))
             return cls(image, "error", frame, time, error=failed, file=file)
         if status != "ok":
-            raise ValueError(f"status is {fields.shown(status)}, not 'ok' or 'error'")
+            raise ValueError(f"status is {fields.format_value(status)}, not 'ok' or 'error'")
         settings = data.get("settings")
         return cls(
             image=image,
             status="ok",
             frame=frame,
             time=time,
-            width=fields.whole(fields.member(data, "width"), "width", 1),
-            height=fields.whole(fields.member(data, "height"), "height", 1),
+            width=fields.integer(fields.member(data, "width"), "width", 1),
+            height=fields.integer(fields.member(data, "height"), "height", 1),
             model=_model(fields.mapping(fields.member(data, "model"), "model")),
             settings=None if settings is None else fields.settings(settings, "settings"),
             poses=_poses(fields.sequence(fields.member(data, "poses"), "poses")),
@@ -521,21 +521,21 @@ def _poses(data: Iterable[Any]) -> tuple[Pose, ...]:
 
 def _failure(data: Mapping[str, Any]) -> Failure:
     code, message = (fields.text(fields.member(data, key, "error."), f"error.{key}") for key in Failure._fields)
-    return Failure(fields.one_of(code, "error.code", ERROR_CODES), message)
+    return Failure(fields.choice(code, "error.code", ERROR_CODES), message)
 
 
 def _model(data: Mapping[str, Any]) -> ModelInfo:
     name, digest = (fields.text(fields.member(data, key, "model."), f"model.{key}") for key in ("name", "sha256"))
     size = fields.sequence(fields.member(data, "input", "model."), "model.input", length=2)
-    height, width = (fields.whole(value, "model.input", 1) for value in size)
-    stride = fields.one_of(fields.member(data, "stride", "model."), "model.stride", RECORD_STRIDES)
+    height, width = (fields.integer(value, "model.input", 1) for value in size)
+    stride = fields.choice(fields.member(data, "stride", "model."), "model.stride", RECORD_STRIDES)
     return ModelInfo(name, fields.sha256(digest, "model.sha256"), (height, width), stride)
 
 
 def _pose_dict(pose: Pose, *, raw: bool) -> dict[str, Any]:
     return {
         **({"id": pose.id} if pose.id is not None else {}),
-        **({"appearance": list(pose.clothes)} if raw and pose.clothes else {}),
+        **({"appearance": list(pose.appearance)} if raw and pose.appearance else {}),
         "score": round(pose.score, 4),
         "box": [round(value, 2) for value in pose.box],
         "keypoints": [

@@ -42,7 +42,7 @@ def failures(model: Path | None) -> dict[str, Finding]:
 
 
 def test_a_missing_official_model_is_reported(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("posecli.model.locate.find_at_hand", lambda wanted: None)
+    monkeypatch.setattr("posecli.model.locate.find_local_file", lambda wanted: None)
     found = failures(None)
     assert set(found) == {"model", "inference"}
     assert OFFICIAL_257.name in found["model"].found

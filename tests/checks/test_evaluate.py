@@ -13,7 +13,7 @@ import pytest
 
 from posecli.checks.evaluate import FIGURES, evaluate
 from posecli.errors import MissingExtra, UsageError
-from posecli.extras import need
+from posecli.extras import import_extra
 from posecli.skeleton import KEYPOINT_NAMES
 from posecli.types import Keypoint, ModelInfo, Pose, Record
 
@@ -256,4 +256,4 @@ def test_the_evaluate_command(tmp_path: Path, posecli: Posecli) -> None:
 
 def test_the_error_for_a_missing_extra_names_the_install_command() -> None:
     with pytest.raises(MissingExtra, match="pip install pycocotools"):
-        need("no_such_package.part", extra="eval")
+        import_extra("no_such_package.part", extra="eval")

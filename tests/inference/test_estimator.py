@@ -14,7 +14,7 @@ from PIL import Image
 
 from posecli import KEYPOINT_NAMES, Keypoint, Pose, PoseEstimator, Record
 from posecli.errors import ModelError, UsageError
-from posecli.inference.estimator import available_processors
+from posecli.inference.estimator import available_cores
 
 from ..conftest import Posecli, records_of
 from ..tiny_model import draw_discs, person_at
@@ -301,7 +301,7 @@ def test_timings_name_the_stages(estimator: PoseEstimator) -> None:
 
 
 def test_at_least_one_processor() -> None:
-    assert available_processors() >= 1
+    assert available_cores() >= 1
 
 
 @pytest.mark.parametrize("name", ["pexels-luis-quintero-1510540.jpg", "pexels-jansel-ferma-3949761.jpg"])

@@ -18,7 +18,7 @@ from posecli.inputs.pictures import frame_from_image, prepare_part, turned_bound
 from posecli.model.graph import read_graph
 from posecli.model.runtime import Runtime
 from posecli.region import Region
-from posecli.skeleton import TWIN_PARTS
+from posecli.skeleton import FLIP_PAIRS
 from posecli.types import DecodedPose, Maps, Settings
 
 from ..conftest import SAMPLES, make_maps
@@ -59,7 +59,7 @@ def test_the_mirror_average_is_symmetric_and_idempotent(real_model: Path) -> Non
     symmetric = np.concatenate([half, half[:, -2::-1]], axis=1)
     maps = runtime.run(symmetric)
     joined = mirror_average(maps, maps, 257)
-    np.testing.assert_allclose(joined.heatmaps, joined.heatmaps[:, ::-1, list(TWIN_PARTS)], atol=1e-6)
+    np.testing.assert_allclose(joined.heatmaps, joined.heatmaps[:, ::-1, list(FLIP_PAIRS)], atol=1e-6)
     again = mirror_average(joined, joined, 257)
     for name in ("heatmaps", "offsets", "displacement_fwd", "displacement_bwd"):
         np.testing.assert_allclose(getattr(again, name), getattr(joined, name), atol=1e-3)

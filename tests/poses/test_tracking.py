@@ -95,7 +95,7 @@ def test_clothes_identify_a_person_who_turned_back_while_hidden() -> None:
         found = walk(paths, 75, seen=lambda number, person: person == 0 or not 30 <= number < 45)
         return [
             (who, replace(record, poses=tuple(
-                one._replace(clothes=(red, blue)[person]) for person, one in zip(who, record.poses, strict=True)
+                one._replace(appearance=(red, blue)[person]) for person, one in zip(who, record.poses, strict=True)
             )))
             for who, record in found
         ]  # fmt: skip
@@ -141,7 +141,8 @@ def test_a_bag_that_hides_a_person_does_not_change_the_number() -> None:
     """The colours change from one frame to the next, but the position does not."""
     plain, bag = (0.1, 0.1, 0.1) * 2, (0.1, 0.1, 0.1, 0.9, 0.9, 0.9)
     records = [
-        frame(n, [pose(person_at(100 + 2 * n, 100))._replace(clothes=bag if n % 10 > 6 else plain)]) for n in range(60)
+        frame(n, [pose(person_at(100 + 2 * n, 100))._replace(appearance=bag if n % 10 > 6 else plain)])
+        for n in range(60)
     ]
     assert {record.poses[0].id for record in through(Tracker(), records)} == {1}
 

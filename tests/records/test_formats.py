@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from posecli.errors import MissingExtra, OutputError, UsageError
-from posecli.files.atomic import whole_file
+from posecli.files.atomic import atomic_file
 from posecli.records.formats import FORMAT_NAMES, choose_format, get_format
 from posecli.records.formats.base import WriteOptions, output_path
 from posecli.records.journal import read_records
@@ -315,14 +315,14 @@ def test_files_are_complete_or_absent(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "x.json"
 
     def fail_half_way() -> None:
-        with whole_file(str(path)) as file:
+        with atomic_file(str(path)) as file:
             file.write(b"half")
             raise RuntimeError
 
     with pytest.raises(RuntimeError):
         fail_half_way()
     assert list(path.parent.iterdir()) == []
-    with whole_file(str(path)) as file:
+    with atomic_file(str(path)) as file:
         file.write(b"whole")
         assert not path.exists()
     assert path.read_bytes() == b"whole"
@@ -331,7 +331,7 @@ def test_files_are_complete_or_absent(tmp_path: Path) -> None:
 
 def test_the_error_names_a_path_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(OutputError, match=r"cannot write .*file/x"), whole_file(str(tmp_path / "file" / "x")):
+    with pytest.raises(OutputError, match=r"cannot write .*file/x"), atomic_file(str(tmp_path / "file" / "x")):
         pass
 
 

@@ -8,7 +8,7 @@ from PIL import Image
 
 from posecli.render.draw import draw_poses
 from posecli.skeleton import KEYPOINT_NAMES
-from posecli.types import EXTRAS, Keypoint, Pose
+from posecli.types import OVERLAYS, Keypoint, Pose
 
 from ..tiny_model import person_at
 
@@ -35,7 +35,7 @@ def test_only_pixels_near_keypoints_change() -> None:
 def test_the_given_picture_is_not_modified() -> None:
     picture = Image.new("RGB", (100, 200), (90, 90, 90))
     copy = picture.copy()
-    draw_poses(picture, [pose_at(50, 40)], extras=EXTRAS)
+    draw_poses(picture, [pose_at(50, 40)], extras=OVERLAYS)
     assert picture.tobytes() == copy.tobytes()
 
 
@@ -86,11 +86,11 @@ def test_edges_are_smooth() -> None:
 
 @pytest.mark.parametrize("where", [(-500.0, -500.0), (1e25, 0.0), (-20.0, 10.0), (99.9, 199.9)])
 def test_people_beyond_the_border_are_accepted(where: tuple[float, float]) -> None:
-    assert draw_poses(Image.new("RGB", (100, 200)), [pose_at(*where)], extras=EXTRAS).size == (100, 200)
+    assert draw_poses(Image.new("RGB", (100, 200)), [pose_at(*where)], extras=OVERLAYS).size == (100, 200)
 
 
 def test_a_picture_of_one_pixel_can_be_drawn_on() -> None:
-    assert draw_poses(Image.new("RGB", (1, 1)), [pose_at(0, 0)], extras=EXTRAS).size == (1, 1)
+    assert draw_poses(Image.new("RGB", (1, 1)), [pose_at(0, 0)], extras=OVERLAYS).size == (1, 1)
 
 
 def test_labels_stay_inside_the_picture() -> None:

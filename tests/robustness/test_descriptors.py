@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from posecli.errors import OutputError, ReaderLeft
+from posecli.errors import OutputError, PipeClosed
 from posecli.files import descriptors
-from posecli.model.runtime import chatter_held_back
+from posecli.model.runtime import captured_stderr
 
 from ..conftest import Posecli
 from ..tiny_model import draw_discs, person_at
@@ -113,7 +113,7 @@ def test_errors_of_every_kind_of_output_file_are_raised(tmp_path: Path) -> None:
         assert file.write(b"text") == 4
     reading, writing = os.pipe()
     os.close(reading)
-    with pytest.raises(ReaderLeft), descriptors._StandardOutput(writing, "wb") as file:
+    with pytest.raises(PipeClosed), descriptors._StandardOutput(writing, "wb") as file:
         file.write(b"text")
 
 
@@ -124,7 +124,7 @@ def test_standard_error_is_restored_after_two_threads() -> None:
     first_is_out = threading.Event()
 
     def first() -> None:
-        with chatter_held_back() as written:
+        with captured_stderr() as written:
             first_is_in.set()
             os.write(2, b"of the first")
             second_is_in.wait(0.2)  # times out, since the second thread must wait
@@ -133,7 +133,7 @@ def test_standard_error_is_restored_after_two_threads() -> None:
 
     def second() -> None:
         first_is_in.wait(5)
-        with chatter_held_back() as written:
+        with captured_stderr() as written:
             second_is_in.set()
             first_is_out.wait(5)
             os.write(2, b"of the second")
@@ -155,5 +155,5 @@ def test_messages_of_native_code_are_shown_if_they_cannot_be_redirected(monkeypa
 
     monkeypatch.setattr("posecli.model.runtime.tempfile.TemporaryFile", no_room)
     before = os.fstat(2)
-    with chatter_held_back() as written:
+    with captured_stderr() as written:
         assert (os.path.samestat(os.fstat(2), before), written()) == (True, "")

@@ -26,7 +26,7 @@ def _windows(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         for module in (arguments, walk, gallery):
             patched.setattr(module, "os", system)
         patched.setattr(arguments, "PurePath", PureWindowsPath)
-        patched.setattr(storage, "inside", partial(storage.inside, paths=ntpath))
+        patched.setattr(storage, "confined_path", partial(storage.confined_path, paths=ntpath))
         yield
 
 

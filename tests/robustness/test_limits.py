@@ -167,10 +167,10 @@ def test_control_groups_limit_the_memory_share(tmp_path: Path, monkeypatch: pyte
     (tmp_path / "memory.max").write_text(f"{10 << 30}\n")
     (tmp_path / "unlimited").write_text("max\n")
     monkeypatch.setattr(memory, "_CGROUP_FILES", (str(tmp_path / "unlimited"), str(tmp_path / "none")))
-    machine = memory.memory_at_hand()
+    machine = memory.available_memory()
     monkeypatch.setattr(memory, "_CGROUP_FILES", (str(tmp_path / "memory.max"),))
-    assert memory.memory_at_hand() == min(10 << 30, machine or 10 << 30)
-    assert memory.share_of_memory(10**6) == memory.LEAST
+    assert memory.available_memory() == min(10 << 30, machine or 10 << 30)
+    assert memory.memory_per_process(10**6) == memory.LEAST
 
 
 @pytest.mark.parametrize(("kind", "width"), [("jpg", 66_000), ("webp", 17_000)])

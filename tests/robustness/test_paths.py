@@ -19,7 +19,7 @@ import pytest
 
 from posecli.commands import cli
 from posecli.errors import NotFound, UsageError
-from posecli.files.storage import inside
+from posecli.files.storage import confined_path
 from posecli.inputs.pictures import read_frame
 from posecli.records.formats.base import output_path
 from posecli.render import gallery
@@ -129,7 +129,7 @@ def test_a_name_that_no_file_can_have_is_not_found(tmp_path: Path) -> None:
     "name", ["a.jpg", "a/b.jpg", " a/ b .jpg", "a/x.tar.gz", "..a/b..jpg", "a\\b.jpg", "é/\udce9.jpg"]
 )
 def test_plain_names_are_unchanged(name: str) -> None:
-    assert inside(name, posixpath) == name
+    assert confined_path(name, posixpath) == name
 
 
 @pytest.mark.parametrize("paths", [posixpath, ntpath])
@@ -139,7 +139,7 @@ def test_generated_names_stay_inside_the_folder(paths: ModuleType) -> None:
     pieces = ["..", ".", "/", "\\", "a", "C:", "//", "\\\\?\\", "\0", "x.jpg", ":", "~", "con", " ", "\ud800", "s3://"]
     for _ in range(5_000):
         name = "".join(dice.choices(pieces, k=dice.randint(0, 8)))
-        result = inside(name, paths)
+        result = confined_path(name, paths)
         path = paths.abspath(paths.join(folder, result + ".json")) if paths is posixpath else joined(folder, result)
         assert path.startswith(folder + paths.sep), (name, result)
         assert "\0" not in path

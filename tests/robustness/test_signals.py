@@ -177,7 +177,7 @@ def test_output_of_workers_is_shown_only_with_debug(
     monkeypatch.setenv("POSECLI_DEBUG", debugging)
     child = Child(noisy, name="test")
     try:
-        assert child.answers_within(60)
+        assert child.wait_for_message(60)
     finally:
         child.stop()
     said = capfd.readouterr().err

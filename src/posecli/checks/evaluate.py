@@ -11,7 +11,7 @@ import numpy as np
 
 from posecli import fields
 from posecli.errors import UsageError
-from posecli.extras import need
+from posecli.extras import import_extra
 from posecli.files.name_match import match_names
 from posecli.poses.similarity import keypoint_similarities
 from posecli.records.formats.base import parse_json
@@ -157,7 +157,7 @@ def _check_coco_results(data: Iterable[dict[str, Any]]) -> None:
     """Raise ValueError for the first entry that is not a COCO keypoint result."""
     for number, entry in enumerate(data, 1):
         name = f"entry {number}: "
-        fields.whole(entry["image_id"], f"{name}image_id")
+        fields.integer(entry["image_id"], f"{name}image_id")
         fields.number(entry["score"], f"{name}score")
         for value in fields.sequence(entry["keypoints"], f"{name}keypoints", length=3 * KEYPOINT_COUNT):
             fields.number(value, f"{name}keypoints")
@@ -175,7 +175,7 @@ def _from_records(records: Iterable[Record], names: dict[str, int]) -> Results:
 
 def _read_truth(path: str) -> Any:
     """Read and index the annotations. The standard output of pycocotools is discarded."""
-    coco = need("pycocotools.coco", extra="eval").COCO()
+    coco = import_extra("pycocotools.coco", extra="eval").COCO()
     try:
         with open(path, "rb") as file:
             labels = labels_of(parse_json(file.read()), unnamed=_COCO_LAYOUT)
@@ -235,7 +235,7 @@ def _results_of(coco: Any, people: list[dict[str, Any]]) -> Any:
 
 
 def _run(coco: Any, found: Any, images: Sequence[int]) -> Any:
-    evaluation = need("pycocotools.cocoeval", extra="eval").COCOeval(coco, found, "keypoints")
+    evaluation = import_extra("pycocotools.cocoeval", extra="eval").COCOeval(coco, found, "keypoints")
     evaluation.params.imgIds = sorted(images)
     evaluation.params.catIds = [PERSON_CATEGORY]
     with contextlib.redirect_stdout(io.StringIO()):

@@ -11,7 +11,7 @@ import click
 
 from posecli._version import __version__
 from posecli.commands.suggestions import check_command
-from posecli.errors import FatalError, Unforeseen, show_tracebacks
+from posecli.errors import FatalError, UnexpectedError, show_tracebacks
 
 #: Command → one line of help. The module of the same name in this folder defines the command.
 _COMMANDS = {
@@ -44,7 +44,7 @@ class _LazyGroup(click.Group):
         try:
             return super().invoke(ctx)
         except (EOFError, BrokenPipeError) as error:
-            raise Unforeseen.from_exception(error) from error
+            raise UnexpectedError.from_exception(error) from error
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

@@ -91,10 +91,10 @@ def _measure(
     options: dict[str, Any], model: Any, images: list[ImageInput]
 ) -> tuple[list[StageTimes], list[Throughput]]:
     from posecli.checks.benchmark import measure_stages, measure_throughput
-    from posecli.inference.estimator import available_processors
+    from posecli.inference.estimator import available_cores
     from posecli.run.worker import Job, JobModel
 
-    both = sorted({1, available_processors()})
+    both = sorted({1, available_cores()})
     combinations = [
         Settings(stride=int(stride) if stride else None, input_size=size and (size,), fit=options["fit"])
         for size in options["sizes"] or (None,)

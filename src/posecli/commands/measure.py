@@ -124,11 +124,11 @@ def _chosen(
 
 
 def _write(rows: Sequence[Measurement], output: str | None, convention: str, *, as_json: bool) -> None:
-    from posecli.files.atomic import whole_file
+    from posecli.files.atomic import atomic_file
     from posecli.poses.angles import names_in
     from posecli.records.formats.base import TextSink
 
-    with contextlib.nullcontext(sys.stdout.buffer) if output is None else whole_file(output) as raw:
+    with contextlib.nullcontext(sys.stdout.buffer) if output is None else atomic_file(output) as raw:
         file = TextSink(raw)
         if as_json:
             json.dump([row.to_dict() for row in rows], file, indent=1)

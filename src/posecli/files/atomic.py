@@ -20,7 +20,7 @@ from contextlib import contextmanager, suppress
 from functools import cache
 from typing import IO
 
-from posecli.errors import InputError, OutputError, ReaderLeft
+from posecli.errors import InputError, OutputError, PipeClosed
 from posecli.files import storage
 
 _TEMPORARY = re.compile(r"\.posecli-([0-9a-f]{8})-(\d+)-[0-9a-f]{32}\.tmp")
@@ -31,7 +31,7 @@ _NAME_ERRORS = (
 
 
 @contextmanager
-def whole_file(path: str) -> Iterator[IO[bytes]]:
+def atomic_file(path: str) -> Iterator[IO[bytes]]:
     """Open a file for atomic writing: it appears when the block ends, and nothing is left if the block raises.
 
     Devices and pipes are written directly. Raises OutputError if the file cannot be written.
@@ -76,7 +76,7 @@ def _is_special_file(path: str) -> bool:
 
 
 @contextmanager
-def errors_of_one_file(path: str, folder: str) -> Iterator[None]:
+def name_errors_of_one_file(path: str, folder: str) -> Iterator[None]:
     """Separate errors of one file's name from errors of the output folder.
 
     Raises InputError if the name is too long, has characters that the locale cannot encode, or is taken by something
@@ -96,9 +96,9 @@ def errors_of_one_file(path: str, folder: str) -> Iterator[None]:
 
 
 @contextmanager
-def whole_text(path: str) -> Iterator[IO[str]]:
-    """Like `whole_file`, for UTF-8 text with line ends \\n."""
-    with whole_file(path) as file:
+def atomic_text(path: str) -> Iterator[IO[str]]:
+    """Like `atomic_file`, for UTF-8 text with line ends \\n."""
+    with atomic_file(path) as file:
         text = io.TextIOWrapper(file, "utf-8", newline="\n")
         yield text
         text.flush()
@@ -109,12 +109,12 @@ def whole_text(path: str) -> Iterator[IO[str]]:
 def output_errors(path: str) -> Iterator[None]:
     """Turn an OSError of the block into an OutputError that names the path. The block must only write.
 
-    Raises ReaderLeft if the path is a pipe without a reader.
+    Raises PipeClosed if the path is a pipe without a reader.
     """
     try:
         yield
     except BrokenPipeError as error:
-        raise ReaderLeft from error
+        raise PipeClosed from error
     except OSError as error:
         raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
 
@@ -132,7 +132,7 @@ def move(source: str, target: str) -> None:
         _sync_folder(os.path.dirname(target))
 
 
-def check_is_there(path: str, descriptor: int) -> None:
+def check_not_replaced(path: str, descriptor: int) -> None:
     """Raise OutputError if a file that is open for writing has been deleted or replaced.
 
     Some file systems change inode numbers. A different inode number counts only if the open file has no name left.

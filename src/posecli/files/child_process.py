@@ -38,7 +38,7 @@ _EXIT_TIMEOUT = 5
 #: Seconds to wait for the end of a process after it was asked to stop.
 _STOP_TIMEOUT = 1
 #: Seconds between two readings of the clock while waiting, and the most seconds that one such interval counts.
-LOOK_AGAIN, _LONGEST_STEP = 0.5, 1.0
+POLL_INTERVAL, _LONGEST_STEP = 0.5, 1.0
 
 
 class RunningTime:
@@ -49,7 +49,7 @@ class RunningTime:
         self._seconds = 0.0
 
     def now(self) -> float:
-        """Seconds since the start. Call it every `LOOK_AGAIN` seconds: a longer interval counts as one second."""
+        """Seconds since the start. Call it every `POLL_INTERVAL` seconds: a longer interval counts as one second."""
         reading = monotonic()
         self._seconds += min(reading - self._last_reading, _LONGEST_STEP)
         self._last_reading = reading
@@ -111,18 +111,18 @@ class Child:
             self._sender = _Sender(self.connection)
         self._sender.send(message)
 
-    def answers_within(self, seconds: float) -> bool:
+    def wait_for_message(self, seconds: float) -> bool:
         """Wait until there is a message to receive or the pipe is closed.
 
         seconds: timeout in `RunningTime`; False is returned after it.
         """
         clock = RunningTime()
         while (rest := seconds - clock.now()) > 0:
-            if self.connection.poll(min(rest, LOOK_AGAIN)):
+            if self.connection.poll(min(rest, POLL_INTERVAL)):
                 return True
         return bool(self.connection.poll(0))
 
-    def how_it_ended(self) -> str:
+    def exit_description(self) -> str:
         """How the process ended, in words for a message. To be called after its pipe was closed."""
         self._process.join(_EXIT_TIMEOUT)
         code = self._process.exitcode
@@ -130,7 +130,7 @@ class Child:
             return "stopped answering"
         return f"was killed by signal {-code}" if code < 0 else f"ended with status {code}"
 
-    def ask_to_stop(self) -> None:
+    def terminate(self) -> None:
         """Send SIGTERM, so that the process can clean up and end."""
         self._process.terminate()
 
@@ -249,7 +249,7 @@ def _raise_stopped(signum: int, frame: FrameType | None) -> None:
     raise _Stopped
 
 
-def interrupts_held_back() -> contextlib.AbstractContextManager[None]:
+def block_interrupts() -> contextlib.AbstractContextManager[None]:
     """Block SIGINT in a block, so that processes started there inherit the blocked signal: Ctrl-C has no effect."""
     return _blocked_signals(signal.SIGINT)
 

@@ -12,7 +12,7 @@ import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, TextIO
 
-from posecli.errors import OutputError, ReaderLeft
+from posecli.errors import OutputError, PipeClosed
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
@@ -24,7 +24,7 @@ def make_safe() -> None:
     """Open those of standard input, output and error that are closed, and replace the streams of Python.
 
     A closed standard input becomes empty. A closed standard output refuses all writes. Standard output raises
-    OutputError if a write fails, or ReaderLeft if the reader of its pipe has closed it. Standard error never raises: a
+    OutputError if a write fails, or PipeClosed if the reader of its pipe has closed it. Standard error never raises: a
     message that cannot be written is dropped. Characters that the encoding of a stream lacks are escaped.
     """
     # Ascending order: each open returns the lowest free descriptor. Standard output is opened for reading, so that
@@ -51,7 +51,7 @@ class _StandardOutput(io.FileIO):
         try:
             return super().write(data)
         except BrokenPipeError as error:
-            raise ReaderLeft from error
+            raise PipeClosed from error
         except OSError as error:
             raise OutputError(f"cannot write standard output: {error.strerror or error}") from error
 

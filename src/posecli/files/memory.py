@@ -10,13 +10,13 @@ _SHARE = 0.8
 #: Minimum limit of a process in bytes: a picture of the default --max-pixels in RGB, and the network.
 LEAST = 1 << 30
 #: Minimum in bytes for the interpreter, the TFLite runtime and the largest model.
-LEAST_TO_RUN = 512 << 20
+MIN_TO_RUN = 512 << 20
 #: Files with the memory limit of the control group: version 2, then version 1.
 _CGROUP_FILES = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 _UNITS = {"": 20, "k": 10, "m": 20, "g": 30, "t": 40}
 
 
-def memory_at_hand() -> int | None:
+def available_memory() -> int | None:
     """Bytes of memory that this machine has and the control group allows. None if the system does not tell."""
     found = []
     with suppress(AttributeError, OSError, ValueError):
@@ -27,9 +27,9 @@ def memory_at_hand() -> int | None:
     return min(found, default=None)
 
 
-def share_of_memory(processes: int) -> int | None:
+def memory_per_process(processes: int) -> int | None:
     """Memory limit in bytes for each of this number of processes. None if the memory is not known."""
-    memory = memory_at_hand()
+    memory = available_memory()
     return None if memory is None else max(int(memory * _SHARE / processes), LEAST)
 
 

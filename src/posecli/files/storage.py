@@ -18,7 +18,7 @@ from types import ModuleType
 from typing import Any, TypeVar
 
 from posecli.errors import MissingExtra, PosecliError
-from posecli.extras import install_extra, need
+from posecli.extras import import_extra, install_extra
 
 EXTRA = "remote"
 #: Scheme → package that fsspec needs for it.
@@ -74,14 +74,14 @@ def without_scheme(path: str) -> str:
     Parts of a key with a special meaning in file paths, as in `a//b` and `a/../b`, become %HEX. Different keys give
     different paths.
     """
-    return inside(_SPECIAL_PART.sub(_escaped, _REMOTE.sub("", path)))
+    return confined_path(_SPECIAL_PART.sub(_escaped, _REMOTE.sub("", path)))
 
 
 def _escaped(part: re.Match[str]) -> str:
     return "".join(f"%{ord(character):02X}" for character in part[0] or "/")
 
 
-def inside(name: str, paths: ModuleType = os.path) -> str:
+def confined_path(name: str, paths: ModuleType = os.path) -> str:
     """A relative path that stays inside any folder that it is joined to. A plain name does not change.
 
     The drive and the root are removed, leading `..` are dropped, and invalid characters become %HEX.
@@ -233,7 +233,7 @@ def matches(pattern: str) -> list[str]:
 
 def _store(path: str) -> tuple[Any, str]:
     check_packages(path)
-    fsspec = need("fsspec", extra=EXTRA)
+    fsspec = import_extra("fsspec", extra=EXTRA)
     try:
         store, key = fsspec.core.url_to_fs(path)
     except ImportError as error:

@@ -85,7 +85,7 @@ class PoseEstimator:
         zoom_file = None if zoom_model is None else load_model_file(os.fspath(zoom_model), offline=offline)
         if zoom_file is not None:
             settings = replace(settings, zoom_model=zoom_file.sha256)
-        self._load(file, zoom_file, settings, threads or available_processors())
+        self._load(file, zoom_file, settings, threads or available_cores())
 
     @classmethod
     def from_settings(
@@ -224,7 +224,7 @@ class PoseEstimator:
     def _to_pose(self, decoded: DecodedPose, frame: Frame) -> Pose:
         pose = to_pose(decoded)
         if self._settings.track:
-            pose = pose._replace(clothes=clothing_colours(frame.image, decoded.xy / frame.reduction))
+            pose = pose._replace(appearance=clothing_colours(frame.image, decoded.xy / frame.reduction))
         return pose.rounded()
 
 
@@ -246,7 +246,7 @@ def to_pose(decoded: DecodedPose) -> Pose:
     )
 
 
-def available_processors() -> int:
+def available_cores() -> int:
     """The number of CPU cores that this process may use: by its affinity, and by the quota of its control group."""
     affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(min(affinity, _cgroup_quota() or affinity), 1)

@@ -228,7 +228,7 @@ class Inputs:
         if not _leads_outside(name):
             return os.path.normpath(name)
         path = os.path.abspath(name)
-        return storage.inside(path) if self._anchor is None else os.path.relpath(path, self._anchor)
+        return storage.confined_path(path) if self._anchor is None else os.path.relpath(path, self._anchor)
 
     def _is_new(self, name: str) -> bool:
         if self._is_duplicate(name):
@@ -271,7 +271,9 @@ def output_name(name: str) -> str:
     if storage.is_remote(name):
         return storage.without_scheme(name)
     return (
-        os.path.join(OUTSIDE, storage.inside(os.path.abspath(name))) if _leads_outside(name) else os.path.normpath(name)
+        os.path.join(OUTSIDE, storage.confined_path(os.path.abspath(name)))
+        if _leads_outside(name)
+        else os.path.normpath(name)
     )
 
 

@@ -261,7 +261,7 @@ class ClipDecoder:
     def _receive(self, child: Child, source: str | bytes) -> Any:
         """The next message. Raises InputError if it is an error or does not arrive in time."""
         with self._named_failures(source):
-            if not child.answers_within(self._limits.timeout):
+            if not child.wait_for_message(self._limits.timeout):
                 seconds = f"{self._limits.timeout:g} seconds"
                 message = f"{source_name(source)}: the next frame was not decoded within {seconds}"
                 raise DecodingFailed(TIMED_OUT, message)
@@ -275,7 +275,7 @@ class ClipDecoder:
         try:
             yield
         except (EOFError, OSError) as error:
-            how = self._child.how_it_ended() if self._child is not None else "could not be started"
+            how = self._child.exit_description() if self._child is not None else "could not be started"
             raise DecodingFailed(WORKER_CRASHED, f"{source_name(source)}: the process decoding it {how}") from error
 
 

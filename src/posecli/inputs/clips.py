@@ -18,7 +18,7 @@ import numpy.typing as npt
 from PIL import Image, ImageSequence
 
 from posecli.errors import ImageTooLarge, InputError, NotFound, UnreadableImage, UnsupportedImage, UsageError
-from posecli.extras import installed, need
+from posecli.extras import import_extra, installed
 from posecli.files.storage import is_remote
 from posecli.inputs.opening import holds_several, open_image, too_large
 from posecli.inputs.pictures import failed_to_open, read_frame, to_rgb
@@ -213,7 +213,7 @@ def _opened(source: str | bytes) -> Iterator[Image.Image]:
 def _opened_video(source: str | bytes) -> Any:
     """A container of PyAV. Raises whatever PyAV raises."""
     place = io.BytesIO(source) if isinstance(source, bytes) else ffmpeg_place(source)
-    return need("av", extra="video").open(place, options=FFMPEG_OPTIONS)
+    return import_extra("av", extra="video").open(place, options=FFMPEG_OPTIONS)
 
 
 def _declared_by_video(source: str | bytes) -> _Declared | None:
@@ -400,4 +400,4 @@ def check_clip(source: str | bytes) -> None:
         except OSError as error:
             raise failed_to_open(source, error) from error
     if is_video(source):
-        need("av", extra="video")
+        import_extra("av", extra="video")

@@ -8,7 +8,7 @@ from typing import IO
 from PIL import Image, UnidentifiedImageError
 
 from posecli.errors import ImageTooLarge, UnsupportedImage
-from posecli.extras import installed, need
+from posecli.extras import import_extra, installed
 from posecli.inputs.signature import HEAD_BYTES, is_heif
 from posecli.region import Region
 
@@ -83,7 +83,7 @@ def _heif() -> list[str]:
     if not installed("heif"):
         return []
     if HEIF not in Image.OPEN:
-        need("pillow_heif", extra="heif").register_heif_opener(thumbnails=False, decode_threads=1)
+        import_extra("pillow_heif", extra="heif").register_heif_opener(thumbnails=False, decode_threads=1)
     return [HEIF]
 
 

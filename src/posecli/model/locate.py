@@ -74,7 +74,7 @@ def locate_model(model: str | None = None, *, offline: bool = False, progress: b
     offline_setting = "POSECLI_OFFLINE" if is_offline() else ""
     offline_setting = "--offline" if offline else offline_setting
     wanted, path = resolve_name(model)
-    found = path or find_at_hand(wanted)
+    found = path or find_local_file(wanted)
     if found is not None:
         return found
     if offline_setting:
@@ -91,7 +91,7 @@ def locate_model(model: str | None = None, *, offline: bool = False, progress: b
 def find_model(model: str | None = None) -> Path:
     """The path of a model that is on this machine. It never uses the network. Raises ModelError."""
     wanted, path = resolve_name(model)
-    found = path or find_at_hand(wanted)
+    found = path or find_local_file(wanted)
     if found is None:
         raise ModelError(
             f"the model {wanted[0].name} is not on this machine",
@@ -124,7 +124,7 @@ def resolve_name(model: str | None) -> tuple[Sequence[KnownModel], Path | None]:
     raise ModelError(f"model {wanted!r} {reason}", f"known names: {names}")
 
 
-def find_at_hand(wanted: Sequence[KnownModel]) -> Path | None:
+def find_local_file(wanted: Sequence[KnownModel]) -> Path | None:
     """The first existing file of the wanted models on this machine, or None."""
     # Unlike Path.is_file, this is false inside a folder that this user may not enter.
     return next((path for path in candidate_paths(wanted) if os.path.isfile(path)), None)

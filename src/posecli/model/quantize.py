@@ -19,11 +19,11 @@ import numpy as np
 
 from posecli._version import __version__
 from posecli.errors import ModelError, UsageError
-from posecli.extras import need
+from posecli.extras import import_extra
 from posecli.model.graph import PROVENANCE, Graph
 from posecli.model.heads import find_posenet, find_single_person
 from posecli.model.operators import CONVOLUTIONS
-from posecli.model.runtime import chatter_held_back
+from posecli.model.runtime import captured_stderr
 
 EXTRA = "quantize"
 #: Number of convolutions in the first block: the first convolution, and one separable convolution.
@@ -41,8 +41,8 @@ def quantize(graph: Graph, ranges: Ranges, *, recipe: str, source: Mapping[str, 
     Raises the errors of `check_quantizable`, MissingExtra without the quantizer, and ModelError if the quantizer fails.
     """
     check_quantizable(graph)
-    quantizer_package = need("ai_edge_quantizer.quantizer", extra=EXTRA)
-    operation = need("ai_edge_quantizer.qtyping", extra=EXTRA).TFLOperationName
+    quantizer_package = import_extra("ai_edge_quantizer.quantizer", extra=EXTRA)
+    operation = import_extra("ai_edge_quantizer.qtyping", extra=EXTRA).TFLOperationName
     unchanged = quantizer_package.AlgorithmName.NO_QUANTIZE
     quantizer = quantizer_package.Quantizer(_with_signatures(graph.data))
     quantizer.add_static_config(".*", operation.ALL_SUPPORTED, BITS, BITS)
@@ -55,7 +55,7 @@ def quantize(graph: Graph, ranges: Ranges, *, recipe: str, source: Mapping[str, 
         name: {"min": np.full((1, 1, 1, 1), low, np.float32), "max": np.full((1, 1, 1, 1), high, np.float32)}
         for name, (low, high) in ranges.items()
     }
-    with chatter_held_back(), warnings.catch_warnings():
+    with captured_stderr(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
             quantised = quantizer.quantize(calibration, enable_progress_report=False, enable_progress_bar=False)
@@ -85,7 +85,7 @@ def _kept_in_float(graph: Graph, recipe: str) -> list[str]:
 
 def _with_signatures(data: bytes) -> bytearray:
     """The file with a list of signatures, which may be empty. The quantizer does not accept files without the list."""
-    tools = need("ai_edge_litert.tools.flatbuffer_utils", extra=EXTRA)
+    tools = import_extra("ai_edge_litert.tools.flatbuffer_utils", extra=EXTRA)
     model = tools.read_model_from_bytearray(bytearray(data))
     model.signatureDefs = model.signatureDefs or []
     return bytearray(tools.convert_object_to_bytearray(model))
@@ -93,8 +93,8 @@ def _with_signatures(data: bytes) -> bytearray:
 
 def _with_provenance(data: bytes | bytearray, provenance: Mapping[str, Any]) -> bytes:
     """The file with a metadata entry about its source."""
-    schema = need("ai_edge_litert.schema_py_generated", extra=EXTRA)
-    tools = need("ai_edge_litert.tools.flatbuffer_utils", extra=EXTRA)
+    schema = import_extra("ai_edge_litert.schema_py_generated", extra=EXTRA)
+    tools = import_extra("ai_edge_litert.tools.flatbuffer_utils", extra=EXTRA)
     model = tools.read_model_from_bytearray(bytearray(data))
     buffer, entry = schema.BufferT(), schema.MetadataT()
     buffer.data = np.frombuffer(json.dumps(provenance).encode(), np.uint8)

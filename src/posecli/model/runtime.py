@@ -101,7 +101,7 @@ class _Interpreters:
         return self._interpreters[size]
 
     def _make_interpreter(self) -> Interpreter:
-        with chatter_held_back() as chatter:
+        with captured_stderr() as chatter:
             try:
                 return self._interpreter_class(
                     model_content=self._data, num_threads=self._threads, **self._interpreter_options
@@ -110,7 +110,7 @@ class _Interpreters:
                 raise ModelError(f"the runtime cannot load it: {error} {chatter()}".rstrip()) from error
 
     def _resize(self, interpreter: Interpreter, size_hw: tuple[int, int]) -> None:
-        with chatter_held_back() as chatter:
+        with captured_stderr() as chatter:
             try:
                 interpreter.resize_tensor_input(self._graph.input.number, [1, *size_hw, 3], strict=False)
                 interpreter.allocate_tensors()
@@ -258,7 +258,7 @@ def _sigmoid(logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
 
 
 @contextmanager
-def chatter_held_back() -> Iterator[Callable[[], str]]:
+def captured_stderr() -> Iterator[Callable[[], str]]:
     """Capture what the runtime's C++ code writes to standard error.
 
     Yields a function that returns the captured text, which explains a failure. The descriptor belongs to the whole

@@ -13,7 +13,7 @@ from math import ceil, log10
 import numpy as np
 import numpy.typing as npt
 
-from posecli.extras import need
+from posecli.extras import import_extra
 from posecli.poses.angles import ANGLES, SPANS, Measurement, Span
 from posecli.types import Record
 
@@ -186,7 +186,9 @@ def _filtered(values: Numbers, trusted: npt.NDArray[np.bool_], width: int, span:
     if span.period is not None:
         trusted_values = np.unwrap(trusted_values, period=span.period)
     interpolated = np.interp(indices, indices[trusted], trusted_values)
-    filtered: Numbers = need("scipy.signal", extra="measure").savgol_filter(interpolated, width, _POLYNOMIAL_ORDER)
+    filtered: Numbers = import_extra("scipy.signal", extra="measure").savgol_filter(
+        interpolated, width, _POLYNOMIAL_ORDER
+    )
     if span.period is not None:
         return (filtered - span.low) % span.period + span.low
     return np.clip(filtered, span.low, span.high)

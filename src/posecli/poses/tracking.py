@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from posecli.extras import need
+from posecli.extras import import_extra
 from posecli.poses.lookahead import Lookahead
 from posecli.poses.similarity import (
     LEAST_KEYPOINTS,
@@ -77,7 +77,7 @@ class _Detection(NamedTuple):
     def of(cls, pose: Pose) -> _Detection:
         decoded = as_decoded(pose)
         box = extent(decoded.xy, decoded.scores, VISIBLE_SCORE)
-        return cls(pose.score, decoded.xy, decoded.scores, box, mean_side(*box), np.array(pose.clothes))
+        return cls(pose.score, decoded.xy, decoded.scores, box, mean_side(*box), np.array(pose.appearance))
 
     def covered_by(self, other: _Detection) -> float:
         """The share of this person's box that the other's box covers, 0..1."""
@@ -146,7 +146,7 @@ class Tracker(Lookahead):
     def __init__(self, *, gap: float = DEFAULT_GAP) -> None:
         super().__init__(CONFIRMATION_SECONDS, least=LEAST_CONFIRMATION, most=MOST_CONFIRMATION)
         self._gap = gap
-        self._assign = need("scipy.optimize", extra="video").linear_sum_assignment
+        self._assign = import_extra("scipy.optimize", extra="video").linear_sum_assignment
         self._reset()
 
     def _reset(self) -> None:

@@ -15,7 +15,7 @@ from typing import IO
 
 from posecli.errors import OutputError, UsageError
 from posecli.files import storage
-from posecli.files.atomic import LineFile, check_is_there, move, output_errors, remove, temporary_name
+from posecli.files.atomic import LineFile, check_not_replaced, move, output_errors, remove, temporary_name
 from posecli.inputs.name_set import NameMap
 from posecli.records.formats import get_format, read_file
 from posecli.records.formats.base import parse_json, to_json
@@ -52,15 +52,15 @@ class Journal:
         if record.ok:
             self._replace()
 
-    def check_is_there(self) -> None:
+    def check_not_replaced(self) -> None:
         """Raise OutputError if the file was deleted after it was opened."""
         if self._file is not None:
-            check_is_there(self._place, self._file.fileno())
+            check_not_replaced(self._place, self._file.fileno())
 
     def is_kept(self) -> bool:
         """Whether the file at `path` holds the added records. Call it before `close`."""
         try:
-            self.check_is_there()
+            self.check_not_replaced()
         except OutputError:
             return False
         return self._place == self.path and os.path.exists(self.path)

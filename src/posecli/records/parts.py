@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from posecli.errors import UsageError
 from posecli.files import storage
-from posecli.files.atomic import output_errors, whole_file
+from posecli.files.atomic import atomic_file, output_errors
 from posecli.records.formats import PART_FORMATS, get_format, read_file
 from posecli.records.formats.base import ByteSink, WriteOptions
 from posecli.types import Record
@@ -120,7 +120,7 @@ def write_part(folder: str, part: Part, records: Iterable[Record]) -> Part:
         get_format(part.kind).write(counted(), _Temporary(spooled), WriteOptions())
         spooled.seek(0)
         named = part._replace(failed=failed)
-        with whole_file(os.path.join(folder, named.name)) as file:
+        with atomic_file(os.path.join(folder, named.name)) as file:
             shutil.copyfileobj(spooled, file)
     return named
 

@@ -10,8 +10,8 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from math import nan
 from typing import Any, NamedTuple
 
-from posecli.extras import need
-from posecli.files.atomic import whole_file
+from posecli.extras import import_extra
+from posecli.files.atomic import atomic_file
 from posecli.files.terminal import printable
 from posecli.poses.angles import ANGLES, SPANS, Measurement
 from posecli.poses.curves import Curve, FrameTimes, stretches_of
@@ -52,7 +52,7 @@ def plot_angles(rows: Sequence[Measurement], curves: Collection[Curve], times: F
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph")  # the font may lack characters of names
         figure.savefig(data, format="png", dpi=110)
-    with whole_file(path) as file:
+    with atomic_file(path) as file:
         file.write(data.getvalue())
 
 
@@ -134,7 +134,7 @@ def _figure(names: Iterable[str]) -> tuple[Any, dict[str, Any], Any]:
     """Create a figure, its panels by angle name, and a last panel without a frame for the legend."""
     titles = list(names)
     rows = len(titles) // _COLUMNS + 1
-    figure = need("matplotlib.figure", extra="measure").Figure(
+    figure = import_extra("matplotlib.figure", extra="measure").Figure(
         figsize=(4.2 * _COLUMNS, 2.4 * rows + 1), layout="constrained"
     )
     axes = list(figure.subplots(rows, _COLUMNS, sharex=True).flat)

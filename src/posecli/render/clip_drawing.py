@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from PIL import Image, ImageOps
 
-from posecli.files.atomic import whole_file
+from posecli.files.atomic import atomic_file
 from posecli.inputs.clips import unpack
 from posecli.render.clip_writer import ClipWriter
 from posecli.types import Drawing, ImageInput, Pose
@@ -39,7 +39,7 @@ class ClipDrawing:
         self._before: deque[tuple[float, tuple[Pose, ...]]] = deque()  # times and people of the last frames
         self._size: tuple[int, int] | None = None  # of the first drawn frame; all have this size
         self._stack = ExitStack()
-        file: AbstractContextManager[IO[bytes]] = whole_file(path)
+        file: AbstractContextManager[IO[bytes]] = atomic_file(path)
         self._drawing, self._encoding = ThreadPoolExecutor(1), ThreadPoolExecutor(1)
         self._ahead: deque[Future[None]] = deque()
         self._writer = ClipWriter(self._stack.enter_context(file), kind, name)

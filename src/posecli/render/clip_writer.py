@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 from PIL.GifImagePlugin import getdata
 
-from posecli.extras import need
+from posecli.extras import import_extra
 from posecli.inputs.clips import FFMPEG_OPTIONS, ffmpeg_place, is_video
 
 #: Milliseconds for which a page of a GIF is shown: the least, and the default if frames have no times.
@@ -80,7 +80,7 @@ class ClipWriter:
             self._container.close()
 
     def _open(self, picture: Image.Image) -> None:
-        av = need("av", extra="video")
+        av = import_extra("av", extra="video")
         self._av = av
         self._container = av.open(self._file, "w", format="mp4")
         codec = "libx264" if "libx264" in av.codecs_available else "mpeg4"

@@ -56,7 +56,7 @@ def draw_poses(
 ) -> Image.Image:
     """Draw people on a copy of a picture.
 
-    image: RGB, in the coordinates of the poses. extras: of `types.EXTRAS`. background: of `types.BACKGROUNDS`; `none`
+    image: RGB, in the coordinates of the poses. extras: of `types.OVERLAYS`. background: of `types.BACKGROUNDS`; `none`
     is transparent and gives an RGBA picture. Keypoints may lie outside the picture.
     """
     canvas = _blank(image, background)

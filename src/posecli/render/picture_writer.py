@@ -7,7 +7,7 @@ import os
 from typing import TYPE_CHECKING
 
 from posecli.errors import UnsupportedImage
-from posecli.files.atomic import whole_file
+from posecli.files.atomic import atomic_file
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -21,7 +21,7 @@ def save_picture(picture: Image.Image, path: str, kind: str) -> None:
     """Write a picture as png, jpg or webp, complete or not at all. Raises OutputError if the file cannot be written,
     UnsupportedImage if the picture cannot be encoded."""
     data = _encoded(picture, path, kind)
-    with whole_file(path) as file:
+    with atomic_file(path) as file:
         file.write(data)
 
 

@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from typing import IO
 
-from posecli.errors import ReaderLeft, UsageError
+from posecli.errors import PipeClosed, UsageError
 from posecli.files import storage
-from posecli.files.atomic import LineFile, check_is_there, move, output_errors, remove, temporary_name, whole_file
+from posecli.files.atomic import LineFile, atomic_file, check_not_replaced, move, output_errors, remove, temporary_name
 from posecli.inputs.walk import PassedOver
 from posecli.records.formats import get_format
 from posecli.records.formats.base import WriteOptions, to_json
@@ -63,7 +63,7 @@ def run(
     try:
         _write(done, work, earlier)
         interrupted = False
-    except ReaderLeft:
+    except PipeClosed:
         report.silence()
         raise
     finally:
@@ -160,7 +160,7 @@ def _load_growing_lines(file: RunFile, identity: RunIdentity, *, steps: bool) ->
             _keep_lines(recorded, lambda record, counts: counts or (not record.ok and _is_gone(record)))
         return _load_lines(path, identity), Journal(path)
     if not os.path.isfile(journal_path):
-        with open(path, "rb") as lines, whole_file(journal_path) as copy:
+        with open(path, "rb") as lines, atomic_file(journal_path) as copy:
             shutil.copyfileobj(lines, copy)
     _keep_lines(recorded, lambda record, counts: (counts or not record.ok) and _is_gone(record))
     return _load_lines(journal_path, identity), Journal(journal_path)
@@ -171,7 +171,7 @@ def _keep_lines(recorded: RecordedLines, is_kept: Callable[[Record, bool], bool]
 
     is_kept: decides for a record, and a flag: whether this record is the valid one of its input.
     """
-    with whole_file(recorded.path) as file:
+    with atomic_file(recorded.path) as file:
         for line, record, counts in recorded.lines():
             if is_kept(record, counts):
                 file.write(line)
@@ -193,7 +193,7 @@ def _rebuild_journal(file: RunFile) -> None:
     assert file.path is not None
     if file.format.read is None:
         raise UsageError(f"{file.path} is finished, and records cannot be read back from it", "--overwrite replaces it")
-    with whole_file(file.journal_path) as journal:
+    with atomic_file(file.journal_path) as journal:
         get_format("jsonl").write(read_records(file.path), journal, file.options)
 
 
@@ -218,8 +218,8 @@ def _write(done: Iterator[Done], work: Work, earlier: _Earlier) -> None:
             pass
     elif journal is not None and _is_own_journal(work.destinations, journal):
         for _ in records:
-            journal.check_is_there()
-        journal.check_is_there()
+            journal.check_not_replaced()
+        journal.check_not_replaced()
     elif file.path is not None and file.is_lines and not storage.is_remote(file.path):
         _to_lines(records, file.path, anew=earlier.anew, grows=earlier.grows)
     else:
@@ -233,7 +233,7 @@ def write_run_file(records: Iterable[Record], file: RunFile) -> None:
     if file.path is None:
         _to_standard_output(records, file)
     else:
-        with _gathered(records, beside=file.path) as gathered, whole_file(file.path) as target:
+        with _gathered(records, beside=file.path) as gathered, atomic_file(file.path) as target:
             file.format.write(gathered, target, file.options)
 
 
@@ -248,9 +248,9 @@ def _to_lines(records: Iterable[Record], path: str, *, anew: bool, grows: bool) 
         with closing(Journal(path, anew=anew, raw=False)) as lines:
             for record in records:
                 lines.add(record)
-                lines.check_is_there()
+                lines.check_not_replaced()
             lines.finish()
-            lines.check_is_there()
+            lines.check_not_replaced()
         return
     with output_errors(path):
         os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
@@ -288,13 +288,13 @@ class _LinesInPlace:
         if not self._same:
             LineFile(self._file.fileno(), self._path).write(line)
         self._position += len(line)
-        check_is_there(self._path, self._file.fileno())
+        check_not_replaced(self._path, self._file.fileno())
 
     def end(self) -> None:
         """Delete lines of an earlier run after the last line. Raises OutputError."""
         with output_errors(self._path):
             os.truncate(self._file.fileno(), self._position)
-        check_is_there(self._path, self._file.fileno())
+        check_not_replaced(self._path, self._file.fileno())
 
 
 def _to_standard_output(records: Iterable[Record], file: RunFile) -> None:

@@ -15,7 +15,7 @@ from posecli.errors import MissingExtra, UsageError
 from posecli.extras import install_extra
 from posecli.files import storage
 from posecli.files.atomic import (
-    errors_of_one_file,
+    name_errors_of_one_file,
     output_errors,
     output_exists,
     remove,
@@ -110,7 +110,7 @@ class ImageFiles(NamedTuple):
     def write(self, record: Record, image: ImageInput) -> None:
         """Write the file of one image, atomically. Raises OutputError, and InputError if the file cannot exist."""
         path = self.path_for(image)
-        with errors_of_one_file(path, self.folder):
+        with name_errors_of_one_file(path, self.folder):
             get_format(self.format_name).write_image(record, path, self.options)
 
 
@@ -163,7 +163,7 @@ class AnnotatedPictures(NamedTuple):
 
         drawn = draw(picture, record.poses, self.drawing)
         path = self.path_for(image)
-        with nullcontext() if self.is_file else errors_of_one_file(path, self.path):
+        with nullcontext() if self.is_file else name_errors_of_one_file(path, self.path):
             save_picture(drawn, path, self.kind)
 
 
@@ -204,7 +204,7 @@ class AnnotatedClips(NamedTuple):
         from posecli.render.clip_drawing import ClipDrawing  # imported only if needed, since it is slow to load
 
         path, kind = self.path_for(image), self.kind_for(image)
-        with nullcontext() if self.is_file else errors_of_one_file(path, self.path):
+        with nullcontext() if self.is_file else name_errors_of_one_file(path, self.path):
             return ClipDrawing(source, path, kind, self.drawing)
 
 

@@ -167,7 +167,7 @@ class Progress:
 
 def _has_taken_steps(record: Record) -> bool:
     """Whether a record of a tracked run is final: only raw records have appearances."""
-    return not any(pose.clothes for pose in record.poses)
+    return not any(pose.appearance for pose in record.poses)
 
 
 class NothingFinished(Progress):

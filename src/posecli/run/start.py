@@ -10,9 +10,9 @@ from dataclasses import replace
 from functools import partial
 
 from posecli.errors import PosecliError
-from posecli.files.memory import share_of_memory
+from posecli.files.memory import memory_per_process
 from posecli.files.terminal import encodable, print_line, printable
-from posecli.inference.estimator import available_processors
+from posecli.inference.estimator import available_cores
 from posecli.inputs.arguments import Inputs
 from posecli.inputs.clip_decoder import FrameCounter
 from posecli.inputs.clips import may_hold_frames
@@ -133,7 +133,7 @@ def _max_memory(plan: RunPlan) -> int | None:
     """
     if plan.concurrency.max_memory is not None or plan.engine is EngineName.RAY:
         return plan.concurrency.max_memory
-    return share_of_memory(_options_for(plan, EngineName.PROCESSES).workers + 1)
+    return memory_per_process(_options_for(plan, EngineName.PROCESSES).workers + 1)
 
 
 def _job(work: Work, model: ModelFile, zoom_model: ModelFile | None) -> Job:
@@ -171,7 +171,7 @@ def _with_failures_told(records: Iterable[Record], watch: Watch) -> Iterator[Rec
 
 def _options_for(plan: RunPlan, engine: EngineName) -> EngineOptions:
     """Numbers of workers and threads: one thread for each of several workers, all CPU cores for a single worker."""
-    wanted, processors = plan.concurrency, available_processors()
+    wanted, processors = plan.concurrency, available_cores()
     workers = wanted.workers or (1 if engine is EngineName.SERIAL else processors)
     threads = wanted.threads or (1 if workers > 1 else processors)
     return EngineOptions(workers, threads, timeout=wanted.timeout, ray_address=wanted.ray_address)

@@ -7,8 +7,8 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from typing import IO, Any, NamedTuple, Protocol
 
-from posecli.files.atomic import whole_file
-from posecli.files.storage import inside
+from posecli.files.atomic import atomic_file
+from posecli.files.storage import confined_path
 from posecli.types import Record
 
 
@@ -82,7 +82,7 @@ class Format(NamedTuple):
         """
         if not record.ok and not self.keeps_failures:
             return
-        with whole_file(path) as file:
+        with atomic_file(path) as file:
             if self.write_one is not None:
                 self.write_one(record, file, options)
             else:
@@ -127,4 +127,4 @@ def text_name(name: str) -> str:
 def output_path(folder: str, relative: str, suffix: str) -> str:
     """The path of the file of one image: always below the folder, with the input's folders and full name, so that paths
     do not collide."""
-    return os.path.join(folder, inside(relative) + suffix)
+    return os.path.join(folder, confined_path(relative) + suffix)

@@ -15,7 +15,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from posecli.errors import UsageError
-from posecli.files.atomic import whole_file
+from posecli.files.atomic import atomic_file
 from posecli.files.storage import endings, name_bytes
 from posecli.records.formats.base import ByteSink, Format, TextSink, WriteOptions, text_name, to_json
 from posecli.types import Record
@@ -91,7 +91,7 @@ def _write_map(numbers: dict[str, int], path: str) -> None:
     for key, number in numbers.items():
         name, _, frame = key.partition("\0")
         images.append({"id": number, "file_name": text_name(name), **({"frame": int(frame)} if frame else {})})
-    with whole_file(path) as file:
+    with atomic_file(path) as file:
         file.write((json.dumps({"images": images}, indent=0) + "\n").encode())
 
 

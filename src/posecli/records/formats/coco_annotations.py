@@ -266,7 +266,7 @@ def _images(dataset: Mapping[str, Any]) -> Iterator[LabelledImage]:
             raise ValueError(f"{name}.id is {number}, as that of another image")
         file_name = fields.file_name(fields.member(image, "file_name", f"{name}."), f"{name}.file_name")
         if file_name in names:
-            raise ValueError(f"{name}.file_name is {fields.shown(file_name)}, as that of another image")
+            raise ValueError(f"{name}.file_name is {fields.format_value(file_name)}, as that of another image")
         ids.add(number)
         names.add(file_name)
         yield LabelledImage(number, file_name, name, image)
@@ -324,14 +324,14 @@ def _points(data: object, layout: Layout, name: str) -> list[Point]:
             continue
         x, y, visibility = values[3 * place : 3 * place + 3]
         if visibility not in (0, 1, 2):
-            raise ValueError(f"{name}: a visibility is {fields.shown(visibility)}, not 0, 1 or 2")
+            raise ValueError(f"{name}: a visibility is {fields.format_value(visibility)}, not 0, 1 or 2")
         points[part] = fields.number(x, name), fields.number(y, name), int(visibility)
     return points
 
 
 def _is_crowd(annotation: Mapping[str, Any], name: str) -> bool:
     value = annotation.get("iscrowd")
-    return bool(fields.one_of(_without_fraction(0 if value is None else value), f"{name}.iscrowd", (0, 1)))
+    return bool(fields.choice(_without_fraction(0 if value is None else value), f"{name}.iscrowd", (0, 1)))
 
 
 def _track(annotation: Mapping[str, Any], name: str) -> int | None:
@@ -352,7 +352,7 @@ def _objects(dataset: Mapping[str, Any], key: str) -> Iterator[tuple[str, Mappin
 
 def _member(data: Mapping[str, Any], key: str, name: str, least: int = 0) -> int:
     """A required whole number."""
-    return fields.whole(_without_fraction(fields.member(data, key, f"{name}.")), f"{name}.{key}", least)
+    return fields.integer(_without_fraction(fields.member(data, key, f"{name}.")), f"{name}.{key}", least)
 
 
 def _without_fraction(value: Any) -> Any:

@@ -13,13 +13,13 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import IO, Any
 
-from posecli.extras import need
+from posecli.extras import import_extra
 from posecli.records.formats.base import ByteSink, Format, WriteOptions, parse_json, records_of, text_name
 from posecli.types import Record
 
 # Imported with this module: `get_format` then raises MissingExtra before the run starts.
-pa: Any = need("pyarrow", extra="parquet")
-parquet: Any = need("pyarrow.parquet", extra="parquet")
+pa: Any = import_extra("pyarrow", extra="parquet")
+parquet: Any = import_extra("pyarrow.parquet", extra="parquet")
 
 #: Records in one row group.
 _ROWS = 256

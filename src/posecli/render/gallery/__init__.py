@@ -20,8 +20,8 @@ from typing import Any
 from PIL import Image
 
 from posecli.errors import InputError
-from posecli.extras import need
-from posecli.files.atomic import whole_text
+from posecli.extras import import_extra
+from posecli.files.atomic import atomic_text
 from posecli.files.storage import is_web, name_bytes
 from posecli.inputs.arguments import picture_path
 from posecli.inputs.clips import FrameReader, unpack
@@ -49,7 +49,7 @@ def write_page(
     are left out.
     Raises MissingExtra if Jinja2 is not installed, OutputError if the page cannot be written.
     """
-    jinja2 = need("jinja2", extra="report")
+    jinja2 = import_extra("jinja2", extra="report")
     environment = jinja2.Environment(loader=jinja2.FileSystemLoader(_FOLDER), autoescape=True)
     listed = list(records)
     places = [picture_path(record, image_root) for record in listed]
@@ -72,7 +72,7 @@ def write_page(
             size,
         ),
     }
-    with whole_text(path) as file:
+    with atomic_text(path) as file:
         file.writelines(environment.get_template("page.html").generate(context))
 
 

@@ -16,8 +16,8 @@ from multiprocessing.connection import Connection, wait
 from queue import SimpleQueue
 from typing import NamedTuple
 
-from posecli.errors import TIMED_OUT, WORKER_CRASHED, EngineError, PosecliError, Unforeseen
-from posecli.files.child_process import LOOK_AGAIN, Child, RunningTime, can_fork
+from posecli.errors import TIMED_OUT, WORKER_CRASHED, EngineError, PosecliError, UnexpectedError
+from posecli.files.child_process import POLL_INTERVAL, Child, RunningTime, can_fork
 from posecli.files.memory import limit_memory
 from posecli.model.runtime_choice import RUNTIMES
 from posecli.run.engines import (
@@ -103,7 +103,7 @@ class Pool:
         """Stop all workers at once. Their current work is lost; they leave no partial files."""
         for worker in self._workers:
             if worker.assigned:
-                worker.child.ask_to_stop()
+                worker.child.terminate()
         for worker in self._workers:
             worker.child.stop(patiently=bool(worker.assigned))
         self._workers = []
@@ -125,7 +125,7 @@ class Pool:
         if self._may_arrive() and self._has_room() and not self._held:
             assert self._arriving is not None
             connections.append(self._arriving.connection)
-        ready = wait(connections, max(min(remaining, LOOK_AGAIN), 0))
+        ready = wait(connections, max(min(remaining, POLL_INTERVAL), 0))
         now = self._clock.now()
         for worker in list(self._workers):
             if worker.connection in ready:
@@ -203,7 +203,7 @@ class Pool:
 
     def _handle_death(self, worker: _WorkerProcess) -> Iterator[tuple[int, Record]]:
         """Replace a worker that died: by a crash in native code, or killed for its memory."""
-        how = worker.child.how_it_ended()
+        how = worker.child.exit_description()
         if not worker.is_ready:
             self._restart(worker, how)
             return
@@ -304,4 +304,4 @@ def _work(connection: Connection, job: Job, threads: int) -> None:
     except PosecliError as error:
         connection.send(error)
     except Exception as error:
-        connection.send(Unforeseen.from_exception(error))
+        connection.send(UnexpectedError.from_exception(error))

@@ -22,9 +22,9 @@ from typing import Any, Generic, NamedTuple
 
 from posecli import __version__
 from posecli.errors import WORKER_CRASHED, EngineError, ModelError, PosecliError
-from posecli.extras import need
-from posecli.files.atomic import whole_file
-from posecli.files.child_process import interrupts_held_back
+from posecli.extras import import_extra
+from posecli.files.atomic import atomic_file
+from posecli.files.child_process import block_interrupts
 from posecli.model.locate import cache_folder
 from posecli.run.engines import (
     EngineOptions,
@@ -110,7 +110,7 @@ def connected(options: EngineOptions) -> Iterator[tuple[Any, bool]]:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     address = options.ray_address or os.environ.get("RAY_ADDRESS")
-    ray = need("ray", extra=EXTRA)
+    ray = import_extra("ray", extra=EXTRA)
     if ray.is_initialized():
         yield ray, False
         return
@@ -119,7 +119,7 @@ def connected(options: EngineOptions) -> Iterator[tuple[Any, bool]]:
     with redirect_stdout(sys.stderr):
         try:
             _check_address(address)
-            with interrupts_held_back(), _keep_handlers():
+            with block_interrupts(), _keep_handlers():
                 ray.init(address=address or "local", log_to_driver=False, logging_level=logging.ERROR, **own)
         except Exception as error:  # Ray raises no narrower type if a node does not start in time
             action = f"reach the Ray cluster at {address}" if address else "start Ray"
@@ -296,7 +296,7 @@ def _model_here(model: JobModel, data: bytes) -> JobModel:
         with suppress(ModelError):
             candidate.read()
             return candidate
-    with whole_file(cached.path) as file:
+    with atomic_file(cached.path) as file:
         file.write(data)
     cached.read()
     return cached
