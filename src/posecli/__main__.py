@@ -25,7 +25,7 @@ class Terminated(BaseException):
 def main() -> None:
     """Run the command line and exit. No error ends in a traceback."""
     own_process.set_up()
-    descriptors.make_safe()
+    descriptors.open_standard_streams()
     signal.signal(signal.SIGTERM, _terminate)
     # Worker processes then treat this module as a start script, and do not import it and click again.
     sys.modules["__main__"].__spec__ = __spec__

@@ -242,7 +242,7 @@ def test_one_person_is_chosen(person: str | int, expected: int | None, tiny_mode
     assert len(everybody) == 3
     chooser = PoseFinder(graph, Settings(input_size=(321,), person=person, max_poses=1), threads=1)
     found = chooser.find(frame, {})
-    assert len(chooser.find(frame, {}, everybody=True)) == 3
+    assert len(chooser.find(frame, {}, all_people=True)) == 3
     if expected is None:
         assert [one.xy.tolist() for one in found] == [one.xy.tolist() for one in everybody[int(person) :][:1]]
     else:

@@ -73,7 +73,7 @@ def test_no_cell_is_a_formula_and_paths_are_unchanged(name: str, tmp_path: Path)
 COMMANDS = """
 import sys
 from posecli.files import descriptors
-descriptors.make_safe()
+descriptors.open_standard_streams()
 from posecli.commands import cli
 for arguments in {commands!r}:
     try:

@@ -73,7 +73,7 @@ class Expectation:
             else:
                 yield from self._differences(name, actual)
 
-    def unseen(self) -> list[Difference]:
+    def missing(self) -> list[Difference]:
         """The expected pictures without an actual record."""
         return [
             Difference(record.image, "missing_picture", "was expected but is missing", frame=record.frame)
@@ -96,7 +96,7 @@ def compare(
         yield from expectation.check(record)
     yield from expectation.others()
     if not ignore_missing:
-        yield from expectation.unseen()
+        yield from expectation.missing()
 
 
 def _of_other_clip(one: Record, other: Record) -> bool:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _STDIN, _STDOUT, _STDERR = range(3)
 
 
-def make_safe() -> None:
+def open_standard_streams() -> None:
     """Open those of standard input, output and error that are closed, and replace the streams of Python.
 
     A closed standard input becomes empty. A closed standard output refuses all writes. Standard output raises

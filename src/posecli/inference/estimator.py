@@ -19,7 +19,7 @@ from posecli.model.graph import read_graph
 from posecli.model.locate import ModelFile, load_model_file
 from posecli.poses.appearance import clothing_colours
 from posecli.poses.similarity import as_decoded
-from posecli.poses.steps import steps_over_time, through
+from posecli.poses.steps import run_steps, steps_over_time
 from posecli.region import Region
 from posecli.skeleton import KEYPOINT_NAMES
 from posecli.types import DecodedPose, Keypoint, ModelInfo, Pose, Record, Settings
@@ -144,7 +144,7 @@ class PoseEstimator:
         source = clip if isinstance(clip, bytes) else os.fspath(clip)
         options = check_options(ClipOptions(every, start, end, fps))
         steps = steps_over_time(self._settings)
-        return through(steps, self._raw_records(source, name if name is not None else _name_of(clip), options))
+        return run_steps(steps, self._raw_records(source, name if name is not None else _name_of(clip), options))
 
     def _raw_records(self, clip: str | bytes, name: str, options: ClipOptions) -> Iterator[Record]:
         """Records before steps over time. As in a run, tracking passes the people of the previous frame on to the next
@@ -155,10 +155,10 @@ class PoseEstimator:
             check_clip(clip)
             for number, time, pixels in frames_of(clip, options, max_pixels=self._settings.max_pixels):
                 group = groups.place(time, len(pixels[2])) if self._settings.track else None
-                known = previous[1] if group is not None and group == previous[0] else ()
+                people = previous[1] if group is not None and group == previous[0] else ()
                 self._check_region(name, *pixels[:2])
                 record, _ = self.estimate_with_frame(
-                    unpack(pixels), name=name, full_size=False, known=known, everybody=self._settings.track
+                    unpack(pixels), name=name, full_size=False, previous=people, all_people=self._settings.track
                 )
                 previous = (group, record.poses)
                 yield replace(record, frame=number, time=None if time is None else round(time, 6))
@@ -171,15 +171,15 @@ class PoseEstimator:
         *,
         name: str | None = None,
         full_size: bool = True,
-        known: Sequence[Pose] = (),
-        everybody: bool = False,
+        previous: Sequence[Pose] = (),
+        all_people: bool = False,
     ) -> tuple[Record, Frame | None]:
         """As `estimate`, but return the decoded picture too, for drawing; None if it cannot be read.
 
         full_size: decode the picture in full resolution, even if the network needs less.
-        known: the people of the previous frame. With `zoom`, second passes look for them at their last positions. First
-            passes run only if one of them is not found there, or if `known` is empty.
-        everybody: ignore the setting `person`, because the choice is made later, over time.
+        previous: the people of the previous frame. With `zoom`, second passes look for them at their last positions.
+            First passes run only if one of them is not found there, or if `previous` is empty.
+        all_people: ignore the setting `person`, because the choice is made later, over time.
         """
         check_is_image(image)
         name = name if name is not None else _name_of(image)
@@ -188,7 +188,7 @@ class PoseEstimator:
             with timed(timings, "read"):
                 detail = None if full_size else self._finder.needed_detail
                 frame = frame_from(image, max_pixels=self._settings.max_pixels, detail=detail)
-            return self._find_people(frame, name, timings, known, everybody=everybody), frame
+            return self._find_people(frame, name, timings, previous, all_people=all_people), frame
         except InputError as error:
             return Record.failed(name, *error.reason), None
         except PosecliError:  # not caused by this picture: the next one would fail too
@@ -205,10 +205,10 @@ class PoseEstimator:
             raise outside_of_picture(name, region, width, height)
 
     def _find_people(
-        self, frame: Frame, name: str, timings: dict[str, float], known: Sequence[Pose], *, everybody: bool
+        self, frame: Frame, name: str, timings: dict[str, float], previous: Sequence[Pose], *, all_people: bool
     ) -> Record:
         self._check_region(name, frame.width, frame.height)
-        poses = self._finder.find(frame, timings, [as_decoded(pose) for pose in known], everybody=everybody)
+        poses = self._finder.find(frame, timings, [as_decoded(pose) for pose in previous], all_people=all_people)
         size_hw = self._finder.input_size(frame.width, frame.height)
         return Record(
             image=name,

@@ -105,7 +105,7 @@ class PoseFinder:
         return fitted_size((width, height), self._first.input_sizes(width, height)[-1], self._first.fit)
 
     def find(
-        self, frame: Frame, timings: Timings, previous: Sequence[DecodedPose] = (), *, everybody: bool = False
+        self, frame: Frame, timings: Timings, previous: Sequence[DecodedPose] = (), *, all_people: bool = False
     ) -> list[DecodedPose]:
         """Find the people in a frame that the settings ask for, in descending score. Adds milliseconds by stage to
         `timings`.
@@ -113,7 +113,7 @@ class PoseFinder:
         previous: the people of the previous frame, in picture pixels. With second passes, these look for them at their
         last positions, and first passes run only if one of them is not found. Without, each person that the first
         passes miss gets a second pass.
-        everybody: ignore the setting `person`.
+        all_people: ignore the setting `person`.
         """
         picture_wh = frame.width, frame.height
         box = self.box_in(*picture_wh)
@@ -122,7 +122,7 @@ class PoseFinder:
         left, top = box[:2]
         found = self._find_in(cut(frame, box), timings, [_moved(pose, -left, -top) for pose in previous])
         people = self._kept([_moved(pose, left, top) for pose in found])
-        if self._settings.person is None or everybody:
+        if self._settings.person is None or all_people:
             return people
         index = choose(people, self._settings.person, picture_wh, self._settings.region)
         return [] if index is None else [people[index]]

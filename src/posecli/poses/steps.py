@@ -34,7 +34,7 @@ def steps_over_time(settings: Settings) -> list[Step]:
     return steps
 
 
-def taken(steps: Sequence[Step], record: Record) -> Sequence[Record]:
+def take_through(steps: Sequence[Step], record: Record) -> Sequence[Record]:
     """Pass the next record through all steps. Return the records that are done now."""
     records: list[Record] = [record]
     for step in steps:
@@ -42,7 +42,7 @@ def taken(steps: Sequence[Step], record: Record) -> Sequence[Record]:
     return records
 
 
-def finished(steps: Sequence[Step]) -> Sequence[Record]:
+def finish_steps(steps: Sequence[Step]) -> Sequence[Record]:
     """Finish all steps at the end of a clip. Return the records that they held back."""
     records: list[Record] = []
     for step in steps:
@@ -50,8 +50,8 @@ def finished(steps: Sequence[Step]) -> Sequence[Record]:
     return records
 
 
-def through(steps: Sequence[Step], records: Iterable[Record]) -> Iterator[Record]:
+def run_steps(steps: Sequence[Step], records: Iterable[Record]) -> Iterator[Record]:
     """Pass all records of a clip through all steps; yield them in order."""
     for record in records:
-        yield from taken(steps, record)
-    yield from finished(steps)
+        yield from take_through(steps, record)
+    yield from finish_steps(steps)

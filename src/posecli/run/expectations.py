@@ -29,7 +29,7 @@ class ExpectedRecords(Protocol):
     def others(self) -> Iterable[Difference]:
         """The differences of the records with other names."""
 
-    def unseen(self) -> Iterable[Difference]:
+    def missing(self) -> Iterable[Difference]:
         """The expected records that were not checked."""
 
 
@@ -60,5 +60,5 @@ class Expectations:
     def at_the_end(self) -> Iterator[str]:
         """Messages after the last record: about pictures with other names, and about missing pictures."""
         if self._expected is not None:
-            for difference in (*self._expected.others(), *self._expected.unseen()):
+            for difference in (*self._expected.others(), *self._expected.missing()):
                 yield f"{difference.place}: {difference.message}"

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 from posecli.errors import InputError
 from posecli.inputs.clip_decoder import ReadLimits, expand
 from posecli.inputs.clips import ClipOptions, read_file_of_frame
-from posecli.poses.steps import finished, steps_over_time, taken
+from posecli.poses.steps import finish_steps, steps_over_time, take_through
 from posecli.run.destinations import AnnotatedClips, Destinations
 from posecli.run.progress import InputState, Progress
 from posecli.types import ImageInput, Pose, Record, Settings
@@ -194,14 +194,14 @@ class Pipeline:
         if state.is_final:
             yield from self._finish_steps()
         self._held.append(_Held(image, raw, state.record is not None, failure, draws))
-        yield from map(self._write, (raw,) if state.is_final else taken(self._steps, raw))
+        yield from map(self._write, (raw,) if state.is_final else take_through(self._steps, raw))
         if image.ends_clip:  # do not wait for the next input, which may come much later
             yield from self._finish_steps()
             self._clips.finish()
 
     def _finish_steps(self) -> Iterator[Done]:
         """Finish all records that are held by steps over time."""
-        yield from map(self._write, finished(self._steps))
+        yield from map(self._write, finish_steps(self._steps))
 
     def _write(self, record: Record) -> Done:
         """Write the files of the first held input."""

@@ -90,8 +90,8 @@ class Worker:
             _source(image),
             name=image.name,
             full_size=pictures is not None,
-            known=self._known(image),
-            everybody=image.frame is not None and self._job.settings.track,  # --person is then a step over time
+            previous=self._previous_people(image),
+            all_people=image.frame is not None and self._job.settings.track,  # --person is then a step over time
         )
         if image.frame is not None:
             record = replace(record, frame=image.frame, time=image.time, file=image.file)
@@ -114,7 +114,7 @@ class Worker:
             files.write(record, image)
         return record
 
-    def _known(self, image: ImageInput) -> tuple[Pose, ...]:
+    def _previous_people(self, image: ImageInput) -> tuple[Pose, ...]:
         """The people of the previous frame; empty if this worker's last frame is not of the same group."""
         if self._before is None or not image.continues(self._before[0]):
             return ()
