@@ -20,7 +20,10 @@ def page() -> str:
 
 
 def _table() -> str:
-    rows = ["| format | contents | file of `a/x.jpg` in a folder | read by `convert` |", "| --- | --- | --- | --- |"]
+    rows = [
+        "| format | contents | file name for `a/x.jpg` in a folder | read by `convert` |",
+        "| --- | --- | --- | --- |",
+    ]
     for name in FORMAT_NAMES:
         found = get_format(name)
         file = "–" if found.one_clip else f"`a/x.jpg{found.image_suffix}`"

@@ -3,7 +3,7 @@
 #
 #   scripts/smoke_check.sh PICTURES EXPECTED.jsonl
 #
-# Create EXPECTED.jsonl once with `posecli estimate PICTURES -o EXPECTED.jsonl`, review it, and commit it.
+# Create EXPECTED.jsonl once with `posecli estimate PICTURES -o EXPECTED.jsonl --preset balanced`, review it, commit it.
 set -eu
 [ $# -eq 2 ] || { echo "usage: $0 PICTURES EXPECTED.jsonl" >&2; exit 2; }
 

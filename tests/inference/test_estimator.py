@@ -116,7 +116,7 @@ PICTURE = np.zeros((8, 6, 3), np.uint8)
         (np.zeros((8, 6, 2), np.uint8), r"shape \(8, 6, 2\)"),
         (PICTURE.astype(np.int64), "type int64, expected uint8"),
         (PICTURE.astype(bool), "type bool, expected uint8"),
-        (PICTURE + 254.5, r"floats of 254\.5 to 254\.5, expected 0 to 1 \(pixels.astype"),
+        (PICTURE + 254.5, r"floats of 254\.5 to 254\.5, expected 0 to 1 \(use pixels.astype"),
         (PICTURE - 0.5, r"floats of -0\.5 to -0\.5"),
         (PICTURE + np.nan, "floats of nan to nan"),
     ],

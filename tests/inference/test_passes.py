@@ -324,7 +324,7 @@ def test_large_jpegs_are_decoded_at_the_resolution_that_the_crops_need(real_mode
 def test_settings_of_passes_are_checked() -> None:
     with pytest.raises(UsageError, match="nearest are 193 and 225"):
         Settings(input_size=(257, 200))
-    with pytest.raises(UsageError, match="no size"):
+    with pytest.raises(UsageError, match="input_size is empty"):
         Settings(input_size=())
     with pytest.raises(UsageError, match="off, auto, all"):
         Settings(turns="90")
