@@ -48,11 +48,11 @@ class Expectations:
     def of(self, record: Record) -> Iterator[str]:
         """Messages about one record. That a record failed is reported elsewhere."""
         people = len(record.poses)
+        found = f"{people} {'person' if people == 1 else 'people'} found"
         if record.ok and people < self._least:
-            found = f"{people} people found, expected {self._least} or more" if people else "no people found"
-            yield f"{record.image}: {found}"
+            yield f"{record.image}: {f'{found}, expected {self._least} or more' if people else 'no people found'}"
         if record.ok and self._exactly is not None and people != self._exactly:
-            yield f"{record.image}: {people} people found, expected {self._exactly}"
+            yield f"{record.image}: {found}, expected {self._exactly}"
         if self._expected is not None:
             for difference in self._expected.check(record):
                 yield f"{difference.place}: {difference.message}"
