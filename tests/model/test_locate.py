@@ -191,7 +191,7 @@ def test_model_commands_use_the_located_model(posecli: Posecli, tiny_model: Path
     assert b"posenet_mobilenet_v1_100_513x513" in posecli("model", "list").stdout
     info = posecli("model", "info")
     assert b"output stride: 32" in info.stdout
-    assert b"sound PoseNet" in posecli("model", "verify").stdout
+    assert b"a valid PoseNet" in posecli("model", "verify").stdout
     damaged = tmp_path / "damaged.tflite"
     damaged.write_bytes(tiny_model.read_bytes()[:5000])
     result = posecli("model", "verify", damaged)
