@@ -3,7 +3,7 @@
 #
 #   sbatch --nodes 8 docs/cluster/slurm.sh PICTURES OUT/ [further options of posecli estimate]
 #
-# PICTURES and OUT/ lie on storage that all machines share. Submit it again if it was stopped: --resume carries on.
+# PICTURES and OUT/ lie on storage that all machines share. Submit it again if it was stopped: --resume continues the run.
 #SBATCH --job-name=posecli
 #SBATCH --ntasks-per-node=1
 #SBATCH --cpus-per-task=16

@@ -309,7 +309,7 @@ class Pose(NamedTuple):
     box: x, y, width and height of the bounding box of all keypoints, picture pixels.
     keypoints: all 17 keypoints in the order of their ids.
     id: with tracking, the same for a person in all frames; otherwise None.
-    clothes: the appearance (`appearance.clothing_colours`), for tracking. Only the journal of a run stores it
+    appearance: clothing colours (`poses.appearance`), for tracking. Only the journal of a run stores it
         (`Record.to_dict`, raw).
     """
 

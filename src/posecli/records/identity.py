@@ -33,7 +33,7 @@ class RunIdentity(NamedTuple):
                 self._refuse(path, f"{name.replace('_', '-')} {theirs.get(name)}, not {ours.get(name)}")
 
     def _refuse(self, path: str, difference: str) -> None:
-        raise UsageError(f"cannot resume {path}: it was made with {difference}", "--overwrite begins anew")
+        raise UsageError(f"cannot resume {path}: it was made with {difference}", "--overwrite starts again")
 
 
 def digest(texts: Iterable[str]) -> str:
