@@ -40,7 +40,8 @@ A bug in posecli gives a short message and status 4. `posecli --debug COMMAND` s
 
 def page() -> str:
     """The page as Markdown."""
-    return "\n".join([_INTRODUCTION, *_commands(cli, click.Context(cli, info_name="posecli"))])
+    context = click.Context(cli, info_name="posecli", **cli.context_settings)
+    return "\n".join([_INTRODUCTION, *_commands(cli, context)])
 
 
 def _commands(group: click.Group, context: click.Context) -> Iterator[str]:
