@@ -174,7 +174,6 @@ def _written_by_nobody(folder: Path) -> Iterator[None]:
 
 
 @pytest.mark.slow
-@pytest.mark.packaging
 @pytest.mark.skipif(sys.platform != "linux", reason="for Linux")
 def test_its_steps_make_a_posecli_that_writes_to_its_working_folder_alone(image: Image) -> None:
     """Its steps run as shell commands, in a folder instead of an image. The model is found without a network."""

@@ -93,7 +93,6 @@ def checkout(tmp_path: Path) -> Path:
 
 
 @pytest.mark.slow
-@pytest.mark.packaging
 @pytest.mark.parametrize("block", _blocks("sh install"))
 def test_install(block: str, checkout: Path, real_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """For a user who has installed nothing yet."""
@@ -164,7 +163,6 @@ def test_the_documentation_builds_without_warnings(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.packaging
 def test_the_source_distribution_has_man_pages(checkout: Path, tmp_path: Path) -> None:
     build = ["uv", "build", "--sdist", "--out-dir", str(tmp_path / "dist")]
     subprocess.run(build, cwd=checkout, timeout=300, check=True)
