@@ -164,7 +164,8 @@ def test_the_documentation_builds_without_warnings(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_the_source_distribution_has_man_pages(checkout: Path, tmp_path: Path) -> None:
-    build = ["uv", "build", "--sdist", "--out-dir", str(tmp_path / "dist")]
+    uv = str(Path(sys.executable).parent / "uv")
+    build = [uv, "build", "--sdist", "--out-dir", str(tmp_path / "dist")]
     subprocess.run(build, cwd=checkout, timeout=300, check=True)
     (archive,) = (tmp_path / "dist").glob("*.tar.gz")
     with tarfile.open(archive) as file:
