@@ -161,14 +161,14 @@ class Settings:
             raise UsageError("input_size is empty")
         for size in (*(self.input_size or ()), *self.zoom_size):
             _check_input_size(size)
-        _check_whole("max_zooms", self.max_zooms, 0)
-        _check_whole("max_poses", self.max_poses, 1)
+        check_whole("max_zooms", self.max_zooms, 0)
+        check_whole("max_poses", self.max_poses, 1)
         _check_range("score_threshold", self.score_threshold, 0, 1)
         _check_range("nms_radius", self.nms_radius, 0, 1e6)
         _check_range("min_pose_score", self.min_pose_score, 0, 1)
         _check_person(self.person, self.decoder)
         _check_range("track_gap", self.track_gap, 0, 1e6)
-        _check_whole("max_pixels", self.max_pixels, 1)
+        check_whole("max_pixels", self.max_pixels, 1)
         for name in ("zoom", "mirror", "track", "smooth"):
             _check_flag(name, getattr(self, name))
 
@@ -216,7 +216,8 @@ def _check_range(name: str, value: float, low: float, high: float) -> None:
         raise UsageError(f"{name} is {value}, not between {low} and {high}")
 
 
-def _check_whole(name: str, value: int, low: int) -> None:
+def check_whole(name: str, value: int, low: int) -> None:
+    """Raise UsageError unless an argument is an int of at least `low`."""
     if type(value) is not int or value < low:
         raise UsageError(f"{name} is {value!r}, not a whole number from {low}")
 

@@ -11,9 +11,9 @@ from posecli.errors import INTERNAL_ERROR, ImageTooLarge, InputError, ModelError
 from posecli.inference.networks import timed, zoom_passes
 from posecli.inference.passes import PoseFinder
 from posecli.inference.presets import DEFAULT_PRESET, with_preset
-from posecli.inputs.clip_decoder import Groups
-from posecli.inputs.clips import ClipOptions, check_clip, check_options, frames_of, unpack
-from posecli.inputs.opening import outside_of_picture
+from posecli.inputs.clip_decoder import frame_inputs
+from posecli.inputs.clips import ClipOptions, PackedFrame, check_clip, check_options, frames_of, unpack
+from posecli.inputs.opening import check_region
 from posecli.inputs.pictures import AnyImage, Frame, check_is_image, frame_from
 from posecli.model.graph import read_graph
 from posecli.model.locate import ModelFile, load_model_file
@@ -22,7 +22,7 @@ from posecli.poses.similarity import as_decoded
 from posecli.poses.steps import run_steps, steps_over_time
 from posecli.region import Region
 from posecli.skeleton import KEYPOINT_NAMES
-from posecli.types import DecodedPose, Keypoint, ModelInfo, Pose, Record, Settings
+from posecli.types import DecodedPose, ImageInput, Keypoint, ModelInfo, Pose, Record, Settings, check_whole
 
 
 class PoseEstimator:
@@ -79,8 +79,8 @@ class PoseEstimator:
             "track_gap": track_gap, "smooth": smooth, "max_pixels": max_pixels,
         }  # fmt: skip
         settings = Settings(**with_preset(preset, explicit))
-        if threads is not None and (type(threads) is not int or threads < 1):
-            raise UsageError(f"threads is {threads!r}, not a whole number from 1")
+        if threads is not None:
+            check_whole("threads", threads, 1)
         file = load_model_file(None if model is None else os.fspath(model), offline=offline)
         zoom_file = None if zoom_model is None else load_model_file(os.fspath(zoom_model), offline=offline)
         if zoom_file is not None:
@@ -149,21 +149,23 @@ class PoseEstimator:
     def _raw_records(self, clip: str | bytes, name: str, options: ClipOptions) -> Iterator[Record]:
         """Records before steps over time. As in a run, tracking passes the people of the previous frame on to the next
         frame of the same group."""
-        groups = Groups()
-        previous: tuple[int | None, tuple[Pose, ...]] = None, ()
-        try:
-            check_clip(clip)
-            for number, time, pixels in frames_of(clip, options, max_pixels=self._settings.max_pixels):
-                group = groups.place(time, len(pixels[2])) if self._settings.track else None
-                people = previous[1] if group is not None and group == previous[0] else ()
-                self._check_region(name, *pixels[:2])
-                record, _ = self.estimate_with_frame(
-                    unpack(pixels), name=name, full_size=False, previous=people, all_people=self._settings.track
-                )
-                previous = (group, record.poses)
-                yield replace(record, frame=number, time=None if time is None else round(time, 6))
-        except InputError as error:
-            yield Record.failed(name, *error.reason)
+        track, region = self._settings.track, self._settings.region
+        previous: tuple[ImageInput, tuple[Pose, ...]] | None = None
+        for image in frame_inputs(ImageInput(name, name), self._decoded(clip, options), grouped=track, region=region):
+            if image.failure is not None:
+                yield image.failed(*image.failure)
+                continue
+            assert image.pixels is not None
+            people = previous[1] if previous is not None and image.continues(previous[0]) else ()
+            record, _ = self.estimate_with_frame(
+                unpack(image.pixels), name=name, full_size=False, previous=people, all_people=track
+            )
+            previous = (image._replace(pixels=None), record.poses)
+            yield replace(record, frame=image.frame, time=image.time)
+
+    def _decoded(self, clip: str | bytes, options: ClipOptions) -> Iterator[PackedFrame]:
+        check_clip(clip)
+        yield from frames_of(clip, options, max_pixels=self._settings.max_pixels)
 
     def estimate_with_frame(
         self,
@@ -198,16 +200,10 @@ class PoseEstimator:
         except Exception as error:  # one failing picture must not end a run of thousands
             return Record.failed(name, INTERNAL_ERROR, f"{name}: {type(error).__name__}: {error}"), None
 
-    def _check_region(self, name: str, width: int, height: int) -> None:
-        """Raise InputError if the region lies outside the picture."""
-        region = self._settings.region
-        if region is not None and region.box_in(width, height) is None:
-            raise outside_of_picture(name, region, width, height)
-
     def _find_people(
         self, frame: Frame, name: str, timings: dict[str, float], previous: Sequence[Pose], *, all_people: bool
     ) -> Record:
-        self._check_region(name, frame.width, frame.height)
+        check_region(name, self._settings.region, frame.width, frame.height)
         poses = self._finder.find(frame, timings, [as_decoded(pose) for pose in previous], all_people=all_people)
         size_hw = self._finder.input_size(frame.width, frame.height)
         return Record(

@@ -29,7 +29,7 @@ from posecli.inputs.clips import (
     source_name,
 )
 from posecli.inputs.folder_clips import clips_apart, frames_of_folder
-from posecli.inputs.opening import limit_pillow, outside_of_picture
+from posecli.inputs.opening import check_region, limit_pillow
 from posecli.region import Region
 from posecli.types import ImageInput, Settings
 
@@ -113,30 +113,39 @@ def source_of(image: ImageInput) -> str | bytes:
 def _frames(
     image: ImageInput, decoder: ClipDecoder, options: ClipOptions, *, grouped: bool, region: Region | None
 ) -> Iterator[ImageInput]:
-    last_number, groups = -1, Groups()
-    if image.members:
-        for still in frames_of_folder(image, options):
-            group = groups.place(still.time, 0) if grouped and still.failure is None else None
-            yield still._replace(group=group)
+    if not image.members:
+        yield from frame_inputs(image, decoder.frames(source_of(image), options), grouped=grouped, region=region)
         return
+    groups = Groups()
+    for still in frames_of_folder(image, options):
+        yield still._replace(group=groups.place(still.time, 0) if grouped and still.failure is None else None)
+
+
+def frame_inputs(
+    clip: ImageInput, frames: Iterable[PackedFrame], *, grouped: bool, region: Region | None
+) -> Iterator[ImageInput]:
+    """Turn the decoded frames of a clip into inputs. If the clip breaks off, the last input is its error.
+
+    grouped, region: see `expand`.
+    """
+    last_number, groups = -1, Groups()
     try:
-        for frame in decoder.frames(source_of(image), options):
-            width, height, _ = frame.pixels
-            if region is not None and region.box_in(width, height) is None:
-                raise outside_of_picture(source_name(source_of(image)), region, width, height)
+        for frame in frames:
+            width, height, data = frame.pixels
+            check_region(source_name(source_of(clip)), region, width, height)
             last_number = frame.number
-            yield image._replace(
-                output=frame_output(image.output, frame.number),
+            yield clip._replace(
+                output=frame_output(clip.output, frame.number),
                 data=None,
                 frame=frame.number,
                 time=None if frame.time is None else round(frame.time, 6),  # as records have it
                 pixels=frame.pixels,
-                group=groups.place(frame.time, len(frame.pixels[2])) if grouped else None,
+                group=groups.place(frame.time, len(data)) if grouped else None,
             )
     except InputError as error:
         # The error belongs to the clip, not to a frame: an earlier run may have finished the next frame.
-        output = frame_output(image.output, last_number + 1)
-        yield image._replace(output=output, data=None, failure=error.reason)
+        output = frame_output(clip.output, last_number + 1)
+        yield clip._replace(output=output, data=None, failure=error.reason)
 
 
 def _with_end(frames: Iterable[ImageInput]) -> Iterator[ImageInput]:

@@ -23,7 +23,7 @@ from posecli.files.storage import is_remote
 from posecli.inputs.opening import holds_several, open_image, too_large
 from posecli.inputs.pictures import failed_to_open, read_frame, to_rgb
 from posecli.inputs.signature import Content, content_of, means_video
-from posecli.types import PackedPixels, Settings
+from posecli.types import PackedPixels, Settings, check_whole
 
 #: FFmpeg may open local files only. A playlist disguised as a video cannot reach other addresses.
 FFMPEG_OPTIONS = {"protocol_whitelist": "file"}
@@ -49,11 +49,12 @@ class ClipOptions(NamedTuple):
 
 
 class Choice:
-    """Decides for each frame, in order, whether the options choose it."""
+    """Decides for each frame, in order, whether the options choose it. has_chosen: whether they chose one so far."""
 
     def __init__(self, options: ClipOptions) -> None:
         self._options = options
         self._due = options.start  # with fps: the earliest time of the next chosen frame
+        self.has_chosen = False
 
     def is_over(self, time: float | None) -> bool:
         """Whether this time is at or after the end: no further frame is chosen."""
@@ -68,7 +69,13 @@ class Choice:
             return False
         if fps is not None and time is not None:
             self._due = max(self._due + 1 / fps, time + 0.5 / fps)
+        self.has_chosen = True
         return True
+
+    def nothing_chosen(self, name: str) -> NotFound:
+        """The error of a clip that has no frame between --from and --to."""
+        end = "" if self._options.end is None else f" to {self._options.end:g}"
+        return NotFound(f"{name} has no frame from {self._options.start:g}{end} s")
 
 
 class PackedFrame(NamedTuple):
@@ -147,13 +154,11 @@ def frames_of(
     """
     choice, name = Choice(options), source_name(source)
     decode = _decoded if is_video(source) else _pages
-    found = False
     for number, time, picture in decode(source, max_pixels):
         if choice.is_over(time):
             break
         if not choice.takes(number, time):
             continue
-        found = True
         try:
             pixels = pack(_upright(picture))
         except MemoryError as error:
@@ -161,14 +166,8 @@ def frames_of(
         except Exception as error:  # decoders of damaged files raise anything
             raise UnreadableImage(f"{name}: frame {number} is damaged ({error or type(error).__name__})") from error
         yield PackedFrame(number, time, pixels)
-    if not found:
-        raise no_frame_chosen(name, options)
-
-
-def no_frame_chosen(name: str, options: ClipOptions) -> NotFound:
-    """The error of a clip that has no frame between --from and --to."""
-    end = "" if options.end is None else f" to {options.end:g}"
-    return NotFound(f"{name} has no frame from {options.start:g}{end} s")
+    if not choice.has_chosen:
+        raise choice.nothing_chosen(name)
 
 
 class _Declared(NamedTuple):
@@ -377,8 +376,7 @@ class FrameReader:
 def check_options(options: ClipOptions) -> ClipOptions:
     """Return the options if they are valid. Raises UsageError."""
     every, start, end, fps = options
-    if not isinstance(every, int) or every < 1:
-        raise UsageError(f"every is {every!r}, not a whole number from 1")
+    check_whole("every", every, 1)
     for name, value in (("start", start), ("end", end), ("fps", fps)):
         if value is not None and not (isinstance(value, int | float) and 0 <= value < inf):
             raise UsageError(f"{name} is {value!r}, not a number from 0")

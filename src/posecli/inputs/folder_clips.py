@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator
 
-from posecli.inputs.clips import Choice, ClipOptions, frame_output, no_frame_chosen
+from posecli.inputs.clips import Choice, ClipOptions, frame_output
 from posecli.inputs.walk import natural_key
 from posecli.types import ImageInput
 
@@ -46,15 +46,14 @@ def clips_apart(image: ImageInput, holds_frames: Callable[[ImageInput], bool]) -
 def frames_of_folder(clip: ImageInput, options: ClipOptions) -> Iterator[ImageInput]:
     """Yield the frames of a folder's clip that the options choose. `options.fps` is the clip's frame rate."""
     assert options.fps is not None
-    choice, found = Choice(options._replace(fps=None)), False
+    choice = Choice(options._replace(fps=None))
     for number, member in enumerate(clip.members):
         time = round(number / options.fps, 6)
         if choice.is_over(time):
             break
         if choice.takes(number, time):
-            found = True
             output = frame_output(clip.output, number)
             yield clip._replace(members=(), output=output, frame=number, time=time, file=member.name)
-    if not found:
-        error = no_frame_chosen(clip.name, options)
-        yield clip._replace(members=(), output=frame_output(clip.output, 0), failure=error.reason)
+    if not choice.has_chosen:
+        failure = choice.nothing_chosen(clip.name).reason
+        yield clip._replace(members=(), output=frame_output(clip.output, 0), failure=failure)

@@ -29,9 +29,10 @@ def too_large(name: str, width: int, height: int, max_pixels: int) -> ImageTooLa
     )
 
 
-def outside_of_picture(name: str, region: Region, width: int, height: int) -> UnsupportedImage:
-    """The error of a picture or frame that does not overlap the region."""
-    return UnsupportedImage(f"{name} has {width} x {height} pixels, and the region {region} lies outside of them")
+def check_region(name: str, region: Region | None, width: int, height: int) -> None:
+    """Raise UnsupportedImage if a picture or frame does not overlap the region. region: None is the whole picture."""
+    if region is not None and region.box_in(width, height) is None:
+        raise UnsupportedImage(f"{name} has {width} x {height} pixels, and the region {region} lies outside of them")
 
 
 def holds_several(image: Image.Image) -> bool:
