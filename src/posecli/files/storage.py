@@ -182,6 +182,14 @@ def exists(path: str) -> bool:
     return found
 
 
+def is_same(path: str, other: str) -> bool:
+    """Whether two local names mean the same existing file or folder, with links resolved."""
+    try:
+        return os.path.samefile(path, other)
+    except OSError:
+        return False
+
+
 def is_folder(path: str) -> bool:
     """Whether a path is a folder. A remote path that ends in / always is one: remote stores have no empty folders."""
     if not is_remote(path):

@@ -51,12 +51,17 @@ def content_of(source: str | bytes) -> Content:
     if isinstance(source, bytes):
         return _content(io.BytesIO(source))
     try:
-        if not stat.S_ISREG(os.stat(source).st_mode):  # opening a pipe may block
-            return Content.UNKNOWN
-        with open(source, "rb") as file:
+        with _open_regular(source) as file:
             return _content(file)
     except (OSError, ValueError):
         return Content.UNKNOWN
+
+
+def _open_regular(path: str) -> IO[bytes]:
+    """Open a regular file. Raises OSError for anything else: opening a pipe may block."""
+    if not stat.S_ISREG(os.stat(path).st_mode):
+        raise OSError(f"{path} is not a regular file")
+    return open(path, "rb")
 
 
 def means_video(content: Content, name: str) -> bool:
@@ -70,9 +75,7 @@ def begins_as_text(path: str) -> bool:
     """Whether the first bytes of a local file are text without control characters. False if it is empty or cannot be
     read."""
     try:
-        if not stat.S_ISREG(os.stat(path).st_mode):
-            return False
-        with open(path, "rb") as file:
+        with _open_regular(path) as file:
             head = codecs.getincrementaldecoder("utf-8")().decode(file.read(HEAD_BYTES))
     except (OSError, ValueError):
         return False

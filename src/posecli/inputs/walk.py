@@ -89,7 +89,7 @@ class Walker:
             if entry is None:
                 levels.pop()
             elif _is_folder(entry, follow_symlinks=False):
-                if not any(_is_same_folder(entry.path, written) for written, _ in self._written):
+                if not any(storage.is_same(entry.path, written) for written, _ in self._written):
                     entering = entry.path
             elif (
                 _is_picture(entry.path)
@@ -164,14 +164,6 @@ def _is_folder(entry: os.DirEntry[str], *, follow_symlinks: bool) -> bool:
     """Whether an entry is a folder. If that is unknown, as for a link to itself, the entry is tried as a file."""
     try:
         return entry.is_dir(follow_symlinks=follow_symlinks)
-    except OSError:
-        return False
-
-
-def _is_same_folder(first: str, second: str) -> bool:
-    """Whether two names mean the same folder, with links resolved."""
-    try:
-        return os.path.samefile(first, second)
     except OSError:
         return False
 

@@ -32,14 +32,11 @@ class Watch:
     written: as in `Walker`. tell: called with messages for the user. passed_over: the other files in the last listing.
     """
 
-    def __init__(
-        self, folder: str, written: Sequence[tuple[str, str]] = (), *, look_seconds: float = SHORTEST_PAUSE
-    ) -> None:
+    def __init__(self, folder: str, written: Sequence[tuple[str, str]] = ()) -> None:
         self.folder = folder
         self.tell: Callable[[str], None] | None = None
         self.passed_over = PassedOver()
         self._written = written
-        self._look_seconds = look_seconds
         self._taken = NameMap()  # state of a file when it was taken; last bit: whether it failed
         self._before, self._now = NameMap(), NameMap()  # states of the other files in the last two listings
         self._reported = NameMap()  # states of changed files that were reported
@@ -54,7 +51,7 @@ class Watch:
                 yield found
                 waited += time.monotonic() - yielded_at
             listing_time = time.monotonic() - start - waited
-            time.sleep(max(self._look_seconds, PAUSE_FACTOR * listing_time))
+            time.sleep(max(SHORTEST_PAUSE, PAUSE_FACTOR * listing_time))
 
     def failed(self, name: str) -> None:
         """Note that a file could not be read. May be called from any thread."""

@@ -149,10 +149,8 @@ class _Drawer:
             return
         self._image = record.image
         image = ImageInput(record.image, output_name(record.image))
-        if self._destinations.pictures is not None and record.frame is None:
-            self._destinations.pictures.discard_earlier(image)
-        if self._destinations.clips is not None and (record.frame is not None or not record.ok):
-            self._destinations.clips.discard_earlier(image)
+        is_frame = record.frame is not None
+        self._destinations.discard_earlier(image, picture=not is_frame, clip=is_frame or not record.ok)
 
 
 def _check_size(record: Record, path: str, size: tuple[int, int]) -> None:

@@ -145,15 +145,6 @@ class AnnotatedPictures(NamedTuple):
         """The path of the annotated picture of an input."""
         return self.path if self.is_file else output_path(self.path, image.output, "." + self.kind)
 
-    def is_drawn(self, image: ImageInput) -> bool:
-        """Whether the annotated picture of an input exists and may be kept."""
-        return self.drawing.may_keep_earlier and has_file(self.path_for(image))
-
-    def discard_earlier(self, image: ImageInput) -> None:
-        """Delete the annotated picture of an earlier run, unless it may be kept. Raises OutputError."""
-        if not self.drawing.may_keep_earlier:
-            remove(self.path_for(image))
-
     def write(self, picture: Image.Image, record: Record, image: ImageInput) -> None:
         """Draw the people of a record over its picture, and write the result atomically.
 
@@ -186,15 +177,6 @@ class AnnotatedClips(NamedTuple):
         """The path of the annotated clip of a clip, or of the clip of a frame."""
         clip = image.output.removesuffix(frame_output("", image.frame)) if image.frame is not None else image.output
         return self.path if self.is_file else output_path(self.path, clip, "." + self.kind_for(image))
-
-    def is_drawn(self, image: ImageInput) -> bool:
-        """Whether the annotated clip of an input exists and may be kept."""
-        return self.drawing.may_keep_earlier and has_file(self.path_for(image))
-
-    def discard_earlier(self, image: ImageInput) -> None:
-        """Delete the annotated clip of an earlier run, unless it may be kept. Raises OutputError."""
-        if not self.drawing.may_keep_earlier:
-            remove(self.path_for(image))
 
     def begin(self, image: ImageInput, source: str) -> ClipDrawing:
         """Begin the annotated clip of a frame. source: the file of the frame.
@@ -257,7 +239,16 @@ class Destinations(NamedTuple):
     def is_drawn(self, image: ImageInput) -> bool:
         """Whether nothing needs to be drawn for an input: no drawing is asked for, or it exists and may be kept."""
         output = self._drawn_output(image)
-        return output is None or output.is_drawn(image)
+        return output is None or is_drawn(output, image)
+
+    def discard_earlier(self, image: ImageInput, *, picture: bool, clip: bool) -> None:
+        """Delete what an earlier run drew of an input and must not stay, even if the input fails. Raises OutputError.
+
+        picture, clip: whether the input may be a picture, and whether it may be a clip.
+        """
+        for output, wanted in ((self.pictures, picture), (self.clips, clip)):
+            if wanted and output is not None and not output.drawing.may_keep_earlier:
+                remove(output.path_for(image))
 
     def _drawn_output(self, image: ImageInput) -> AnnotatedPictures | AnnotatedClips | None:
         if self.clips is not None and (image.frame is not None or image.members or is_clip(image.name)):
@@ -381,7 +372,7 @@ class Destinations(NamedTuple):
                 "use -o FILE.jsonl, then `posecli convert`",
             )
         for drawn in (self.pictures, self.clips):
-            if drawn is not None and _is_same_file(drawn.path, watched):
+            if drawn is not None and storage.is_same(drawn.path, watched):
                 raise UsageError(
                     f"{drawn.path} is watched: annotated pictures in it would be processed as new pictures",
                     "use another folder, which may be inside it",
@@ -397,7 +388,7 @@ class Destinations(NamedTuple):
         """
         for image in images:
             for path in self.paths_for(image):
-                if has_file(path) and (policy is Policy.REFUSE or _is_same_file(path, image.name)):
+                if has_file(path) and (policy is Policy.REFUSE or storage.is_same(path, image.name)):
                     raise UsageError(f"{path} already exists", _policy_hint(resumes=resumes))
 
     def without_collisions(self, images: Iterable[ImageInput]) -> Iterator[ImageInput]:
@@ -503,8 +494,8 @@ def choose_annotation(
     if not one_input:
         what = "clip" if clip_file else "picture"
         raise UsageError(f"{path} is one {what}, but there may be several inputs", "use a folder: --annotate FOLDER/")
-    if extension == ".mp4" and not can_read_videos():
-        raise MissingExtra(f"{path} is a video, and the extra video is not installed", install_extra("video"))
+    if extension == ".mp4":
+        _check_extra_of_videos(path)
     if clip_file:
         return None, clips
     assert kind_of_file is not None
@@ -524,9 +515,19 @@ def _policy_hint(*, resumes: bool) -> str:
 
 def _is_clip(name: str) -> bool:
     """Whether an input has frames. Raises MissingExtra for a video if the extra is not installed."""
-    if is_video(name) and not can_read_videos():
-        raise MissingExtra(f"{name} is a video, and the extra video is not installed", install_extra("video"))
+    if is_video(name):
+        _check_extra_of_videos(name)
     return is_clip(name)
+
+
+def _check_extra_of_videos(path: str) -> None:
+    if not can_read_videos():
+        raise MissingExtra(f"{path} is a video, and the extra video is not installed", install_extra("video"))
+
+
+def is_drawn(output: AnnotatedPictures | AnnotatedClips, image: ImageInput) -> bool:
+    """Whether the annotated picture or clip of an input exists and may be kept."""
+    return output.drawing.may_keep_earlier and has_file(output.path_for(image))
 
 
 def has_file(path: str) -> bool:
@@ -544,10 +545,3 @@ def _is_file_or_folder(path: str) -> bool:
 
 def _is_device(path: str) -> bool:
     return os.path.exists(path) and not _is_file_or_folder(path)
-
-
-def _is_same_file(path: str, other: str) -> bool:
-    try:
-        return os.path.samefile(path, other)
-    except OSError:
-        return False

@@ -155,7 +155,8 @@ class Pipeline:
             if state.complete:
                 self._skipped(image.name)
                 continue
-            self._discard_earlier(image)
+            if image.frame is None:
+                self._work.destinations.discard_earlier(image, picture=True, clip=image.failure is not None)
             draws = clips is not None and image.frame is not None and self._must_draw(image)
             bare = image._replace(data=None, pixels=image.pixels if draws else None)
             self._expected.append(_Expected(bare, state, draws))
@@ -167,17 +168,9 @@ class Pipeline:
         count = self._progress.examine_clip(frames)
         if count is not None:
             self._skipped(clip.name, count, whole=True)
-        elif self._work.destinations.clips is not None:
-            self._work.destinations.clips.discard_earlier(clip)
+        else:
+            self._work.destinations.discard_earlier(clip, picture=False, clip=True)
         return count is not None
-
-    def _discard_earlier(self, image: ImageInput) -> None:
-        """Delete earlier annotated files that must not stay even if the input fails. A failed input may be a clip."""
-        destinations = self._work.destinations
-        if destinations.pictures is not None and image.frame is None:
-            destinations.pictures.discard_earlier(image)
-        if destinations.clips is not None and image.frame is None and image.failure is not None:
-            destinations.clips.discard_earlier(image)
 
     def _must_draw(self, image: ImageInput) -> bool:
         """Whether the clip of a frame is drawn. Decided once per clip, since its file exists after it is drawn."""

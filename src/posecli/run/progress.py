@@ -13,7 +13,7 @@ from typing import NamedTuple, Protocol
 from posecli.errors import UsageError
 from posecli.records.identity import RunIdentity
 from posecli.records.journal import read_image_record
-from posecli.run.destinations import Destinations, ImageFiles, has_file
+from posecli.run.destinations import Destinations, ImageFiles, has_file, is_drawn
 from posecli.types import ImageInput, Record
 
 
@@ -153,7 +153,7 @@ class Progress:
         files, pictures = self._destinations.image_files, self._destinations.pictures
         if files is not None and not has_file(files.path_for(image)):
             return True
-        return image.frame is None and pictures is not None and not pictures.is_drawn(image)
+        return image.frame is None and pictures is not None and not is_drawn(pictures, image)
 
     def _is_complete_by_files(self, image: ImageInput) -> bool:
         """Whether all files of an input exist, if files are its only output and do not contain records."""

@@ -12,7 +12,7 @@ from posecli.inputs.clips import unpack
 from posecli.inputs.opening import limit_pillow
 from posecli.inputs.pictures import read_frame
 from posecli.model.locate import ModelFile, read_model_file
-from posecli.run.destinations import AnnotatedPictures, ImageFiles, has_file
+from posecli.run.destinations import AnnotatedPictures, ImageFiles, has_file, is_drawn
 from posecli.types import ImageInput, Pose, Record, Settings
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ class Worker:
         if image.frame is not None:
             self._before = (image, record)
         pictures, files = self._job.pictures, self._job.image_files
-        if pictures is not None and image.frame is None and not pictures.is_drawn(image):
+        if pictures is not None and image.frame is None and not is_drawn(pictures, image):
             frame = read_frame(image.data or image.name, max_pixels=self._job.settings.max_pixels)
             pictures.write(frame.image, record, image)
         if files is not None and not has_file(files.path_for(image)):
