@@ -49,7 +49,7 @@ ROWS = (
     ("inference.networks",),
     ("inference.passes",),
     ("inference",),
-    ("library",),
+    ("api",),
     ("run",),
     ("checks",),
     ("commands",),

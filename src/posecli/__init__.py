@@ -16,8 +16,8 @@ from posecli.skeleton import KEYPOINT_NAMES
 from posecli.types import Keypoint, Pose, Record
 
 if TYPE_CHECKING:
+    from posecli.api import ClipFrame, draw, frames
     from posecli.inference.estimator import PoseEstimator
-    from posecli.library import ClipFrame, draw, frames
 
 __all__ = [
     "KEYPOINT_NAMES",
@@ -38,9 +38,9 @@ __all__ = [
 #: imported on first use.
 _LAZY = {
     "PoseEstimator": "posecli.inference.estimator",
-    "ClipFrame": "posecli.library",
-    "draw": "posecli.library",
-    "frames": "posecli.library",
+    "ClipFrame": "posecli.api",
+    "draw": "posecli.api",
+    "frames": "posecli.api",
 }
 
 
