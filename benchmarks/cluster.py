@@ -128,7 +128,10 @@ def drive(count: int, workers: int, milliseconds: float, with_ray: bool) -> None
 
 
 def scale(arguments: argparse.Namespace) -> None:
-    print("| inputs | workers | ms each | whole run | first shard after | rate | driver's CPU a million | its memory |")
+    print(
+        "| inputs | workers | ms per input | whole run | first shard after | rate | driver's CPU time per million "
+        "| driver's memory |"
+    )
     print("| --- | --- | --- | --- | --- | --- | --- | --- |", flush=True)
     runs = [(count, arguments.milliseconds, True) for count in arguments.inputs]
     runs += [(max(arguments.inputs), 0.0, True), (max(arguments.inputs), 0.0, False)]

@@ -148,7 +148,7 @@ def tables(found: dict[str, Figures], pictures: Path) -> dict[str, dict[str, str
         "| --- | --- | --- | --- | --- |",
     ]
     accuracy = ["| preset | AP | lowest to highest | turned |", "| --- | --- | --- | --- |"]
-    speed = ["| preset | ms a picture | pictures a second | time |", "| --- | --- | --- | --- |"]
+    speed = ["| preset | ms per picture | pictures per second | relative time |", "| --- | --- | --- | --- |"]
     for preset, (ap, low, high, turned_ap, cost) in rows.items():
         presets.append(f"| {PASSES[preset]} | {ap:.2f} | {turned_ap:.2f} | {cost:.0f} |")
         accuracy.append(f"| `{preset}` | {ap:.3f} | {low:.3f} to {high:.3f} | {turned_ap:.3f} |")

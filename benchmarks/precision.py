@@ -69,13 +69,13 @@ def part_mean(pose: Any) -> float:
 def variants() -> Iterator[Variant]:
     """All variants, in the order of the table."""
     plain = {"posecli.inference.networks.refine": one_cell, "posecli.inference.networks.certainty": part_mean}
-    yield Variant("257/32 pad, one cell a keypoint: what samples do", {"fit": "pad"}, plain)
+    yield Variant("257/32 pad, one cell per keypoint: sample apps", {"fit": "pad"}, plain)
     yield Variant("257/32: fast", PRESETS["fast"])
     yield Variant("257/16", {"stride": 16})
     for sizes in ((385,), (513,), (769,), (513, 769), (385, 513, 769)):
         yield Variant(f"{' and '.join(map(str, sizes))}/16", {"input_size": sizes, "stride": 16})
     yield Variant(
-        "385 and 513 and 769/16, all sizes trusted alike",
+        "385 and 513 and 769/16, equal weights",
         {"input_size": (385, 513, 769), "stride": 16},
         {"posecli.poses.consensus.LEAST_VISIBILITY": 1.0},
     )
@@ -165,7 +165,7 @@ def plot(rows: list[Row], path: Path) -> None:
     )
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.set_xlabel("seconds a picture")
+    axes.set_xlabel("seconds per picture")
     axes.set_ylabel("COCO keypoint AP, mean and range over sizes")
     axes.set_ylim(bottom=0)
     axes.grid(alpha=0.3)
@@ -182,7 +182,7 @@ def main() -> None:
     parser.add_argument("--sizes", type=float, nargs="+", default=SIZES)
     arguments = parser.parse_args()
     rows = []
-    print("| what | AP (least to most) | AP50 | AR | s a picture |\n| --- | --- | --- | --- | --- |")
+    print("| variant | AP (lowest to highest) | AP50 | AR | s per picture |\n| --- | --- | --- | --- | --- |")
     with tempfile.TemporaryDirectory() as name:
         folders = [resized(arguments.pictures, Path(name) / str(factor), factor) for factor in arguments.sizes]
         for variant in variants():

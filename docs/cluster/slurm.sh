@@ -3,7 +3,7 @@
 #
 #   sbatch --nodes 8 docs/cluster/slurm.sh PICTURES OUT/ [further options of posecli estimate]
 #
-# PICTURES and OUT/ lie on storage that all machines share. Submit it again if it was stopped: --resume continues the run.
+# PICTURES and OUT/ must be on storage that all machines share. If the job is stopped, submit it again: --resume continues the run.
 #SBATCH --job-name=posecli
 #SBATCH --ntasks-per-node=1
 #SBATCH --cpus-per-task=16
@@ -13,7 +13,7 @@ set -euo pipefail
 [ $# -ge 2 ] || { echo "usage: sbatch --nodes N $0 PICTURES OUT/ [OPTIONS]" >&2; exit 2; }
 
 export RAY_USAGE_STATS_ENABLED=0
-# Newer Rays let in only who has their token: it lies in the home folder, which the machines share.
+# Recent versions of Ray require a token. It is stored in the home folder, which the machines share.
 if ray get-auth-token --generate >/dev/null 2>&1; then
     export RAY_AUTH_MODE=token
 fi
