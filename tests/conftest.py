@@ -77,6 +77,10 @@ def wait_for(find: Callable[[], Found]) -> Found:
     return found
 
 
+def has_lines(path: Path, count: int) -> bool:
+    return path.exists() and path.read_bytes().count(b"\n") >= count
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Deselect the tests that need the test data, or Docker, if there is none.
 

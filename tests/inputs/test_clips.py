@@ -17,7 +17,7 @@ from posecli.inputs.clip_decoder import is_clip
 from posecli.inputs.clips import ClipOptions, frame_count, frames_of
 from posecli.types import Record
 
-from ..conftest import Posecli, records_of, wait_for
+from ..conftest import Posecli, has_lines, records_of, wait_for
 from ..tiny_model import draw_discs, person_at
 
 FRAMES = 12
@@ -172,7 +172,7 @@ def test_a_killed_run_over_a_clip_can_be_resumed(tmp_path: Path, tiny_model: Pat
         stderr=subprocess.DEVNULL,
     )
     journal = tmp_path / "r.jsonl.partial.jsonl"  # ahead of r.jsonl: tracking follows the journal
-    wait_for(lambda: process.poll() is not None or (journal.exists() and journal.read_bytes().count(b"\n") >= 20))
+    wait_for(lambda: process.poll() is not None or has_lines(journal, 20))
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert not (tmp_path / "a.mp4").exists()

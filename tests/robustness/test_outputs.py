@@ -29,7 +29,7 @@ from posecli.run.pipeline import Work
 from posecli.run.report import Report
 from posecli.types import ImageInput, Record, Settings
 
-from ..conftest import Gate, Posecli, wait_for
+from ..conftest import Gate, Posecli, has_lines, wait_for
 from ..test_types import make_record
 from ..tiny_model import draw_discs, person_at
 
@@ -93,7 +93,7 @@ def test_a_second_process_is_refused_until_the_first_has_ended(
     command = [sys.executable, "-m", "posecli", "estimate", "a.png", "gate.png", *outputs]
     with subprocess.Popen(command, stderr=subprocess.DEVNULL) as first, closing(gate):
         gate.reader()  # the run is processing its second picture
-        wait_for(lambda: Path("x.jsonl").is_file())
+        wait_for(lambda: has_lines(Path("x.jsonl"), 1))  # the file exists before its first line
         before = Path("x.jsonl").read_bytes()
         second = posecli("estimate", "a.png", "-o", "x.jsonl", "--resume")
         assert (second.returncode, second.stdout) == (2, b"")

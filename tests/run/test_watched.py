@@ -17,7 +17,7 @@ import pytest
 
 from posecli.records.journal import read_records
 
-from ..conftest import PATIENCE, Posecli, running, wait_for
+from ..conftest import PATIENCE, Posecli, has_lines, running, wait_for
 from ..tiny_model import draw_discs, person_at
 
 BEGIN = b"posecli: watching in; Ctrl-C ends the run\n"
@@ -48,10 +48,6 @@ def ended(process: subprocess.Popen[bytes], by: signal.Signals = signal.SIGINT) 
     said = process.communicate(timeout=PATIENCE)[1]
     assert process.returncode == 128 + by, said
     return said
-
-
-def has_lines(path: Path, count: int) -> bool:
-    return path.exists() and path.read_bytes().count(b"\n") >= count
 
 
 def records(path: Path) -> Counter[tuple[str, bool]]:
