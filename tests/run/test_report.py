@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from dataclasses import replace
 
 import pytest
@@ -27,6 +28,18 @@ def test_replayed_inputs_count_as_skipped(capsys: pytest.CaptureFixture[str]) ->
     replayed = Done(make_record(), make_record(), replayed=True)
     assert len(list(report.watch([replayed, replayed._replace(failure=FAILED)]))) == 2
     assert (report.skipped, report.failed, report.ok) == (1, 1, 0)
+
+
+def test_an_interruption_comes_after_a_saved_input_is_counted() -> None:
+    report, saved = Report(), []
+
+    def save(item: Done) -> None:
+        signal.raise_signal(signal.SIGINT)
+        saved.append(item)
+
+    with pytest.raises(KeyboardInterrupt):
+        list(report.watch([done(make_record())] * 2, keep=save))
+    assert (len(saved), report.found) == (1, 1)
 
 
 def test_the_summary_counts_all_inputs(capsys: pytest.CaptureFixture[str]) -> None:

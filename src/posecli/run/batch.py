@@ -58,7 +58,7 @@ def run(
     earlier = _load_earlier(work, policy, identity, grows=grows)
     pipeline = Pipeline(work, earlier.progress, skipped=report.skip)
     made = pipeline.records(inputs, estimate)
-    done = report.watch(_journalled(made, earlier.journal), fail_fast=fail_fast)
+    done = report.watch(made, keep=earlier.add_to_journal, fail_fast=fail_fast)
     interrupted = True
     try:
         _write(done, work, earlier)
@@ -95,6 +95,11 @@ class _Earlier:
         self.journal = journal
         self.anew = anew
         self.grows = grows
+
+    def add_to_journal(self, done: Done) -> None:
+        """Add the raw record of a new input. Raises OutputError."""
+        if self.journal is not None and not done.replayed:
+            self.journal.add(done.raw)
 
 
 def _load_earlier(work: Work, policy: Policy, identity: RunIdentity, *, grows: bool) -> _Earlier:
@@ -199,14 +204,6 @@ def _rebuild_journal(file: RunFile) -> None:
 
 def _is_own_journal(destinations: Destinations, journal: Journal | None) -> bool:
     return journal is not None and destinations.run_file is not None and destinations.run_file.path == journal.path
-
-
-def _journalled(done: Iterable[Done], journal: Journal | None) -> Iterator[Done]:
-    """Add raw records to the journal before they are processed further."""
-    for item in done:
-        if journal is not None and not item.replayed:
-            journal.add(item.raw)
-        yield item
 
 
 def _write(done: Iterator[Done], work: Work, earlier: _Earlier) -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import sys
 import threading
 from collections import Counter
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass, field
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
+from posecli.files.interruption import uninterrupted
 from posecli.files.terminal import encodable, print_line, printable
 from posecli.run.expectations import Expectations
 from posecli.types import Record
@@ -98,8 +99,14 @@ class Report:
         """Number of inputs counted so far."""
         return self.ok + self.failed + self.skipped
 
-    def watch(self, done: Iterable[Done], *, fail_fast: bool = False) -> Generator[Done, None, None]:
-        """Count inputs and pass them on. fail_fast: stop after the first failure."""
+    def watch(
+        self, done: Iterable[Done], *, keep: Callable[[Done], None] | None = None, fail_fast: bool = False
+    ) -> Generator[Done, None, None]:
+        """Count inputs and pass them on.
+
+        keep: saves an input. An interruption comes before or after both, so that exactly the saved inputs are counted.
+        fail_fast: stop after the first failure.
+        """
         last: str | None = None
         for item in done:
             if self._total is not None and last is not None and last != item.record.image:
@@ -107,10 +114,12 @@ class Report:
             if self._shows_each and item.record.ok and not item.replayed and last != item.record.image:
                 self._show(item.record)
             last = item.record.image
-            if item.replayed and item.failure is None:
-                self.skip(item.record.image)
-            else:
-                self.count(item.failure or item.record)
+            tally = self._tally_of(item)
+            with uninterrupted():
+                if keep is not None:
+                    keep(item)
+                self._add_counts(tally)
+            self._show_tally(tally, whole=False)
             yield item
             if fail_fast and self.failed:
                 self.say("stopped at the first failure (--fail-fast)")
@@ -131,6 +140,15 @@ class Report:
         self._bar.total = self._total.value
         self._bar.update(count)
 
+    def _tally_of(self, item: Done) -> Tally:
+        tally = Tally()
+        if item.replayed and item.failure is None:
+            tally.skipped = 1
+            tally.clips[item.record.image] = 1
+        else:
+            tally.count(item.failure or item.record, self._expectations)
+        return tally
+
     def count(self, record: Record) -> None:
         """Count one record, and print its failure."""
         tally = Tally()
@@ -139,12 +157,18 @@ class Report:
 
     def add(self, tally: Tally, *, whole: bool = True) -> None:
         """Add the counts of a tally, and print its failures. whole: the clips in the tally are complete."""
+        self._add_counts(tally)
+        self._show_tally(tally, whole=whole)
+
+    def _add_counts(self, tally: Tally) -> None:
         self.ok += tally.ok
         self.failed += tally.failed
         with self._counting:
             self.skipped += tally.skipped
         self.people += tally.people
         self.with_people += tally.with_people
+
+    def _show_tally(self, tally: Tally, *, whole: bool) -> None:
         for message in tally.failures:
             self.say(message)
         self._report_unmet(tally.unmet)
