@@ -111,15 +111,15 @@ class Report:
         for item in done:
             if self._total is not None and last is not None and last != item.record.image:
                 self._total.end([last])
-            if self._shows_each and item.record.ok and not item.replayed and last != item.record.image:
-                self._show(item.record)
-            last = item.record.image
             tally = self._tally_of(item)
             with uninterrupted():
                 if keep is not None:
                     keep(item)
                 self._add_counts(tally)
             self._show_tally(tally, whole=False)
+            if self._shows_each and item.record.ok and not item.replayed and last != item.record.image:
+                self._show(item.record)
+            last = item.record.image
             yield item
             if fail_fast and self.failed:
                 self.say("stopped at the first failure (--fail-fast)")
