@@ -184,6 +184,7 @@ def test_a_stopped_run_is_resumed(
     gate = make_gate(many / "200.png")  # the run blocks at this picture until it is stopped
     command = [sys.executable, "-m", "posecli", "estimate", many, "-o", f"{out}/", "--shards", "--shard-size", "8"]
     process = subprocess.Popen([*map(str, command), "--model", str(tiny_model)], stderr=subprocess.PIPE)
+    # Workers are only a few parts ahead of the run: after 16 parts it has counted some.
     wait_for(lambda: process.poll() is not None or (out.exists() and len(list(list_parts(str(out)))) >= 16))
     process.send_signal(stop)
     gate.replace(pictures / "0.png")

@@ -15,6 +15,8 @@ def uninterrupted() -> Iterator[None]:
 
     Python handles signals in the main thread only: in other threads this does nothing.
     """
+    # Blocking the signals in this thread is not enough: another thread would receive them, and Python would handle them
+    # here all the same.
     if threading.current_thread() is not threading.main_thread():
         yield
         return
