@@ -184,8 +184,7 @@ def test_a_stopped_run_is_resumed(
     gate = make_gate(many / "200.png")  # the run blocks at this picture until it is stopped
     command = [sys.executable, "-m", "posecli", "estimate", many, "-o", f"{out}/", "--shards", "--shard-size", "8"]
     process = subprocess.Popen([*map(str, command), "--model", str(tiny_model)], stderr=subprocess.PIPE)
-    # Workers are only a few parts ahead of the run: after 16 parts it has counted some.
-    wait_for(lambda: process.poll() is not None or (out.exists() and len(list(list_parts(str(out)))) >= 16))
+    wait_for(lambda: process.poll() is not None or (out.exists() and len(list(list_parts(str(out)))) >= 3))
     process.send_signal(stop)
     gate.replace(pictures / "0.png")
     gate.close()  # ends a worker whose parent was killed
@@ -195,7 +194,7 @@ def test_a_stopped_run_is_resumed(
         assert b"--resume continues" in text
         assert all(Part.parse(name) for name in names(out))
     done = len(list(list_parts(str(out))))
-    assert 16 <= done <= 25
+    assert 3 <= done <= 25
     result = posecli(*command[3:], "--resume")
     assert result.returncode == 0
     assert f"{400 - 8 * done} ok + 0 failed + {8 * done} skipped".encode() in result.stderr
